@@ -1,0 +1,151 @@
+// The verbs. Routers call these; what they return are records and plain values, which api/present.ts turns into Docker's JSON.
+import type { ImageConfig, Platform } from '../oci/manifest.ts';
+import type { ImageId } from '../oci/digest.ts';
+import type { ContainerRecord, OverlayMount } from '../store/index.ts';
+import type { CreateBody, EventLine, ExecCreateBody, HostConfig, MountPoint, ProgressLine, RegistryAuth } from '../wire/types.ts';
+import type { LogRecord } from '../logs/index.ts';
+
+/** Parsed `filters`: key to values, in the order given. Unknown keys are refused by the verb: invalid, "invalid filter 'x'". */
+export type Filters = ReadonlyMap<string, readonly string[]>;
+export interface Signalled { signal: AbortSignal }
+
+export interface Engine {
+  readonly images: ImagesFace;
+  readonly containers: ContainersFace;
+  readonly execs: ExecsFace;
+  readonly events: EventsFace;
+  readonly system: SystemFace;
+}
+
+export interface ImagesFace {
+  /** Progress is told by `onLine`; whatever fails after the first line is thrown as well, and the router decides how to say it. */
+  pull(reference: string, options: Signalled & { platform: Platform | undefined; auth: RegistryAuth | undefined; all: boolean; onLine(line: ProgressLine): void }): Promise<void>;
+  list(options: { all: boolean; filters: Filters }): Promise<ImageView[]>;
+  /** By name, name@digest, ID or unique prefix of an ID. not-found: `No such image: NAME`. */
+  inspect(name: string): Promise<ImageView>;
+  history(name: string): Promise<ImageHistoryEntry[]>;
+  tag(name: string, target: { repo: string; tag: string }): Promise<void>;
+  remove(name: string, options: { force: boolean; noPrune: boolean }): Promise<Array<{ Untagged: string } | { Deleted: string }>>;
+  prune(options: { filters: Filters }): Promise<{ deleted: Array<{ Untagged: string } | { Deleted: string }>; spaceReclaimedBytes: number }>;
+  login(auth: RegistryAuth, options: Signalled): Promise<{ status: string; identityToken: string }>;
+  distribution(name: string, options: Signalled & { auth: RegistryAuth | undefined }): Promise<{ descriptor: { mediaType: string; digest: string; size: number }; platforms: readonly Platform[] }>;
+}
+
+export interface ImageView {
+  config: ImageConfig;
+  /** Familiar names with tag, sorted; empty for a dangling image. */
+  repoTags: readonly string[];
+  /** Familiar names with digest. */
+  repoDigests: readonly string[];
+  parent: string;
+  sizeBytes: number;
+  /** overlay2 folders of the top layer for GraphDriver.Data; undefined for an image without layers. */
+  graph: { lowerDir: string; upperDir: string; workDir: string; mergedDir: string } | undefined;
+  /** Containers that use it. */
+  containers: number;
+  /** RFC 3339; when the name was last set. Zero time when unknown. */
+  lastTagTime: string;
+}
+
+export interface ImageHistoryEntry { id: string; createdSeconds: number; createdBy: string; tags: readonly string[]; sizeBytes: number; comment: string }
+
+export interface ContainerView {
+  record: ContainerRecord;
+  hostConfig: HostConfig;
+  /** One word of Docker's: created, running, paused, restarting, removing, exited, dead. */
+  status: string;
+  /** What the image was called at creation; list shows the ID's start when that name now means another image. */
+  imageName: string;
+  imageId: ImageId;
+  graph: OverlayMount | undefined;
+  mounts: readonly MountPoint[];
+  execIds: readonly string[];
+  sizeRwBytes: number | undefined;
+  sizeRootFsBytes: number | undefined;
+}
+
+export interface ContainersFace {
+  create(options: Signalled & { name: string | undefined; body: CreateBody; platform: Platform | undefined }): Promise<{ id: string; warnings: string[] }>;
+  list(options: { all: boolean; limit: number; size: boolean; filters: Filters }): Promise<ContainerView[]>;
+  /** By exact ID, exact name (with or without slash), or unique prefix of an ID, in this order. */
+  inspect(name: string, options: { size: boolean }): Promise<ContainerView>;
+  start(name: string, options: Signalled): Promise<void>;
+  /** `signal` here is the name or number of the stop signal. */
+  stop(name: string, options: { timeoutSeconds: number | undefined; stopSignal: string | undefined; signal: AbortSignal }): Promise<void>;
+  restart(name: string, options: { timeoutSeconds: number | undefined; stopSignal: string | undefined; signal: AbortSignal }): Promise<void>;
+  kill(name: string, options: { killSignal: string | undefined }): Promise<void>;
+  pause(name: string): Promise<void>;
+  unpause(name: string): Promise<void>;
+  rename(name: string, newName: string): Promise<void>;
+  remove(name: string, options: { force: boolean; volumes: boolean; link: boolean }): Promise<void>;
+  prune(options: { filters: Filters }): Promise<{ deleted: string[]; spaceReclaimedBytes: number }>;
+  /** Resolves once the wait is registered (headers may then be sent); `exited` resolves with the outcome. */
+  wait(name: string, options: Signalled & { condition: 'not-running' | 'next-exit' | 'removed' }): Promise<{ exited: Promise<{ statusCode: number; error: string | undefined }> }>;
+  logs(name: string, options: LogsOptions): Promise<{ tty: boolean; records: AsyncIterable<LogRecord> }>;
+  attach(name: string, options: AttachOptions): Promise<AttachSession>;
+  resize(name: string, size: { width: number; height: number }): Promise<void>;
+  top(name: string, psArgs: string): Promise<{ titles: string[]; processes: string[][] }>;
+}
+
+export interface LogsOptions extends Signalled { stdout: boolean; stderr: boolean; follow: boolean; tail: number | 'all'; sinceNs: bigint | undefined; untilNs: bigint | undefined }
+
+export interface AttachOptions extends Signalled {
+  logs: boolean; stream: boolean; stdin: boolean; stdout: boolean; stderr: boolean;
+  /** Docker's spelling ("ctrl-p,ctrl-q"); undefined for the default, '' for none. */
+  detachKeys: string | undefined;
+}
+
+/** One client on the stdio of a container or exec. */
+export interface AttachSession extends AsyncDisposable {
+  readonly tty: boolean;
+  /** Ends when the program's output ends, when the client detached by keys, or when the session is disposed. */
+  readonly output: AsyncIterable<{ stream: 'stdout' | 'stderr'; bytes: Uint8Array }>;
+  /** What the client typed. Detach keys are recognised here: 'detached' means that the caller should close the connection. */
+  input(bytes: Uint8Array): Promise<'ok' | 'detached'>;
+  /** The client half-closed. */
+  endInput(): Promise<void>;
+}
+
+export interface ExecView {
+  id: string; containerId: string; running: boolean; exitCode: number | null; pid: number;
+  openStdin: boolean; openStdout: boolean; openStderr: boolean; canRemove: boolean; detachKeys: string;
+  process: { tty: boolean; entrypoint: string; arguments: readonly string[]; privileged: boolean; user: string };
+}
+
+export interface ExecsFace {
+  create(containerName: string, body: ExecCreateBody): Promise<{ id: string }>;
+  inspect(id: string): Promise<ExecView>;
+  /** With `detach` the session is undefined and the exec runs on by itself. conflict when it has run already. */
+  start(id: string, options: Signalled & { detach: boolean; tty: boolean; consoleSize: { width: number; height: number } | undefined }): Promise<AttachSession | undefined>;
+  resize(id: string, size: { width: number; height: number }): Promise<void>;
+}
+
+export interface EventsFace {
+  /** Events of the past from `sinceNs` on, then new ones until `untilNs` (then it ends) or the signal is aborted. */
+  subscribe(options: Signalled & { sinceNs: bigint | undefined; untilNs: bigint | undefined; filters: Filters }): AsyncIterable<EventLine>;
+}
+
+export interface SystemFace {
+  info(): Promise<SystemInfo>;
+  version(): SystemVersion;
+  diskUsage(): Promise<{ layersSizeBytes: number; images: ImageView[]; containers: ContainerView[] }>;
+}
+
+export interface SystemVersion {
+  version: string; gitCommit: string; buildTime: string; nodeVersion: string; os: string; arch: string; kernelVersion: string; experimental: boolean;
+  components: readonly { name: string; version: string }[];
+}
+
+export interface SystemInfo {
+  id: string; name: string; containers: { total: number; running: number; paused: number; stopped: number }; images: number;
+  driverStatus: readonly (readonly [string, string])[]; dockerRootDir: string; debug: boolean; experimental: boolean; liveRestore: boolean;
+  cpus: number; memoryBytes: number; operatingSystem: string; osVersion: string; osType: string; architecture: string; kernelVersion: string;
+  cgroupDriver: string; cgroupVersion: string; defaultRuntime: string; runtimes: Readonly<Record<string, { path: string }>>;
+  securityOptions: readonly string[]; labels: readonly string[]; warnings: readonly string[]; systemTime: string;
+  indexServerAddress: string; insecureRegistries: readonly string[]; registryMirrors: readonly string[]; serverVersion: string;
+  loggingDriver: string; httpProxy: string; httpsProxy: string; noProxy: string;
+  eventListeners: number; fileDescriptors: number; threads: number; crunVersion: string; conmonVersion: string; initBinary: string;
+  memoryLimit: boolean; swapLimit: boolean; cpuCfs: boolean; cpuShares: boolean; cpuSet: boolean; pidsLimit: boolean; oomKillDisable: boolean;
+}
+
+export { openEngine } from './engine.ts';

@@ -1,0 +1,120 @@
+// What only Linux can do, as small interfaces; linux.ts is the real one, fake.ts records calls and fails where told.
+// Every error is an Error with `code` (errno name), `syscall` and, where there is one, `path`; the message names all three.
+
+export interface MountEntry {
+  id: number;
+  parentId: number;
+  root: string;
+  target: string;
+  fsType: string;
+  source: string;
+  /** Per-mount options, such as ro, nosuid. */
+  options: string;
+  /** Options of the file system, such as lowerdir=…. */
+  superOptions: string;
+  /** 'shared:1 master:2' … */
+  propagation: string;
+}
+
+export interface Mounts {
+  /** mount(2). `flags` are MS_* numbers of MOUNT_FLAGS. */
+  mount(what: { source: string; target: string; fsType: string; flags?: number; data?: string }): void;
+  /** umount2(2); `lazy` detaches at once and lets go when nobody uses it. A target that is no mount is an error (EINVAL). */
+  unmount(target: string, options?: { lazy?: boolean }): void;
+  /** Every mount of this process's namespace, oldest first, from /proc/self/mountinfo. */
+  list(): MountEntry[];
+}
+
+/** Source: mount(2). */
+export const MOUNT_FLAGS = {
+  readOnly: 1, noSuid: 2, noDev: 4, noExec: 8, remount: 32, noAtime: 1024, bind: 4096, recursive: 16384,
+  private: 1 << 18, slave: 1 << 19, shared: 1 << 20, relAtime: 1 << 21,
+} as const;
+
+export interface Files {
+  /** Writes out the whole file system that holds `path`, and nothing else (syncfs(2)). */
+  syncFs(path: string): void;
+  /** Starts the write-out of a file's dirty pages ('start'), or waits for what was started and finishes the rest ('wait'). sync_file_range(2). */
+  writeOut(fd: number, how: 'start' | 'wait'): void;
+  /** Gives the clean cached pages of a file back: posix_fadvise(DONTNEED). */
+  dropCache(fd: number): void;
+  /** `mode` with its type bits (S_IFCHR …). */
+  mknod(path: string, mode: number, device: { major: number; minor: number }): void;
+  /** Never follows a symlink. */
+  setXattr(path: string, name: string, value: Uint8Array): void;
+  /** undefined when the file has no such attribute. Never follows a symlink. */
+  getXattr(path: string, name: string): Uint8Array | undefined;
+  listXattr(path: string): string[];
+  /** Sets the time of last access and modification, in nanoseconds since the epoch; never follows a symlink. */
+  setTimes(path: string, times: { atimeNs: bigint; mtimeNs: bigint }): void;
+  /** Changes this process's root; `path` may be '.', after fchdir. */
+  chroot(path: string): void;
+  fchdir(fd: number): void;
+  /** Takes an exclusive lock without waiting; false when another process holds it. Held until the fd is closed. */
+  tryLock(fd: number): boolean;
+  /**
+   * The content of a regular file below `root`, found as a process chrooted there would find it (openat2(2), RESOLVE_IN_ROOT): no
+   * symlink leads out. undefined when there is none; an error when it is larger than `limitBytes` or no regular file.
+   */
+  readInRoot(root: string, path: string, limitBytes: number): Uint8Array | undefined;
+  /** Pages of the file in the page cache, in bytes (mincore(2) or cachestat(2)). For tests and benchmarks. */
+  cachedBytes(path: string): number;
+}
+
+export interface CgroupLayout {
+  /** 'v1' and 'v2' are pure; 'hybrid' has v1 controllers and a cgroup2 mount beside them. */
+  mode: 'v1' | 'hybrid' | 'v2' | 'none';
+  /** Where each v1 controller is mounted; for v2 the controllers of the root. */
+  controllers: readonly string[];
+  /** Mount point of the cgroup2 hierarchy, where there is one. */
+  unifiedPath: string | undefined;
+  /** Controllers that stand in the cgroup2 hierarchy of a hybrid host: crun refuses such a host (see runtime). */
+  strayControllers: readonly string[];
+}
+
+export interface Cgroups {
+  layout(): CgroupLayout;
+}
+
+export interface Processes {
+  /** kill(2); false when there is no such process. Signal 0 asks only. */
+  signal(pid: number, signal: number): boolean;
+  /** Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat), the second half of its identity; undefined when gone or a zombie. */
+  startTicks(pid: number): bigint | undefined;
+  /** Capability names (CAP_…) in this process's bounding set: what a container can get at most. */
+  boundingCapabilities(): string[];
+  /** Connects to a unix socket of type SOCK_SEQPACKET and gives a non-blocking, close-on-exec fd. `path` may be longer than sun_path. */
+  connectSeqpacket(path: string): number;
+  /** Gives freed memory of the C allocator back to the kernel (malloc_trim(3)). */
+  trimMemory(): void;
+}
+
+/** A child process of our own executable that does one kind of work with synchronous calls, apart from the daemon's memory. */
+export interface Worker {
+  readonly pid: number;
+  /** Writes to its stdin; resolves when there is room for more (backpressure). Rejects when the worker is gone. */
+  send(bytes: Uint8Array): Promise<void>;
+  /** Lines that it writes to its stdout, without the newline; ends when it exits. */
+  readonly lines: AsyncIterable<string>;
+  /** Ends it at once (SIGKILL). */
+  kill(): void;
+  /** Closes its stdin: the polite way to end it. */
+  end(): void;
+  /** How it ended; `stderr` holds at most the last 4 KiB. */
+  readonly exited: Promise<{ code: number | null; signal: string | null; stderr: string }>;
+}
+
+export interface Workers {
+  /** Starts `main.ts worker ROLE`. */
+  spawn(role: string): Worker;
+}
+
+export interface Kernel {
+  mounts: Mounts;
+  files: Files;
+  cgroups: Cgroups;
+  processes: Processes;
+  workers: Workers;
+}
+
+export { openLinux } from './linux.ts'; // openLinux({ selfCommand }: { selfCommand: readonly string[] }): Kernel

@@ -1,0 +1,84 @@
+// The registry client's face: a reference becomes a descriptor, a descriptor becomes verified bytes.
+import type { Descriptor, Platform } from '../oci/manifest.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Reference } from '../oci/reference.ts';
+import type { RegistryAuth } from '../wire/types.ts';
+
+export interface RegistryConfig {
+  /** Hosts or CIDRs that may be spoken to over plain HTTP or with unverified certificates; loopback always may. */
+  insecureRegistries: readonly string[];
+  /** Mirrors for names of docker.io, tried in order before the hub itself. URLs. */
+  registryMirrors: readonly string[];
+  /** Folder of per-host TLS material: HOST/ca.crt, client.cert, client.key. */
+  certsDir: string;
+  userAgent: string;
+  /** http_proxy, https_proxy, no_proxy, in either case. */
+  proxy: { http?: string; https?: string; no?: string };
+  limits: RegistryLimits;
+}
+
+export interface RegistryLimits {
+  /** Largest manifest or index that is read. */
+  manifestBytes: number;
+  /** Largest image config that is read. */
+  configBytes: number;
+  /** Attempts without a single new byte before a transfer fails; any progress starts the count anew. */
+  attempts: number;
+  /** First wait between attempts; doubles up to retryMaxMs. */
+  retryBaseMs: number;
+  retryMaxMs: number;
+  /** No byte for so long: the connection counts as dead and is made anew. */
+  stallMs: number;
+  connectMs: number;
+}
+
+export const DEFAULT_REGISTRY_LIMITS: RegistryLimits = {
+  manifestBytes: 4 << 20, configBytes: 4 << 20, attempts: 5, retryBaseMs: 1000, retryMaxMs: 30_000, stallMs: 60_000, connectMs: 30_000,
+};
+
+/** One image as a registry describes it. */
+export interface Resolved {
+  /** Descriptor of what the reference itself names: a manifest, or an index. Its digest is what `RepoDigests` shows. */
+  top: Descriptor;
+  /** The manifest for the wanted platform: the same as `top` when that is no index. */
+  manifest: Descriptor;
+  config: Descriptor;
+  layers: readonly Descriptor[];
+  annotations: Readonly<Record<string, string>>;
+}
+
+export interface RegistryCall {
+  auth: RegistryAuth | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface BlobCall extends RegistryCall {
+  /** Told before each wait, so that a person sees why nothing moves. */
+  onRetry?(info: { attempt: number; waitMs: number; error: Error }): void;
+}
+
+export interface Registry {
+  /**
+   * Reads the manifest that `reference` names (an index is followed to the manifest that fits `platform` best).
+   * Errors: not-found (manifest unknown), unauthorized, forbidden, invalid (media type, platform), unavailable, corrupt.
+   */
+  resolve(reference: Reference, call: RegistryCall & { platform: Platform }): Promise<Resolved>;
+  /** The verbatim bytes of a config blob, held to digest, size and limits.configBytes. */
+  config(reference: Reference, want: Descriptor, call: RegistryCall): Promise<Uint8Array>;
+  /**
+   * The bytes of a blob as they arrive, in chunks of any size. Connections that break are made anew from where they broke;
+   * nothing that was received is fetched again as long as the server honours Range. Throws `corrupt`, at the latest after
+   * the last byte, when digest or size are not as promised; 401, 403 and 404 fail at once.
+   */
+  blob(reference: Reference, want: Descriptor, call: BlobCall): AsyncIterable<Uint8Array>;
+  /** Tries credentials against a registry (POST /auth). Returns the identity token, or ''. Rejects with unauthorized. */
+  login(auth: RegistryAuth, call: { signal?: AbortSignal | undefined }): Promise<string>;
+  /** The descriptor of what a reference names and the platforms it offers (GET /distribution/NAME/json). */
+  inspect(reference: Reference, call: RegistryCall): Promise<{ top: Descriptor; platforms: readonly Platform[] }>;
+  /** Bytes received from registries since the start, bodies only: what `quickstart` and the tests report. */
+  readonly bytesReceived: number;
+  close(): Promise<void>;
+}
+
+export type { Digest };
+export { openRegistry } from './registry.ts';

@@ -1,0 +1,190 @@
+// What survives a power cut: Docker's overlay2 layout under one root. `openStore` is recovery: there is no other way to open.
+import type { ChainId, Digest, DiffId, ImageId } from '../oci/digest.ts';
+import type { Compression, ImageConfig } from '../oci/manifest.ts';
+import type { ContainerConfig, ContainerState, EndpointSettings, HostConfig, MountPoint } from '../wire/types.ts';
+
+export interface Store {
+  readonly root: string;
+  readonly images: ImageStore;
+  readonly names: NameStore;
+  readonly layers: LayerStore;
+  readonly containers: ContainerStore;
+  readonly distribution: DistributionStore;
+  /** What opening found and mended, for the log and for `info`. */
+  readonly recovered: RecoveryReport;
+  /**
+   * Removes every layer that no image config, active snapshot or lease needs (and its ancestors likewise), newest first.
+   * Resolves with the chainIDs removed, bottom last. Called after names and images were removed.
+   */
+  collect(): Promise<ChainId[]>;
+  /** Ends the extractors and gives the lock of the root back. */
+  close(): Promise<void>;
+}
+
+export interface RecoveryReport {
+  /** Records set aside because they could not be read: path now, and why. */
+  quarantined: readonly { path: string; reason: string }[];
+  /** Staging directories and unreferenced snapshots that were removed. */
+  swept: readonly string[];
+}
+
+/** imagedb: image configs by the digest of their bytes. */
+export interface ImageStore {
+  get(id: ImageId): ImageConfig | undefined;
+  list(): ImageConfig[];
+  /** Durable when resolved. Every layer of it must be committed. Adding one that is there is fine. */
+  add(config: ImageConfig): Promise<void>;
+  /** Durable when resolved. Layers stay until `collect`. */
+  remove(id: ImageId): Promise<void>;
+  /** IDs that start with `hexPrefix` (hex digits, no algorithm). */
+  withPrefix(hexPrefix: string): ImageId[];
+}
+
+/** repositories.json: familiar references ("busybox:latest", "busybox@sha256:…", "registry:5000/a/b:1") to image IDs. */
+export interface NameStore {
+  get(familiar: string): ImageId | undefined;
+  all(): ReadonlyMap<string, ImageId>;
+  /** Familiar references of an image, sorted. */
+  of(id: ImageId): string[];
+  /** One atomic, durable replacement of the file with all changes in it. */
+  update(changes: { set?: ReadonlyArray<readonly [familiar: string, id: ImageId]>; remove?: readonly string[] }): Promise<void>;
+}
+
+export interface LayerInfo {
+  chainId: ChainId;
+  diffId: DiffId;
+  parent: ChainId | undefined;
+  cacheId: string;
+  /** Sum of the file sizes of this layer alone. */
+  sizeBytes: number;
+  /** Folder with the layer's files. */
+  diffPath: string;
+}
+
+export interface LayerWrite {
+  /** The promise the uncompressed tar is held to. */
+  diffId: DiffId;
+  parent: ChainId | undefined;
+  compression: Compression;
+  /** Compressed bytes as they arrive. An error in it discards the layer and is thrown on. */
+  source: AsyncIterable<Uint8Array>;
+  /** Called now and then with the number of source bytes consumed so far. */
+  onProgress?(consumedBytes: number): void;
+  signal?: AbortSignal | undefined;
+}
+
+/** A layer whose bytes are all on the disk, but which nobody can see yet. Disposing of it discards it unless committed. */
+export interface StagedLayer extends AsyncDisposable {
+  readonly diffId: DiffId;
+  /** Makes it visible, durably; its parent must be committed. Committing a chainID that exists keeps the existing one. */
+  commit(): Promise<LayerInfo>;
+}
+
+/** An overlay mount as a plain value; mounting is the caller's (kernel.mounts). */
+export interface OverlayMount {
+  lowerDirs: readonly string[];
+  upperDir: string;
+  workDir: string;
+  /** Where it is to be mounted. */
+  mergedDir: string;
+  /** Shortest form of the mount data, relative to `cwd`, for chains whose absolute paths exceed the page that mount(2) takes. */
+  data: string;
+}
+
+export interface LayerStore {
+  get(chainId: ChainId): LayerInfo | undefined;
+  list(): LayerInfo[];
+  /**
+   * Extracts a layer into staging and syncs it (one syncfs); several may be staged at once, in any order. Fails with `corrupt` when the
+   * bytes are no tar, do not hash to diffId or try to leave the directory; with `system` (ENOSPC …) when the disk refuses. A failure leaves nothing.
+   */
+  stage(layer: LayerWrite): Promise<StagedLayer>;
+  /** While held, `collect` spares the layers (a pull holds what it found and made until its image has a record). */
+  lease(chainIds: readonly ChainId[]): Disposable & { add(chainId: ChainId): void };
+  /** Makes the writable snapshot of a container, durably: on `parent`, with Docker's init layer between unless `init` is false. */
+  createActive(containerId: string, options: { parent: ChainId | undefined; init: boolean }): Promise<OverlayMount>;
+  /** The writable snapshot of a container, or undefined. */
+  active(containerId: string): OverlayMount | undefined;
+  removeActive(containerId: string): Promise<void>;
+  /** Bytes that a container has written, by walking its upper directory. */
+  activeSizeBytes(containerId: string): Promise<number>;
+}
+
+/** distribution/: which blob a layer came from, as Docker records it (used by push). */
+export interface DistributionStore {
+  record(diffId: DiffId, blob: Digest, repository: string): Promise<void>;
+  diffIdOf(blob: Digest): DiffId | undefined;
+  sourcesOf(diffId: DiffId): readonly { digest: Digest; repository: string }[];
+}
+
+/** config.v2.json of a container, with Docker's field names: an older engine must be able to read what we write. */
+export interface ContainerRecord {
+  StreamConfig: Record<string, never>;
+  State: ContainerState;
+  ID: string;
+  Created: string;
+  Managed: boolean;
+  Path: string;
+  Args: string[];
+  Config: ContainerConfig;
+  /** Image ID. */
+  Image: string;
+  NetworkSettings: RecordedNetworkSettings;
+  LogPath: string;
+  /** With the leading slash. */
+  Name: string;
+  Driver: string;
+  OS: string;
+  MountLabel: string;
+  ProcessLabel: string;
+  RestartCount: number;
+  HasBeenStartedBefore: boolean;
+  HasBeenManuallyStopped: boolean;
+  MountPoints: Record<string, MountPoint>;
+  SecretReferences: null;
+  ConfigReferences: null;
+  AppArmorProfile: string;
+  HostnamePath: string;
+  HostsPath: string;
+  ShmPath: string;
+  ResolvConfPath: string;
+  SeccompProfile: string;
+  NoNewPrivileges: boolean;
+  LocalLogCacheMeta: { HaveNotifyEnabled: boolean };
+}
+
+export interface RecordedNetworkSettings {
+  Bridge: string;
+  SandboxID: string;
+  HairpinMode: boolean;
+  LinkLocalIPv6Address: string;
+  LinkLocalIPv6PrefixLen: number;
+  Networks: Record<string, EndpointSettings>;
+  Service: null;
+  Ports: Record<string, Array<{ HostIp: string; HostPort: string }> | null> | null;
+  SandboxKey: string;
+  SecondaryIPAddresses: null;
+  SecondaryIPv6Addresses: null;
+  IsAnonymousEndpoint: boolean;
+  HasSwarmEndpoint: boolean;
+}
+
+export interface StoredContainer { record: ContainerRecord; hostConfig: HostConfig }
+
+export interface ContainerStore {
+  /** Every readable container, read once at opening; unreadable ones are in `recovered`. Fields that a foreign record lacks are filled in. */
+  loaded(): StoredContainer[];
+  /** Folder of a container: also holds its log, hostname, hosts and resolv.conf. */
+  directory(containerId: string): string;
+  /** Both files, durable when resolved. The directory is made. */
+  create(container: StoredContainer): Promise<void>;
+  /** config.v2.json, replaced atomically. `durable: false` renames without sync: for state that recovery can find again. */
+  save(record: ContainerRecord, options?: { durable?: boolean }): Promise<void>;
+  saveHostConfig(containerId: string, hostConfig: HostConfig): Promise<void>;
+  /** Writes a small file into the container's directory (hostname, hosts, resolv.conf); not synced. Returns its path. */
+  writeFile(containerId: string, name: string, content: string): Promise<string>;
+  /** Removes the directory. Gone when resolved, also after a power cut. */
+  remove(containerId: string): Promise<void>;
+}
+
+export { openStore } from './store.ts';
