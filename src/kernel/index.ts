@@ -17,8 +17,8 @@ export interface MountEntry {
 }
 
 export interface Mounts {
-  /** mount(2). `flags` are MS_* numbers of MOUNT_FLAGS. */
-  mount(what: { source: string; target: string; fsType: string; flags?: number; data?: string }): void;
+  /** mount(2). `flags` are MS_* numbers of MOUNT_FLAGS. Relative paths in it, also within `data`, start from `cwd`. */
+  mount(what: { source: string; target: string; fsType: string; flags?: number; data?: string; cwd?: string }): void;
   /** umount2(2); `lazy` detaches at once and lets go when nobody uses it. A target that is no mount is an error (EINVAL). */
   unmount(target: string, options?: { lazy?: boolean }): void;
   /** Every mount of this process's namespace, oldest first, from /proc/self/mountinfo. */
@@ -57,6 +57,8 @@ export interface Files {
    * symlink leads out. undefined when there is none; an error when it is larger than `limitBytes` or no regular file.
    */
   readInRoot(root: string, path: string, limitBytes: number): Uint8Array | undefined;
+  /** Makes `path` a directory with its parents (0755) unless something is there already. */
+  ensureDirectory(path: string): void;
   /** Pages of the file in the page cache, in bytes (mincore(2) or cachestat(2)). For tests and benchmarks. */
   cachedBytes(path: string): number;
 }

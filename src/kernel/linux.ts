@@ -1,0 +1,19 @@
+// The real kernel: five small interfaces, each made of native calls and what /proc tells.
+import { openCgroups } from './cgroups.ts';
+import { openFiles } from './files.ts';
+import type { Kernel } from './index.ts';
+import { openMounts } from './mounts.ts';
+import { openProcesses } from './processes.ts';
+import { openWorkers } from './workers.ts';
+
+/** `selfCommand` starts our own executable; 'worker ROLE' is appended to it. */
+export function openLinux({ selfCommand }: { selfCommand: readonly string[] }): Kernel {
+  const mounts = openMounts();
+  return {
+    mounts,
+    files: openFiles(),
+    cgroups: openCgroups(mounts),
+    processes: openProcesses(),
+    workers: openWorkers(selfCommand),
+  };
+}

@@ -1,0 +1,74 @@
+// The one place where native calls are declared: a wrong signature here corrupts memory, so everything else calls these by name.
+import { dlopen, getInt32 } from 'node:ffi';
+import { arch, constants } from 'node:os';
+
+// The signatures below hold where int is 32 and long, size_t and off_t are 64 bits wide.
+const SUPPORTED = ['x64', 'arm64'];
+if (!SUPPORTED.includes(arch())) {
+  throw new Error(`native calls: this build knows the calling conventions of ${SUPPORTED.join(' and ')} only, and this machine is ${arch()}`);
+}
+
+// A string with a NUL byte in it is refused by node:ffi, so no path is ever cut short unseen. null stands for NULL.
+const { functions } = dlopen('libc.so.6', {
+  __errno_location: { return: 'pointer', arguments: [] },
+  mount: { return: 'i32', arguments: ['string', 'string', 'string', 'u64', 'string'] },
+  umount2: { return: 'i32', arguments: ['string', 'i32'] },
+  syncfs: { return: 'i32', arguments: ['i32'] },
+  sync_file_range: { return: 'i32', arguments: ['i32', 'i64', 'i64', 'u32'] },
+  posix_fadvise: { return: 'i32', arguments: ['i32', 'i64', 'i64', 'i32'] },
+  mknod: { return: 'i32', arguments: ['string', 'u32', 'u64'] },
+  lsetxattr: { return: 'i32', arguments: ['string', 'string', 'pointer', 'u64', 'i32'] },
+  lgetxattr: { return: 'i64', arguments: ['string', 'string', 'pointer', 'u64'] },
+  llistxattr: { return: 'i64', arguments: ['string', 'pointer', 'u64'] },
+  utimensat: { return: 'i32', arguments: ['i32', 'string', 'pointer', 'i32'] },
+  chroot: { return: 'i32', arguments: ['string'] },
+  chdir: { return: 'i32', arguments: ['string'] },
+  fchdir: { return: 'i32', arguments: ['i32'] },
+  flock: { return: 'i32', arguments: ['i32', 'i32'] },
+  mmap: { return: 'i64', arguments: ['pointer', 'u64', 'i32', 'i32', 'i32', 'i64'] },
+  munmap: { return: 'i32', arguments: ['u64', 'u64'] },
+  mincore: { return: 'i32', arguments: ['u64', 'u64', 'pointer'] },
+  getpagesize: { return: 'i32', arguments: [] },
+  kill: { return: 'i32', arguments: ['i32', 'i32'] },
+  socket: { return: 'i32', arguments: ['i32', 'i32', 'i32'] },
+  connect: { return: 'i32', arguments: ['i32', 'pointer', 'u32'] },
+  malloc_trim: { return: 'i32', arguments: ['u64'] },
+  // Of the calls that libc does not wrap only openat2 is used; this is its argument list: number, dirfd, path, how, size.
+  syscall: { return: 'i64', arguments: ['i64', 'i32', 'string', 'pointer', 'u64'] },
+});
+
+/** The C library, by the names of its manual pages. */
+export const libc = functions;
+
+/** The same number on every architecture. */
+export const SYS_OPENAT2 = 437n;
+
+// errno's address never changes within a thread, and nothing of ours calls from another.
+const errnoAddress = functions.__errno_location();
+
+const ERRNO_NAMES = errnoNames();
+
+/** Name of the error of the call just made; must be asked before anything else is called. */
+export function lastErrno(): string {
+  return errnoName(getInt32(errnoAddress, 0));
+}
+
+/** Name of an error number; of two names of one number the usual one. */
+export function errnoName(number: number): string {
+  return ERRNO_NAMES.get(number) ?? `errno ${number}`;
+}
+
+/** The error of a failed call: "mount /a on /b: EBUSY". */
+export function systemError(code: string, what: { syscall: string; detail?: string; path?: string }): Error {
+  const subject = what.detail ?? what.path;
+  const error = new Error(`${what.syscall}${subject === undefined ? '' : ` ${subject}`}: ${code}`);
+  return Object.assign(error, { code, syscall: what.syscall }, what.path === undefined ? {} : { path: what.path });
+}
+
+function errnoNames(): Map<number, string> {
+  const names = new Map<number, string>();
+  for (const [name, number] of Object.entries(constants.errno)) names.set(number, name);
+  names.set(constants.errno.EAGAIN, 'EAGAIN');         // also EWOULDBLOCK
+  names.set(constants.errno.EOPNOTSUPP, 'EOPNOTSUPP'); // also ENOTSUP
+  return names;
+}

@@ -1,0 +1,76 @@
+// Children of our own executable, spoken to by pipes: bytes and lines in, lines out, the end of stderr for the obituary.
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import type { Worker, Workers } from './index.ts';
+import { systemError } from './sys.ts';
+
+const STDERR_TAIL_BYTES = 4096;
+/** A worker answers in short lines; one that floods us is broken and ends. */
+const MAX_LINE_LENGTH = 1 << 20;
+
+type Child = ChildProcessByStdio<Writable, Readable, Readable>;
+
+export function openWorkers(selfCommand: readonly string[]): Workers {
+  const [program, ...words] = selfCommand;
+  if (program === undefined) throw new Error('workers: the command that starts this executable is empty');
+  return {
+    spawn(role) {
+      const child = spawn(program, [...words, 'worker', role], { stdio: ['pipe', 'pipe', 'pipe'] });
+      child.on('error', () => {}); // told below: without a pid at once, otherwise by `exited`
+      if (child.pid === undefined) throw systemError('ENOEXEC', { syscall: 'spawn', detail: `worker ${role} (${program} could not be started)`, path: program });
+      return workerOf(child, child.pid, role);
+    },
+  };
+}
+
+function workerOf(child: Child, pid: number, role: string): Worker {
+  const { stdin, stdout } = child;
+  // A worker that dies while we write breaks the pipe; whoever sends is told by `send`, and everybody by `exited`.
+  stdin.on('error', () => {});
+  // A listener from the start on: without one, lines still unread at the exit would be thrown away.
+  stdout.setEncoding('utf8').on('readable', () => {});
+  return {
+    pid,
+    send: (bytes) => send(stdin, bytes, `worker ${role} (process ${pid})`),
+    lines: linesOf(child),
+    kill: () => { child.kill('SIGKILL'); },
+    end: () => { stdin.end(); },
+    exited: exitOf(child),
+  };
+}
+
+/** Resolves when the bytes are in the pipe and not ours any more: at most one chunk waits in our memory. */
+function send(stdin: Writable, bytes: Uint8Array, name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const gone = (cause?: unknown) => reject(new Error(`write to ${name}: it is gone`, { cause }));
+    if (stdin.destroyed || stdin.writableEnded) return gone();
+    stdin.write(bytes, (error) => { if (error) gone(error); else resolve(); });
+  });
+}
+
+async function* linesOf(child: Child): AsyncGenerator<string> {
+  let rest = '';
+  for await (const text of child.stdout as AsyncIterable<string>) {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > MAX_LINE_LENGTH) {
+      child.kill('SIGKILL');
+      throw new Error(`worker (process ${child.pid}): a line of more than ${MAX_LINE_LENGTH} characters`);
+    }
+    yield* lines;
+  }
+  if (rest !== '') yield rest;
+}
+
+/** Waits for stderr to end too, since its last words come after the exit; stdout may have no reader and never end. */
+function exitOf(child: Child): Worker['exited'] {
+  let tail = Buffer.alloc(0);
+  child.stderr.on('data', (chunk: Buffer) => { tail = Buffer.concat([tail, chunk]).subarray(-STDERR_TAIL_BYTES); });
+  child.stderr.on('error', () => {});
+  const closed = new Promise<void>((resolve) => child.stderr.once('close', () => resolve()));
+  return new Promise((resolve) => {
+    child.once('exit', (code, signal) => {
+      void closed.then(() => resolve({ code, signal, stderr: tail.toString('utf8') }));
+    });
+  });
+}
