@@ -1,0 +1,52 @@
+// The executable: argv decides whether we are the command line, the daemon or a worker of the daemon. Nothing else ends the process.
+import { basename } from 'node:path';
+import { isSea } from 'node:sea';
+import { messageOf } from './lib/errors.ts';
+
+const [, self = '', ...words] = process.argv;
+// Each door is imported when it is needed: the command line must not load a daemon, nor a worker a command line.
+const [door, inside] = doorOf(basename(self), words);
+try {
+  process.exitCode = await open(door, inside);
+} catch (error) {
+  process.stderr.write(`vaquita${door === 'cli' ? '' : ` ${door}`}: ${messageOf(error)}\n`);
+  process.exitCode = 1;
+}
+// An open stdin or a kept-alive connection would hold on to a finished command; a worker or daemon has closed its own when it is done.
+if (door !== 'worker') process.exit();
+
+type Door = 'cli' | 'daemon' | 'worker';
+
+function doorOf(name: string, all: readonly string[]): [Door, readonly string[]] {
+  if (name === 'vaquitad') return ['daemon', all];
+  if (all[0] === 'daemon' || all[0] === 'worker') return [all[0], all.slice(1)];
+  return ['cli', all];
+}
+
+async function open(which: Door, rest: readonly string[]): Promise<number> {
+  switch (which) {
+    case 'daemon': {
+      const { runDaemon } = await import('./daemon/daemon.ts');
+      return runDaemon(rest, process.env, selfCommand());
+    }
+    case 'worker': {
+      if (rest[0] !== 'extract') throw new Error(`no such worker: ${rest[0] ?? ''}`);
+      const { runExtractWorker } = await import('./store/extract-worker.ts');
+      await runExtractWorker();
+      return 0;
+    }
+    case 'cli': {
+      const [{ runCli }, { openTerminal }] = await Promise.all([import('./cli/cli.ts'), import('./terminal.ts')]);
+      // As a program that SIGPIPE ended would be reported by the shell: `images | head -1` is no failure worth a word.
+      const io = openTerminal({ onBrokenPipe: () => process.exit(128 + 13) });
+      const code = await runCli(rest, io);
+      await Promise.all([io.stdout.drained(), io.stderr.drained()]);
+      return code;
+    }
+  }
+}
+
+/** What starts this executable again, without further words. */
+function selfCommand(): string[] {
+  return isSea() ? [process.execPath] : [process.execPath, ...process.execArgv, self];
+}

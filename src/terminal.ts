@@ -1,0 +1,65 @@
+// The world of the command line made of this process: its streams, signals, environment and files.
+import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname } from 'node:path';
+import { isatty } from 'node:tty';
+import type { Io, Output } from './cli/io.ts';
+import { errnoOf } from './lib/errors.ts';
+import { systemClock } from './lib/clock.ts';
+
+/** What a user or a supervisor sends to a command; the others are about jobs and children, or cannot be caught. */
+const SIGNALS = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const;
+
+export function openTerminal({ onBrokenPipe }: { onBrokenPipe: () => void }): Io {
+  const { stdout } = process;
+  return {
+    stdout: outputOf(stdout, onBrokenPipe),
+    stderr: outputOf(process.stderr, onBrokenPipe),
+    // process.stdin takes hold of the descriptor when it is first named: only a command that reads should do that.
+    stdin: {
+      isTTY: isatty(0),
+      chunks: () => process.stdin,
+      setRawMode: (raw) => { if (isatty(0)) process.stdin.setRawMode(raw); },
+    },
+    size: () => (stdout.isTTY ? { columns: stdout.columns, rows: stdout.rows } : undefined),
+    onResize: (changed) => {
+      stdout.on('resize', changed);
+      return { [Symbol.dispose]: () => { stdout.off('resize', changed); } };
+    },
+    onSignal: (received) => {
+      const listener = (name: string) => received(name);
+      for (const name of SIGNALS) process.on(name, listener);
+      return { [Symbol.dispose]: () => { for (const name of SIGNALS) process.off(name, listener); } };
+    },
+    env: process.env,
+    cwd: process.cwd(),
+    home: process.env['HOME'] ?? homedir(),
+    clock: systemClock,
+    readFile: (path) => readFile(path),
+    writeFile: replaceFile,
+    removeFile: (path) => rm(path, { force: true }),
+    exists: (path) => access(path).then(() => true, () => false),
+  };
+}
+
+function outputOf(stream: NodeJS.WriteStream, onBrokenPipe: () => void): Output {
+  stream.on('error', (error) => { if (errnoOf(error) === 'EPIPE') onBrokenPipe(); });
+  return {
+    isTTY: isatty(stream.fd),
+    write: (data) => { if (!stream.destroyed) stream.write(data); },
+    drained: () => new Promise((resolve) => {
+      if (!stream.writableNeedDrain || stream.destroyed) return resolve();
+      const done = () => { stream.off('drain', done); stream.off('close', done); resolve(); };
+      stream.on('drain', done).on('close', done);
+    }),
+  };
+}
+
+/** Renamed into place, so that a second command never reads half a file of credentials. */
+async function replaceFile(path: string, data: string, options: { mode: number; exclusive?: boolean }): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  if (options.exclusive) return writeFile(path, data, { mode: options.mode, flag: 'wx' });
+  const staged = `${path}.${process.pid}.new`;
+  await writeFile(staged, data, { mode: options.mode });
+  await rename(staged, path);
+}
