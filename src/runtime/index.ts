@@ -101,6 +101,8 @@ export interface Runtime {
   exec(input: ExecInput): Promise<ExecTask>;
   /** PIDs inside the container's cgroup. */
   processes(id: string): Promise<number[]>;
+  /** Lines of the host's ps(1) with these arguments, the titles first. Error: invalid, with ps's own words. */
+  listProcesses(psArgs: readonly string[]): Promise<string[]>;
   /** What is there of a task now: the truth after a restart. */
   observe(id: string): Promise<Observed>;
   /** Calls back once per exit of a task of which `create` or `adopt` told, in this daemon or an earlier one. */

@@ -1,0 +1,107 @@
+// The verbs on containers, put together from their parts.
+import { conflict, EngineError, invalid, kindOf } from '../../lib/errors.ts';
+import { assertFilterKeys, matchesLabels } from '../filters.ts';
+import type { ContainersFace, Filters, LogsOptions } from '../index.ts';
+import { attachContainer } from './attach.ts';
+import type { Container } from './container.ts';
+import { createContainer } from './create.ts';
+import { publish, type ContainerNeeds } from './needs.ts';
+import { removeContainer } from './remove.ts';
+import { startContainer } from './start.ts';
+import { killContainer, pauseContainer, stopContainer, unpauseContainer, type StopOptions } from './stop.ts';
+import { topOf } from './top.ts';
+import { listContainers, viewContainer } from './view.ts';
+import { waitFor } from './wait.ts';
+
+export function openContainers(needs: ContainerNeeds): ContainersFace {
+  const { table } = needs;
+  return {
+    create: (options) => createContainer(needs, options),
+    list: (options) => listContainers(needs, options),
+    inspect: (name, options) => viewContainer(needs, table.find(name), options),
+    start: (name, { signal }) => start(needs, table.find(name), signal),
+    stop: (name, options) => stopContainer(needs, table.find(name), options),
+    restart: (name, options) => restart(needs, table.find(name), options),
+    kill: (name, { killSignal }) => killContainer(needs, table.find(name), killSignal),
+    pause: (name) => pauseContainer(needs, table.find(name)),
+    unpause: (name) => unpauseContainer(needs, table.find(name)),
+    rename: (name, newName) => rename(needs, table.find(name), newName),
+    remove: async (name, { force, volumes, link }) => {
+      if (link) throw invalid('links need a bridge network, and this version has none');
+      await removeContainer(needs, table.find(name), { force, volumes });
+    },
+    prune: ({ filters }) => prune(needs, filters),
+    wait: async (name, { condition, signal }) => waitFor(table.find(name), { condition, signal }),
+    logs: async (name, options) => readLogs(needs, table.find(name), options),
+    attach: (name, options) => attachContainer(needs, table.find(name), options),
+    async resize(name, size) {
+      const container = table.find(name);
+      if (!container.running) throw conflict(`Container ${container.id} is not running`);
+      await needs.runtime.resize(container.id, size);
+      publish(needs, container, { action: 'resize', extra: { height: String(size.height), width: String(size.width) } });
+    },
+    top: (name, psArgs) => topOf(needs, table.find(name), psArgs),
+  };
+}
+
+async function start(needs: ContainerNeeds, container: Container, signal: AbortSignal): Promise<void> {
+  try {
+    using _lock = await needs.table.locks.hold(container.id);
+    await startContainer(needs, container, signal);
+  } catch (error) {
+    // A container that was to vanish after its run must not stay because it never ran.
+    if (container.hostConfig.AutoRemove && kindOf(error) !== 'not-modified' && !container.running) await removeContainer(needs, container, { force: true, volumes: true });
+    throw error;
+  }
+}
+
+async function restart(needs: ContainerNeeds, container: Container, options: StopOptions): Promise<void> {
+  try {
+    await stopContainer(needs, container, options);
+  } catch (error) {
+    if (!(error instanceof EngineError && error.kind === 'not-modified')) throw error;
+  }
+  using _lock = await needs.table.locks.hold(container.id);
+  if (!container.running) await startContainer(needs, container);
+  publish(needs, container, { action: 'restart' });
+}
+
+async function rename(needs: ContainerNeeds, container: Container, newName: string): Promise<void> {
+  if (newName === '') throw invalid('Neither old nor new names may be empty');
+  using _lock = await needs.table.locks.hold(container.id);
+  const oldName = container.name;
+  if (newName.replace(/^\//, '') === oldName) throw invalid('Renaming a container with the same name as its current name');
+  using reserved = needs.table.reserveName(newName, container.id);
+  const record = { ...container.record, Name: `/${newName.replace(/^\//, '')}` };
+  await needs.store.containers.save(record);
+  container.record = record;
+  reserved.keep();
+  needs.table.releaseName(oldName);
+  publish(needs, container, { action: 'rename', extra: { oldName: `/${oldName}` } });
+}
+
+const PRUNE_KEYS = ['label', 'label!', 'until'] as const;
+
+async function prune(needs: ContainerNeeds, filters: Filters): Promise<{ deleted: string[]; spaceReclaimedBytes: number }> {
+  assertFilterKeys(filters, PRUNE_KEYS);
+  const deleted: string[] = [];
+  let spaceReclaimedBytes = 0;
+  for (const container of needs.table.all()) {
+    const labels = container.record.Config.Labels;
+    if (container.running || !matchesLabels(filters.get('label') ?? [], labels)) continue;
+    if ((filters.get('label!') ?? []).some((label) => matchesLabels([label], labels))) continue;
+    const bytes = await needs.store.layers.activeSizeBytes(container.id);
+    await removeContainer(needs, container, { force: false, volumes: false });
+    deleted.push(container.id);
+    spaceReclaimedBytes += bytes;
+  }
+  return { deleted, spaceReclaimedBytes };
+}
+
+function readLogs(needs: ContainerNeeds, container: Container, options: LogsOptions): Awaited<ReturnType<ContainersFace['logs']>> {
+  const { LogPath: path } = container.record;
+  if (path === '') throw invalid('configured logging driver does not support reading');
+  // A container that does not run writes nothing more; one that runs, until its exit is on record, or until it is gone.
+  const ended = container.running ? Promise.race([container.nextExit.promise, container.removed.promise]).then(() => {}) : Promise.resolve();
+  return { tty: container.record.Config.Tty, records: needs.logs.read(path, { ...options, ended }) };
+}

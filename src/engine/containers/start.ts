@@ -1,0 +1,167 @@
+// start: mount → files → bundle → task, each with its undo; the record and the event last.
+import { formatNanos } from '../../lib/clock.ts';
+import { assert, EngineError, messageOf } from '../../lib/errors.ts';
+import type { OverlayMount } from '../../store/index.ts';
+import type { BundleMount, CreatedTask } from '../../runtime/index.ts';
+import type { Container } from './container.ts';
+import { bundleMountsOf } from './mounts.ts';
+import { publish, type ContainerNeeds } from './needs.ts';
+import { assertStartable } from './state.ts';
+
+/** Exit codes of a program that could not be run, as shells and Docker use them. */
+const CODE_NOT_FOUND = 127;
+const CODE_NOT_EXECUTABLE = 126;
+const CODE_FAILED = 128;
+const RESOLV_LIMIT_BYTES = 1 << 20;
+
+/** Runs the container's program. The caller holds the container's lock. Errors leave the container as it was, with State.Error set. */
+export async function startContainer(needs: ContainerNeeds, container: Container, signal?: AbortSignal): Promise<void> {
+  assertStartable(container.state);
+  signal?.throwIfAborted();
+  try {
+    await run(needs, container);
+  } catch (error) {
+    if (error instanceof EngineError && error.kind === 'not-modified') throw error;
+    await recordFailure(needs, container, error);
+    throw error;
+  }
+}
+
+async function run(needs: ContainerNeeds, container: Container): Promise<void> {
+  const { runtime } = needs;
+  await using undo = new AsyncDisposableStack();
+  const overlay = needs.store.layers.active(container.id);
+  if (!overlay) throw new EngineError('corrupt', `container ${container.id}: its writable layer is missing; remove the container and create it anew`);
+  await runtime.delete(container.id); // what an earlier run may have left
+  mountOverlay(needs, overlay);
+  undo.defer(() => unmountOverlay(needs, container));
+  const spec = await runtime.bundleOf({
+    id: container.id,
+    config: container.record.Config,
+    hostConfig: container.hostConfig,
+    argv: [container.record.Path, ...container.record.Args],
+    rootfs: overlay.mergedDir,
+    hostname: container.record.Config.Hostname,
+    mounts: [...await ownFiles(needs, container), ...hostMounts(needs, container)],
+    cgroupPath: `${container.hostConfig.CgroupParent || '/docker'}/${container.id}`,
+    joinNamespaces: joined(needs, container),
+  });
+  const task = await runtime.create({
+    id: container.id, spec, tty: container.record.Config.Tty, stdin: stdinOf(container),
+    logPath: container.hostConfig.LogConfig.Type === 'none' ? undefined : container.record.LogPath,
+  });
+  undo.defer(() => task.discard());
+  assert(task.pid > 1, `task of ${container.id} has pid ${task.pid}`);
+  await launch(needs, container, task);
+  undo.move();
+}
+
+/** Clients that wait are connected before the program runs, so that they miss nothing. */
+async function launch(needs: ContainerNeeds, container: Container, task: CreatedTask): Promise<void> {
+  for (const pending of container.pending) {
+    const console = await needs.runtime.attach(container.id);
+    container.pending.delete(pending);
+    if (!pending.give(console)) await console[Symbol.asyncDispose]();
+  }
+  const started = { ...container.record, HasBeenStartedBefore: true, HasBeenManuallyStopped: false };
+  started.State = {
+    ...container.record.State, Running: true, Paused: false, Restarting: false, OOMKilled: false, Pid: task.pid, ExitCode: 0, Error: '',
+    StartedAt: formatNanos(needs.clock.nowNanos()),
+  };
+  // On disk before the program runs: a daemon that dies in between finds a task that it knows of.
+  await needs.store.containers.save(started, { durable: false });
+  await task.start();
+  container.record = started;
+  container.stopRequested = false;
+  publish(needs, container, { action: 'start' });
+}
+
+/** What the record says of a program that could not be run. */
+async function recordFailure(needs: ContainerNeeds, container: Container, error: unknown): Promise<void> {
+  const message = messageOf(error);
+  container.record = {
+    ...container.record,
+    State: { ...container.record.State, Running: false, Restarting: false, Pid: 0, ExitCode: failureCode(message), Error: message },
+  };
+  await needs.store.containers.save(container.record, { durable: false });
+  for (const pending of container.pending) pending.give(undefined);
+  container.pending.clear();
+  container.announceExit({ exitCode: container.record.State.ExitCode, error: message });
+}
+
+export function failureCode(message: string): number {
+  if (/executable file not found|no such file or directory/i.test(message)) return CODE_NOT_FOUND;
+  if (/permission denied|not a directory|exec format error/i.test(message)) return CODE_NOT_EXECUTABLE;
+  return CODE_FAILED;
+}
+
+export function mountOverlay(needs: Pick<ContainerNeeds, 'kernel'>, overlay: OverlayMount): void {
+  if (isMounted(needs, overlay.mergedDir)) return;
+  needs.kernel.mounts.mount({ source: 'overlay', target: overlay.mergedDir, fsType: 'overlay', data: overlay.data });
+}
+
+/** Unmounts a container's file system; fine when it is not mounted. */
+export function unmountOverlay(needs: Pick<ContainerNeeds, 'kernel' | 'store'>, container: Container): void {
+  const overlay = needs.store.layers.active(container.id);
+  if (!overlay) return;
+  while (isMounted(needs, overlay.mergedDir)) needs.kernel.mounts.unmount(overlay.mergedDir, { lazy: true });
+}
+
+const isMounted = (needs: Pick<ContainerNeeds, 'kernel'>, path: string): boolean => needs.kernel.mounts.list().some((mount) => mount.target === path);
+
+/** hostname, hosts and resolv.conf: written anew at every start, into the container's folder, and bound over the image's own. */
+async function ownFiles(needs: ContainerNeeds, container: Container): Promise<BundleMount[]> {
+  const { Hostname: hostname, Domainname: domain } = container.record.Config;
+  const full = domain === '' ? hostname : `${hostname}.${domain}`;
+  const onHost = container.hostConfig.NetworkMode === 'host';
+  const hosts = onHost ? hostFile(needs, '/etc/hosts') : `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n`;
+  const extra = (container.hostConfig.ExtraHosts ?? []).map((entry) => `${entry.slice(entry.indexOf(':') + 1)}\t${entry.slice(0, entry.indexOf(':'))}\n`).join('');
+  const write = (name: string, content: string) => needs.store.containers.writeFile(container.id, name, content);
+  const paths = {
+    HostnamePath: await write('hostname', `${full}\n`),
+    HostsPath: await write('hosts', hosts + extra),
+    ResolvConfPath: await write('resolv.conf', resolvConf(needs, container)),
+  };
+  container.record = { ...container.record, ...paths };
+  const bind = (source: string, destination: string): BundleMount => ({ type: 'bind', source, destination, options: ['rbind', 'rprivate'] });
+  return [bind(paths.ResolvConfPath, '/etc/resolv.conf'), bind(paths.HostnamePath, '/etc/hostname'), bind(paths.HostsPath, '/etc/hosts')];
+}
+
+function resolvConf(needs: ContainerNeeds, container: Container): string {
+  const { Dns: servers, DnsSearch: search, DnsOptions: options } = container.hostConfig;
+  const host = hostFile(needs, '/etc/resolv.conf');
+  if (servers.length + search.length + options.length === 0) return host;
+  const kept = (word: string) => host.split('\n').filter((line) => line.startsWith(word)).map((line) => `${line}\n`).join('');
+  return (search.length > 0 ? `search ${search.join(' ')}\n` : kept('search'))
+    + (servers.length > 0 ? servers.map((server) => `nameserver ${server}\n`).join('') : kept('nameserver'))
+    + (options.length > 0 ? `options ${options.join(' ')}\n` : kept('options'));
+}
+
+function hostFile(needs: ContainerNeeds, path: string): string {
+  const bytes = needs.kernel.files.readInRoot('/', path, RESOLV_LIMIT_BYTES);
+  return bytes ? new TextDecoder().decode(bytes) : '';
+}
+
+function hostMounts(needs: ContainerNeeds, container: Container): BundleMount[] {
+  for (const point of Object.values(container.record.MountPoints)) if (point.Type === 'bind') needs.kernel.files.ensureDirectory(point.Source);
+  return bundleMountsOf(container.record.MountPoints, container.hostConfig);
+}
+
+function joined(needs: ContainerNeeds, container: Container): Partial<Record<'network' | 'ipc' | 'pid' | 'uts', string>> {
+  const spaces: Partial<Record<'network' | 'ipc' | 'pid' | 'uts', string>> = {};
+  const join = (kind: 'network' | 'ipc' | 'pid', mode: string, file: string) => {
+    if (!mode.startsWith('container:')) return;
+    const other = needs.table.find(mode.slice('container:'.length));
+    if (!other.running) throw new EngineError('conflict', `cannot join ${kind} of a non running container: ${other.id}`);
+    spaces[kind] = `/proc/${other.record.State.Pid}/ns/${file}`;
+  };
+  join('network', container.hostConfig.NetworkMode, 'net');
+  join('ipc', container.hostConfig.IpcMode, 'ipc');
+  join('pid', container.hostConfig.PidMode, 'pid');
+  return spaces;
+}
+
+function stdinOf(container: Container): 'closed' | 'once' | 'open' {
+  if (!container.record.Config.OpenStdin) return 'closed';
+  return container.record.Config.StdinOnce ? 'once' : 'open';
+}

@@ -1,0 +1,106 @@
+// stop, kill, pause, unpause: signals and what they mean for the record.
+import { conflict, EngineError } from '../../lib/errors.ts';
+import type { Container } from './container.ts';
+import { publish, type ContainerNeeds } from './needs.ts';
+import { parseSignal } from './signals.ts';
+import { cancelRestart } from './watch.ts';
+
+const SIGKILL = 9;
+const DEFAULT_STOP_SECONDS = 10;
+/** After SIGKILL the kernel needs a moment; a task in uninterruptible sleep may never end. */
+const KILL_WAIT_MS = 10_000;
+
+export interface StopOptions { timeoutSeconds: number | undefined; stopSignal: string | undefined; signal?: AbortSignal }
+
+/** Stop signal, time to end, then SIGKILL. Resolves when the exit is on record; not-modified when it does not run. */
+export async function stopContainer(needs: ContainerNeeds, container: Container, options: StopOptions): Promise<void> {
+  const stopSignal = parseSignal(options.stopSignal || container.record.Config.StopSignal || 'SIGTERM');
+  const seconds = options.timeoutSeconds ?? container.record.Config.StopTimeout ?? DEFAULT_STOP_SECONDS;
+  const run = await begin(needs, container, stopSignal);
+  if (run === undefined) return publish(needs, container, { action: 'stop' });
+  const { ended } = run;
+  if (!await endsWithin(needs, ended, seconds < 0 ? undefined : seconds * 1000)) {
+    needs.log.info('container did not stop in time, killing it', { container: container.id, seconds });
+    publish(needs, container, { action: 'kill', extra: { signal: String(SIGKILL) } });
+    await needs.runtime.signal(container.id, SIGKILL);
+    if (!await endsWithin(needs, ended, KILL_WAIT_MS)) throw new EngineError('system', `cannot stop container: ${container.id}: it did not end within ${KILL_WAIT_MS / 1000} s of SIGKILL`);
+  }
+  publish(needs, container, { action: 'stop' });
+}
+
+/** Under the lock: the intent on record, the signal sent. Gives the end to wait for, or undefined when a restart was only called off. */
+async function begin(needs: ContainerNeeds, container: Container, stopSignal: number): Promise<{ ended: Promise<unknown> } | undefined> {
+  using _lock = await needs.table.locks.hold(container.id);
+  if (!container.running) throw new EngineError('not-modified', 'container is already stopped');
+  container.stopRequested = true;
+  container.record = { ...container.record, HasBeenManuallyStopped: true };
+  if (container.state.status === 'restarting') {
+    await cancelRestart(needs, container);
+    return undefined;
+  }
+  await needs.store.containers.save(container.record, { durable: false });
+  const ended = container.nextExit.promise;
+  publish(needs, container, { action: 'kill', extra: { signal: String(stopSignal) } });
+  await deliver(needs, container, stopSignal);
+  return { ended };
+}
+
+/** A paused container is let go first, or it would never see the signal. */
+async function deliver(needs: ContainerNeeds, container: Container, number: number): Promise<void> {
+  await needs.runtime.signal(container.id, number);
+  if (container.state.status === 'paused') {
+    await needs.runtime.resume(container.id);
+    container.record = { ...container.record, State: { ...container.record.State, Paused: false } };
+  }
+}
+
+async function endsWithin(needs: ContainerNeeds, ended: Promise<unknown>, ms: number | undefined): Promise<boolean> {
+  if (ms === undefined) return await ended.then(() => true);
+  const late = Promise.withResolvers<boolean>();
+  using _timer = needs.clock.after(ms, () => late.resolve(false));
+  return await Promise.race([ended.then(() => true), late.promise]);
+}
+
+/** One signal; SIGKILL waits until the exit is on record. conflict when it does not run. */
+export async function killContainer(needs: ContainerNeeds, container: Container, word: string | undefined): Promise<void> {
+  const number = parseSignal(word || 'SIGKILL');
+  let ended: Promise<unknown>;
+  {
+    using _lock = await needs.table.locks.hold(container.id);
+    if (!container.running) throw conflict(`Cannot kill container: ${container.id}: Container ${container.id} is not running`);
+    if (container.state.status === 'restarting') return await cancelRestart(needs, container);
+    const stops = number === SIGKILL || number === parseSignal(container.record.Config.StopSignal || 'SIGTERM');
+    if (stops) {
+      container.stopRequested = true;
+      container.record = { ...container.record, HasBeenManuallyStopped: true };
+      await needs.store.containers.save(container.record, { durable: false });
+    }
+    ended = container.nextExit.promise;
+    if (number === SIGKILL) await deliver(needs, container, number);
+    else await needs.runtime.signal(container.id, number);
+    publish(needs, container, { action: 'kill', extra: { signal: String(number) } });
+  }
+  if (number === SIGKILL) await endsWithin(needs, ended, KILL_WAIT_MS);
+}
+
+export async function pauseContainer(needs: ContainerNeeds, container: Container): Promise<void> {
+  using _lock = await needs.table.locks.hold(container.id);
+  if (!container.running) throw conflict(`Container ${container.id} is not running`);
+  if (container.state.status === 'paused') throw conflict(`Container ${container.id} is already paused`);
+  if (container.state.status === 'restarting') throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
+  await needs.runtime.pause(container.id);
+  await setPaused(needs, container, true);
+}
+
+export async function unpauseContainer(needs: ContainerNeeds, container: Container): Promise<void> {
+  using _lock = await needs.table.locks.hold(container.id);
+  if (container.state.status !== 'paused') throw conflict(`Container ${container.id} is not paused`);
+  await needs.runtime.resume(container.id);
+  await setPaused(needs, container, false);
+}
+
+async function setPaused(needs: ContainerNeeds, container: Container, paused: boolean): Promise<void> {
+  container.record = { ...container.record, State: { ...container.record.State, Paused: paused } };
+  await needs.store.containers.save(container.record, { durable: false });
+  publish(needs, container, { action: paused ? 'pause' : 'unpause' });
+}

@@ -1,0 +1,54 @@
+// All containers of this daemon, found by ID, name or the start of an ID.
+import { conflict, invalid, notFound } from '../../lib/errors.ts';
+import { KeyedLock } from '../../lib/lock.ts';
+import type { Container } from './container.ts';
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+
+export const noSuchContainer = (name: string) => notFound(`No such container: ${name}`);
+
+export class ContainerTable {
+  readonly locks = new KeyedLock();
+  #byId = new Map<string, Container>();
+  #idByName = new Map<string, string>();
+
+  /** Exact ID, exact name, unique start of an ID: in this order. */
+  find(word: string): Container {
+    const name = word.replace(/^\//, '');
+    const exact = this.#byId.get(name) ?? this.#byId.get(this.#idByName.get(name) ?? '');
+    if (exact) return exact;
+    const matches = name === '' ? [] : [...this.#byId.values()].filter((container) => container.id.startsWith(name));
+    if (matches.length > 1) throw invalid(`Multiple IDs found with provided prefix: ${name}`);
+    const match = matches[0];
+    if (!match) throw noSuchContainer(word);
+    return match;
+  }
+
+  get(id: string): Container | undefined { return this.#byId.get(id); }
+  all(): Container[] { return [...this.#byId.values()]; }
+
+  /** Takes a name for an ID; refuses one that is taken or ill-formed. Dispose to give it back, unless kept. */
+  reserveName(word: string, id: string): Disposable & { keep(): void } {
+    const name = word.replace(/^\//, '');
+    if (!NAME.test(name)) throw invalid(`Invalid container name (${word}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
+    const holder = this.#idByName.get(name);
+    if (holder !== undefined) {
+      throw conflict(`Conflict. The container name "/${name}" is already in use by container "${holder}". You have to remove (or rename) that container to be able to reuse that name.`);
+    }
+    this.#idByName.set(name, id);
+    let kept = false;
+    return { keep: () => { kept = true; }, [Symbol.dispose]: () => { if (!kept && this.#idByName.get(name) === id) this.#idByName.delete(name); } };
+  }
+
+  isNameTaken(name: string): boolean { return this.#idByName.has(name); }
+
+  /** The container's name must be reserved for it already. */
+  add(container: Container): void { this.#byId.set(container.id, container); }
+
+  releaseName(name: string): void { this.#idByName.delete(name); }
+
+  remove(container: Container): void {
+    this.#byId.delete(container.id);
+    if (this.#idByName.get(container.name) === container.id) this.#idByName.delete(container.name);
+  }
+}

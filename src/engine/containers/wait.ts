@@ -1,0 +1,27 @@
+// wait: the outcome of this run, of the next one, or of the container's life.
+import type { ContainersFace } from '../index.ts';
+import type { Container, Exit } from './container.ts';
+
+type Outcome = Awaited<Awaited<ReturnType<ContainersFace['wait']>>['exited']>;
+
+/** Registered when it returns: an exit that happens from now on is not missed. */
+export function waitFor(container: Container, { condition, signal }: { condition: 'not-running' | 'next-exit' | 'removed'; signal: AbortSignal }): { exited: Promise<Outcome> } {
+  const { state } = container;
+  if (condition === 'not-running' && (state.status === 'created' || state.status === 'exited' || state.status === 'removing')) {
+    const { ExitCode: exitCode, Error: error } = container.record.State;
+    return { exited: Promise.resolve(outcomeOf({ exitCode, error: error || undefined })) };
+  }
+  const end = condition === 'removed' ? container.removed.promise : Promise.race([container.nextExit.promise, container.removed.promise]);
+  return { exited: unlessLeft(end, signal).then(outcomeOf) };
+}
+
+const outcomeOf = ({ exitCode, error }: Exit): Outcome => ({ statusCode: exitCode, error });
+
+function unlessLeft<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const leave = () => reject(signal.reason as Error);
+    if (signal.aborted) return leave();
+    signal.addEventListener('abort', leave, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+  });
+}

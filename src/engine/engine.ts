@@ -1,0 +1,69 @@
+// The parts of the engine put together, its recovery at the start and its rest at the end.
+import type { Kernel } from '../kernel/index.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
+import type { Logs } from '../logs/index.ts';
+import type { Registry } from '../registry/index.ts';
+import type { Runtime } from '../runtime/index.ts';
+import type { Store } from '../store/index.ts';
+import { openContainers } from './containers/containers.ts';
+import { openExecs } from './containers/exec.ts';
+import type { ContainerNeeds } from './containers/needs.ts';
+import { ContainerTable } from './containers/table.ts';
+import { handleExit } from './containers/watch.ts';
+import { openEvents } from './events.ts';
+import { openImages } from './images/images.ts';
+import type { Engine } from './index.ts';
+import { recover, startWanted } from './recover.ts';
+import { openSystem, type SystemFacts } from './system.ts';
+
+export interface EngineNeeds {
+  store: Store;
+  runtime: Runtime;
+  registry: Registry;
+  logs: Logs;
+  kernel: Kernel;
+  clock: Clock;
+  log: Log;
+  facts: SystemFacts;
+  maxConcurrentDownloads: number;
+}
+
+export interface OpenedEngine extends Engine {
+  /** To be called once the API listens: brings back what restart policies want. */
+  startWanted(): Promise<void>;
+  /** Exits under way are recorded first; running containers go on. */
+  close(): Promise<void>;
+}
+
+/** Recovers every container, then answers. */
+export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
+  const { clock, log, facts } = needs;
+  const events = openEvents(clock);
+  const table = new ContainerTable();
+  const parts: ContainerNeeds = { ...needs, events, table, hostName: facts.hostName };
+  const users = (id: string) => table.all().filter((container) => container.record.Image === id).map((container) => ({ id: container.id, running: container.running }));
+  const underWay = new Set<Promise<void>>();
+  const watch = needs.runtime.onExit((id, exit) => {
+    const container = table.get(id);
+    if (!container) return;
+    const work = handleExit(parts, container, exit)
+      .catch((error: unknown) => log.error('could not take in the exit of a container', { container: id, error }))
+      .finally(() => underWay.delete(work));
+    underWay.add(work);
+  });
+  const wanted = await recover(parts); // watching already: an adopted task may end at any moment
+  return {
+    images: openImages({ ...needs, events, users, platform: facts.platform }),
+    containers: openContainers(parts),
+    execs: openExecs(parts),
+    events,
+    system: openSystem({ ...parts, usersOf: (id) => users(id).length }, facts),
+    startWanted: () => startWanted(parts, wanted),
+    async close() {
+      watch[Symbol.dispose]();
+      await Promise.all(underWay);
+      for (const container of table.all()) container.restartTimer?.[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,32 @@
+// Filters as every list of Docker knows them: known keys, label matching, booleans.
+import { invalid } from '../lib/errors.ts';
+import type { StringMap } from '../wire/types.ts';
+import type { Filters } from './index.ts';
+
+/** Refuses a key that the verb does not know. */
+export function assertFilterKeys(filters: Filters, known: readonly string[]): void {
+  for (const key of filters.keys()) if (!known.includes(key)) throw invalid(`invalid filter '${key}'`);
+}
+
+/** All of `wanted` ("key" or "key=value") must be there. */
+export function matchesLabels(wanted: readonly string[], labels: Readonly<StringMap> | null): boolean {
+  return wanted.every((want) => {
+    const at = want.indexOf('=');
+    const key = at < 0 ? want : want.slice(0, at);
+    const have = labels?.[key];
+    return have !== undefined && (at < 0 || have === want.slice(at + 1));
+  });
+}
+
+/** A boolean filter such as dangling: undefined when it is not given. */
+export function booleanFilter(filters: Filters, key: string): boolean | undefined {
+  const values = filters.get(key);
+  if (values === undefined || values.length === 0) return undefined;
+  const truths = new Set(values.map((value) => {
+    if (['1', 'true', 'True', 'TRUE', 't', 'T'].includes(value)) return true;
+    if (['0', 'false', 'False', 'FALSE', 'f', 'F'].includes(value)) return false;
+    throw invalid(`invalid filter '${key}=${value}'`);
+  }));
+  if (truths.size > 1) throw invalid(`invalid filter '${key}': both true and false`);
+  return truths.has(true);
+}

@@ -1,0 +1,39 @@
+// The verbs on images, put together from their parts.
+import { invalid } from '../../lib/errors.ts';
+import { familiarString, parseReference, withDefaultTag } from '../../oci/reference.ts';
+import type { ImagesFace } from '../index.ts';
+import { findImage } from './find.ts';
+import { makePull, type PullNeeds } from './pull.ts';
+import { pruneImages, removeImage, type RemoveNeeds } from './remove.ts';
+import { historyOf, listImages, viewImage } from './view.ts';
+
+export function openImages(needs: PullNeeds & RemoveNeeds): ImagesFace {
+  const { store, registry, events } = needs;
+  const usersOf = (id: string) => needs.users(id as Parameters<RemoveNeeds['users']>[0]).length;
+  return {
+    pull: makePull(needs),
+    list: async ({ filters }) => listImages(store, { filters, usersOf }),
+    inspect: async (name) => {
+      const { config } = findImage(store, name);
+      return viewImage(store, config, usersOf(config.id));
+    },
+    history: async (name) => historyOf(store, findImage(store, name).config),
+    async tag(name, { repo, tag }) {
+      const { config } = findImage(store, name);
+      const target = parseReference(tag === '' ? repo : `${repo}:${tag}`);
+      if (target.digest !== undefined) throw invalid('refusing to create a tag with a digest reference');
+      const familiar = familiarString({ ...target, tag: target.tag ?? 'latest' });
+      await store.names.update({ set: [[familiar, config.id]] });
+      events.publish({ type: 'image', action: 'tag', id: config.id, attributes: { ...config.config.Labels, name: familiar } });
+    },
+    remove: (name, { force }) => removeImage(needs, name, force),
+    prune: ({ filters }) => pruneImages(needs, filters),
+    async login(auth, { signal }) {
+      return { status: 'Login Succeeded', identityToken: await registry.login(auth, { signal }) };
+    },
+    async distribution(name, { auth, signal }) {
+      const { top, platforms } = await registry.inspect(withDefaultTag(parseReference(name)), { auth, signal });
+      return { descriptor: top, platforms };
+    },
+  };
+}

@@ -1,0 +1,41 @@
+// The lines of a pull as Docker words them; clients parse the texts.
+import type { ProgressLine } from '../../wire/types.ts';
+
+/** Between two lines of one layer there lie at least so many ms: a slow terminal or link must not be flooded. */
+const LINE_INTERVAL_MS = 100;
+
+/** Tells how far a layer is, at most every LINE_INTERVAL_MS. */
+export function layerProgress(id: string, totalBytes: number, tell: { now: () => number; onLine: (line: ProgressLine) => void }) {
+  let last = -Infinity;
+  return {
+    status(status: string) { tell.onLine({ status, progressDetail: {}, id }); },
+    moved(status: string, currentBytes: number) {
+      const now = tell.now();
+      if (now - last < LINE_INTERVAL_MS && currentBytes < totalBytes) return;
+      last = now;
+      tell.onLine(bar(status, id, { currentBytes, totalBytes }));
+    },
+  };
+}
+
+export type LayerProgress = ReturnType<typeof layerProgress>;
+
+export function bar(status: string, id: string, { currentBytes, totalBytes }: { currentBytes: number; totalBytes: number }): ProgressLine {
+  const percent = totalBytes > 0 ? Math.min(50, Math.floor((currentBytes / totalBytes) * 50)) : 0;
+  const line = `[${'='.repeat(percent)}>${' '.repeat(Math.max(0, 50 - percent))}]`.slice(0, 52);
+  return {
+    status,
+    progressDetail: { current: currentBytes, total: totalBytes },
+    progress: `${percent === 50 ? `[${'='.repeat(50)}>]` : line} ${humanSize(currentBytes).padStart(8)}/${humanSize(totalBytes)}`,
+    id,
+  };
+}
+
+/** Decimal units with at most four significant digits: 1.985MB. */
+function humanSize(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) { value /= 1000; unit++; }
+  return `${Number(value.toPrecision(4))}${units[unit]}`;
+}

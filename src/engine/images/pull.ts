@@ -1,0 +1,140 @@
+// A reference becomes an image: layers as they arrive, then the config, and the name last.
+import type { Clock } from '../../lib/clock.ts';
+import { corrupt, invalid } from '../../lib/errors.ts';
+import { Limiter } from '../../lib/lock.ts';
+import type { Log } from '../../lib/log.ts';
+import { chainIds, hexOf, type ChainId } from '../../oci/digest.ts';
+import type { Descriptor, ImageConfig, Platform } from '../../oci/manifest.ts';
+import { compressionOf, parseImageConfig } from '../../oci/parse-manifest.ts';
+import { familiarName, familiarString, familiarWithDigest, parseReference, withDefaultTag, type Reference } from '../../oci/reference.ts';
+import type { Registry, Resolved } from '../../registry/index.ts';
+import type { Store } from '../../store/index.ts';
+import type { ProgressLine, RegistryAuth } from '../../wire/types.ts';
+import type { Events } from '../events.ts';
+import { Flights, type FlightEvents } from './flights.ts';
+import { layerProgress } from './progress.ts';
+
+export interface PullNeeds {
+  store: Store;
+  registry: Registry;
+  events: Events;
+  clock: Clock;
+  log: Log;
+  platform: Platform;
+  /** Layers downloaded and extracted at the same time, over all pulls. */
+  maxConcurrentDownloads: number;
+}
+
+export interface PullOptions {
+  platform: Platform | undefined;
+  auth: RegistryAuth | undefined;
+  all: boolean;
+  signal: AbortSignal;
+  onLine(line: ProgressLine): void;
+}
+
+/** One layer to fetch: what it is, and what it lies on. */
+interface Wanted { descriptor: Descriptor; config: ImageConfig; index: number; chainId: ChainId; parent: ChainId | undefined }
+
+/** Makes the verb `pull`; flights and limits are shared by all its calls. */
+export function makePull(needs: PullNeeds): (text: string, options: PullOptions) => Promise<void> {
+  const flights = new Flights();
+  const slots = new Limiter(needs.maxConcurrentDownloads);
+  return async (text, options) => {
+    if (options.all) throw invalid('pull --all-tags: pull the tags one by one');
+    const reference = withDefaultTag(parseReference(text));
+    const call = { auth: options.auth, signal: options.signal };
+    const resolved = await needs.registry.resolve(reference, { ...call, platform: options.platform ?? needs.platform });
+    options.onLine({ status: `Pulling from ${familiarName(reference)}`, id: reference.tag ?? reference.digest ?? 'latest' });
+    const config = parseImageConfig(await needs.registry.config(reference, resolved.config, call));
+    if (config.diffIds.length !== resolved.layers.length) {
+      throw corrupt(`manifest ${resolved.manifest.digest} of ${familiarString(reference)}: ${resolved.layers.length} layers, but its image config names ${config.diffIds.length}`);
+    }
+    const known = needs.store.images.get(config.id) !== undefined;
+    using _lease = needs.store.layers.lease(chainIds(config.diffIds));
+    if (!known) {
+      await fetchLayers(needs, { reference, resolved, config, options, flights, slots });
+      options.signal.throwIfAborted();
+      await needs.store.images.add(config);
+    }
+    await nameImage(needs, { reference, resolved, config, options });
+  };
+}
+
+interface PullOf { reference: Reference; resolved: Resolved; config: ImageConfig; options: PullOptions; flights: Flights; slots: Limiter }
+
+async function fetchLayers(needs: PullNeeds, pull: PullOf): Promise<void> {
+  const chain = chainIds(pull.config.diffIds);
+  const work: Array<Promise<void>> = [];
+  const own = new AbortController(); // one layer's failure stops the others of this pull
+  const signal = AbortSignal.any([pull.options.signal, own.signal]);
+  for (const [index, descriptor] of pull.resolved.layers.entries()) {
+    const chainId = chain[index];
+    if (chainId === undefined) throw corrupt('more layers than diffIDs');
+    const tell = layerProgress(hexOf(descriptor.digest).slice(0, 12), descriptor.size, { now: () => needs.clock.monotonicMs(), onLine: pull.options.onLine });
+    if (needs.store.layers.get(chainId)) { tell.status('Already exists'); continue; }
+    tell.status('Pulling fs layer');
+    const wanted: Wanted = { descriptor, config: pull.config, index, chainId, parent: chain[index - 1] };
+    const flight = pull.flights.join(chainId, tell, { signal, fly: (events, abort) => fly(needs, { pull, wanted, events, signal: abort }) });
+    flight.catch((error: unknown) => own.abort(error));
+    work.push(flight);
+  }
+  const failed = (await Promise.allSettled(work)).find((result) => result.status === 'rejected');
+  pull.options.signal.throwIfAborted();
+  if (failed) throw own.signal.aborted ? own.signal.reason : failed.reason;
+}
+
+/** Brings one layer in. It is extracted at any time, but committed after the layer below it, whoever brings that. */
+async function fly(needs: PullNeeds, flight: { pull: PullOf; wanted: Wanted; events: FlightEvents; signal: AbortSignal }): Promise<void> {
+  const { wanted, events, signal, pull } = flight;
+  const { descriptor } = wanted;
+  const diffId = wanted.config.diffIds[wanted.index];
+  if (diffId === undefined) throw corrupt('layer without a diffID');
+  const compression = compressionOf(descriptor.mediaType);
+  {
+    const waiting = pull.slots.hold({ signal });
+    if (await isPending(waiting)) events.status('Waiting');
+    using _slot = await waiting;
+    const blob = needs.registry.blob(pull.reference, descriptor, {
+      auth: pull.options.auth,
+      signal,
+      onRetry: ({ waitMs }) => events.status(`Retrying in ${Math.max(1, Math.round(waitMs / 1000))} second${waitMs >= 1500 ? 's' : ''}`),
+    });
+    await using staged = await needs.store.layers.stage({
+      diffId, parent: wanted.parent, compression, signal,
+      source: announced(blob, events),
+      onProgress: (bytes) => { if (bytes < descriptor.size) events.moved('Downloading', bytes); },
+    });
+    events.moved('Extracting', descriptor.size);
+    if (wanted.parent !== undefined) await pull.flights.landed(wanted.parent);
+    signal.throwIfAborted();
+    await staged.commit();
+  }
+  await needs.store.distribution.record(diffId, descriptor.digest, `${pull.reference.registry}/${pull.reference.path}`);
+  events.status('Pull complete');
+}
+
+async function isPending(promise: Promise<unknown>): Promise<boolean> {
+  return await Promise.race([promise.then(() => false), new Promise<boolean>((resolve) => { setImmediate(resolve, true); })]);
+}
+
+/** The blob's bytes, and a word when the last one is in. */
+async function* announced(blob: AsyncIterable<Uint8Array>, events: FlightEvents): AsyncGenerator<Uint8Array> {
+  events.moved('Downloading', 0);
+  yield* blob; // has held them to digest and size when it ends
+  events.status('Verifying Checksum');
+  events.status('Download complete');
+  events.moved('Extracting', 0);
+}
+
+async function nameImage(needs: PullNeeds, pull: Pick<PullOf, 'reference' | 'resolved' | 'config' | 'options'>): Promise<void> {
+  const { reference, resolved, config, options } = pull;
+  const byDigest = familiarWithDigest(reference, resolved.top.digest);
+  const names = reference.tag === undefined ? [byDigest] : [familiarString({ ...reference, digest: undefined }), byDigest];
+  const news = names.filter((name) => needs.store.names.get(name) !== config.id);
+  if (news.length > 0) await needs.store.names.update({ set: news.map((name) => [name, config.id] as const) });
+  const shown = familiarString(reference);
+  options.onLine({ status: `Digest: ${resolved.top.digest}` });
+  options.onLine({ status: news.includes(names[0] ?? '') ? `Status: Downloaded newer image for ${shown}` : `Status: Image is up to date for ${shown}` });
+  needs.events.publish({ type: 'image', action: 'pull', id: shown, attributes: { ...config.config.Labels, name: familiarName(reference) } });
+}

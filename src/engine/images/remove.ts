@@ -1,0 +1,102 @@
+// Untag, delete, prune: names first, then configs, bytes last by collection.
+import { conflict } from '../../lib/errors.ts';
+import { hexOf, type ImageId } from '../../oci/digest.ts';
+import type { ImageConfig } from '../../oci/manifest.ts';
+import { familiarName, parseReference } from '../../oci/reference.ts';
+import type { Store } from '../../store/index.ts';
+import type { Events } from '../events.ts';
+import { assertFilterKeys, booleanFilter, matchesLabels } from '../filters.ts';
+import type { Filters } from '../index.ts';
+import { findImage } from './find.ts';
+import { layersOf } from './view.ts';
+
+export type Removal = { Untagged: string } | { Deleted: string };
+
+export interface RemoveNeeds {
+  store: Store;
+  events: Events;
+  /** Containers made from an image. */
+  users(id: ImageId): ReadonlyArray<{ id: string; running: boolean }>;
+}
+
+const short = (hex: string) => hex.slice(0, 12);
+
+/**
+ * By name: that name goes; the image goes with its last tag. By ID: refused while several repositories name it or a container
+ * uses it, unless `force` (a running container refuses even then).
+ */
+export async function removeImage(needs: RemoveNeeds, word: string, force: boolean): Promise<Removal[]> {
+  const { config, byName } = findImage(needs.store, word);
+  const { id } = config;
+  const names = needs.store.names.of(id);
+  const tags = names.filter((name) => !name.includes('@'));
+  if (byName !== undefined) {
+    const repository = repositoryOf(byName);
+    const others = names.filter((name) => name !== byName && !(name.includes('@') && repositoryOf(name) === repository && !tags.some((tag) => tag !== byName && repositoryOf(tag) === repository)));
+    const last = others.length === 0;
+    if (last) assertUnused(needs, config, { force, word: byName });
+    // The digest of a repository goes with its last tag there; otherwise it would keep the image without anyone seeing a name.
+    const gone = names.filter((name) => !others.includes(name));
+    return await remove(needs, config, { gone, deleteImage: last && !(force && needs.users(id).length > 0) });
+  }
+  const repositories = new Set(names.map(repositoryOf));
+  if (!force && repositories.size > 1) {
+    throw conflict(`conflict: unable to delete ${short(hexOf(id))} (must be forced) - image is referenced in multiple repositories`);
+  }
+  assertUnused(needs, config, { force, word: short(hexOf(id)) });
+  return await remove(needs, config, { gone: names, deleteImage: true });
+}
+
+function assertUnused(needs: RemoveNeeds, config: ImageConfig, { force, word }: { force: boolean; word: string }): void {
+  const users = needs.users(config.id);
+  const running = users.find((user) => user.running);
+  const byId = word === short(hexOf(config.id));
+  if (running && (byId || !force)) {
+    const how = byId ? '(cannot be forced)' : '(must force)';
+    throw conflict(byId
+      ? `conflict: unable to delete ${word} ${how} - image is being used by running container ${short(running.id)}`
+      : `conflict: unable to remove repository reference "${familiarOf(word)}" ${how} - container ${short(running.id)} is using its referenced image ${short(hexOf(config.id))}`);
+  }
+  const stopped = users[0];
+  if (!stopped || force) return;
+  throw conflict(byId
+    ? `conflict: unable to delete ${word} (must be forced) - image is being used by stopped container ${short(stopped.id)}`
+    : `conflict: unable to remove repository reference "${familiarOf(word)}" (must force) - container ${short(stopped.id)} is using its referenced image ${short(hexOf(config.id))}`);
+}
+
+const familiarOf = (name: string) => name.replace(/:latest$/, '');
+const repositoryOf = (name: string) => familiarName(parseReference(name));
+
+async function remove(needs: RemoveNeeds, config: ImageConfig, what: { gone: readonly string[]; deleteImage: boolean }): Promise<Removal[]> {
+  const { store, events } = needs;
+  await store.names.update({ remove: what.gone });
+  const told: Removal[] = what.gone.map((name) => ({ Untagged: name }));
+  for (const _name of what.gone) events.publish({ type: 'image', action: 'untag', id: config.id, attributes: { ...config.config.Labels, name: config.id } });
+  if (!what.deleteImage) return told;
+  const layers = layersOf(store, config).map((layer) => layer.chainId);
+  await store.images.remove(config.id);
+  told.push({ Deleted: config.id });
+  events.publish({ type: 'image', action: 'delete', id: config.id, attributes: { ...config.config.Labels, name: config.id } });
+  const collected = new Set(await store.collect());
+  for (const chainId of layers.toReversed()) if (collected.has(chainId)) told.push({ Deleted: chainId });
+  return told;
+}
+
+const PRUNE_KEYS = ['dangling', 'label', 'label!', 'until'] as const;
+
+/** Dangling images that no container uses, or with dangling=false every unused one. */
+export async function pruneImages(needs: RemoveNeeds, filters: Filters): Promise<{ deleted: Removal[]; spaceReclaimedBytes: number }> {
+  assertFilterKeys(filters, PRUNE_KEYS);
+  const onlyDangling = booleanFilter(filters, 'dangling') ?? true;
+  const before = totalBytes(needs.store);
+  const deleted: Removal[] = [];
+  for (const config of needs.store.images.list()) {
+    const names = needs.store.names.of(config.id);
+    if (needs.users(config.id).length > 0 || (onlyDangling && names.some((name) => !name.includes('@')))) continue;
+    if (!matchesLabels(filters.get('label') ?? [], config.config.Labels)) continue;
+    deleted.push(...await remove(needs, config, { gone: names, deleteImage: true }));
+  }
+  return { deleted, spaceReclaimedBytes: before - totalBytes(needs.store) };
+}
+
+export const totalBytes = (store: Store): number => store.layers.list().reduce((sum, layer) => sum + layer.sizeBytes, 0);

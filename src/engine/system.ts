@@ -1,0 +1,83 @@
+// info, version, df: what the engine says of itself and its machine.
+import { availableParallelism, totalmem } from 'node:os';
+import { formatNanos } from '../lib/clock.ts';
+import type { Platform } from '../oci/manifest.ts';
+import type { ContainerNeeds } from './containers/needs.ts';
+import { listContainers } from './containers/view.ts';
+import { totalBytes } from './images/remove.ts';
+import { listImages } from './images/view.ts';
+import type { SystemFace, SystemInfo } from './index.ts';
+
+/** What does not change while the daemon runs; gathered by the daemon. */
+export interface SystemFacts {
+  engineVersion: string;
+  gitCommit: string;
+  buildTime: string;
+  nodeVersion: string;
+  kernelVersion: string;
+  operatingSystem: string;
+  osVersion: string;
+  /** uname -m */
+  machine: string;
+  platform: Platform;
+  daemonId: string;
+  hostName: string;
+  debug: boolean;
+  experimental: boolean;
+  labels: readonly string[];
+  insecureRegistries: readonly string[];
+  registryMirrors: readonly string[];
+  proxy: { http?: string; https?: string; no?: string };
+  warnings: readonly string[];
+}
+
+export function openSystem(needs: ContainerNeeds & { usersOf: (id: string) => number }, facts: SystemFacts): SystemFace {
+  const { runtime } = needs;
+  return {
+    version: () => ({
+      version: facts.engineVersion, gitCommit: facts.gitCommit, buildTime: facts.buildTime, nodeVersion: facts.nodeVersion, os: 'linux',
+      arch: facts.platform.architecture, kernelVersion: facts.kernelVersion, experimental: facts.experimental,
+      components: [{ name: 'crun', version: runtime.facts.crunVersion }, { name: 'conmon', version: runtime.facts.conmonVersion }, { name: 'node', version: facts.nodeVersion }],
+    }),
+    info: async () => infoOf(needs, facts),
+    async diskUsage() {
+      const none = new Map<string, readonly string[]>();
+      return {
+        layersSizeBytes: totalBytes(needs.store),
+        images: listImages(needs.store, { filters: none, usersOf: needs.usersOf }),
+        containers: await listContainers(needs, { all: true, limit: 0, size: true, filters: none }),
+      };
+    },
+  };
+}
+
+function infoOf(needs: ContainerNeeds, facts: SystemFacts): SystemInfo {
+  const { runtime, store, table } = needs;
+  const containers = table.all();
+  const running = containers.filter((container) => container.state.status === 'running' || container.state.status === 'restarting').length;
+  const paused = containers.filter((container) => container.state.status === 'paused').length;
+  const controllers = needs.kernel.cgroups.layout().controllers;
+  const has = (controller: string) => controllers.includes(controller);
+  const note = runtime.facts.cgroupNote;
+  return {
+    id: facts.daemonId, name: facts.hostName,
+    containers: { total: containers.length, running, paused, stopped: containers.length - running - paused },
+    images: store.images.list().length,
+    driverStatus: [['Backing Filesystem', 'extfs'], ['Supports d_type', 'true'], ['Native Overlay Diff', 'true'], ['userxattr', 'false']],
+    dockerRootDir: store.root, debug: facts.debug, experimental: facts.experimental, liveRestore: true,
+    cpus: availableParallelism(), memoryBytes: totalmem(), operatingSystem: facts.operatingSystem, osVersion: facts.osVersion, osType: 'linux',
+    architecture: facts.machine, kernelVersion: facts.kernelVersion,
+    cgroupDriver: runtime.facts.cgroupDriver, cgroupVersion: String(runtime.facts.cgroupVersion),
+    defaultRuntime: 'runc', runtimes: { runc: { path: 'crun' }, crun: { path: 'crun' } },
+    securityOptions: [...(runtime.facts.seccomp ? ['name=seccomp,profile=builtin'] : []), ...(runtime.facts.cgroupVersion === 2 ? ['name=cgroupns'] : [])],
+    labels: facts.labels,
+    warnings: [...facts.warnings, ...(note === '' ? [] : [`WARNING: ${note}`]),
+      ...(runtime.facts.missingCapabilities.length === 0 ? [] : [`WARNING: this machine lacks ${runtime.facts.missingCapabilities.join(', ')}; privileged containers run without`]),
+      ...store.recovered.quarantined.map(({ path, reason }) => `WARNING: a damaged record was set aside: ${path}: ${reason}`)],
+    systemTime: formatNanos(needs.clock.nowNanos()), indexServerAddress: 'https://index.docker.io/v1/',
+    insecureRegistries: facts.insecureRegistries, registryMirrors: facts.registryMirrors, serverVersion: facts.engineVersion, loggingDriver: 'json-file',
+    httpProxy: facts.proxy.http ?? '', httpsProxy: facts.proxy.https ?? '', noProxy: facts.proxy.no ?? '',
+    eventListeners: needs.events.listeners, fileDescriptors: 0, threads: 0, crunVersion: runtime.facts.crunVersion, conmonVersion: runtime.facts.conmonVersion,
+    initBinary: 'docker-init', memoryLimit: has('memory'), swapLimit: has('memory'), cpuCfs: has('cpu'), cpuShares: has('cpu'), cpuSet: has('cpuset'), pidsLimit: has('pids'), oomKillDisable: has('memory') && runtime.facts.cgroupVersion === 1,
+  };
+}
