@@ -149,3 +149,4 @@ export interface SystemInfo {
 }
 
 export { openEngine } from './engine.ts';
+export type { SystemFacts } from './system.ts';

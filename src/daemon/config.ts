@@ -1,0 +1,154 @@
+// Flags and daemon.json become one frozen Config; what neither knows is an error, what both set is an error too, as with dockerd.
+import { readFileSync } from 'node:fs';
+import { errnoOf, invalid, messageOf } from '../lib/errors.ts';
+import type { Level } from '../lib/log.ts';
+import { checkValue, FIXED_FLAGS, FLAGS, parseFlags, type FlagValues } from './flags.ts';
+
+export interface Config {
+  readonly dataRoot: string;
+  readonly execRoot: string;
+  readonly pidFile: string;
+  readonly hosts: readonly Host[];
+  readonly group: string;
+  readonly logLevel: Level;
+  readonly labels: readonly string[];
+  readonly experimental: boolean;
+  readonly insecureRegistries: readonly string[];
+  readonly registryMirrors: readonly string[];
+  /** Layers downloaded and extracted at the same time. */
+  readonly maxConcurrentDownloads: number;
+  /** Attempts without progress before a transfer fails. */
+  readonly maxDownloadAttempts: number;
+  readonly shutdownTimeoutSeconds: number;
+  readonly tls: { readonly caPath: string; readonly certPath: string; readonly keyPath: string; readonly verify: boolean } | undefined;
+  readonly proxy: { http?: string; https?: string; no?: string };
+}
+
+export type Host = { kind: 'unix'; path: string } | { kind: 'fd'; fd: number } | { kind: 'tcp'; host: string; port: number };
+
+const DEFAULT_CONFIG_FILE = '/etc/vaquita/daemon.json';
+const DEFAULT_HOST = 'unix:///var/run/vaquita.sock';
+const TLS_PORT = 2376;
+const PLAIN_PORT = 2375;
+/** The first descriptor that systemd hands over. Source: sd_listen_fds(3). */
+const FIRST_SOCKET_FD = 3;
+
+/** Reads flags, then the file they name. Error: invalid, in words that name flag or key. */
+export function readConfig(words: readonly string[], env: Readonly<Record<string, string | undefined>>): Config {
+  const values = parseFlags(words);
+  mergeFile(values, values.get('config-file')?.at(-1));
+  const text = (name: string, fallback: string) => values.get(name)?.at(-1) ?? fallback;
+  const flag = (name: string) => ['true', '1'].includes(values.get(name)?.at(-1) ?? '');
+  const int = (name: string, fallback: number, least: number) => {
+    const value = Number(text(name, String(fallback)));
+    if (value < least) throw invalid(`invalid ${name.replaceAll('-', ' ')}: ${value}: expected at least ${least}`);
+    return value;
+  };
+  const tls = tlsOf({ flag, text });
+  const hosts = (values.get('host') ?? [DEFAULT_HOST]).map((host) => parseHost(host, tls !== undefined));
+  const open = hosts.find((host) => host.kind === 'tcp');
+  if (open && !tls && !flag('allow-plain-tcp')) {
+    throw invalid(`-H tcp://${open.kind === 'tcp' ? open.host : ''}: a plain TCP socket makes everyone who reaches it root on this machine; use --tlsverify with certificates, or --allow-plain-tcp to accept that`);
+  }
+  return Object.freeze({
+    dataRoot: absolute(text('data-root', '/var/lib/vaquita'), 'data-root'),
+    execRoot: absolute(text('exec-root', '/run/vaquita'), 'exec-root'),
+    pidFile: absolute(text('pidfile', '/var/run/vaquita.pid'), 'pidfile'),
+    hosts, group: text('group', 'vaquita'),
+    logLevel: flag('debug') ? 'debug' : levelOf(text('log-level', 'info')),
+    labels: checkedLabels(values.get('label') ?? []),
+    experimental: flag('experimental'),
+    insecureRegistries: values.get('insecure-registry') ?? [],
+    registryMirrors: (values.get('registry-mirror') ?? []).map(checkedMirror),
+    maxConcurrentDownloads: int('max-concurrent-downloads', 3, 1),
+    maxDownloadAttempts: int('max-download-attempts', 5, 1),
+    shutdownTimeoutSeconds: int('shutdown-timeout', 15, 0),
+    tls,
+    proxy: proxyOf(env),
+  });
+}
+
+function mergeFile(values: FlagValues, named: string | undefined): void {
+  const path = named ?? DEFAULT_CONFIG_FILE;
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' && named === undefined) return;
+    throw invalid(`unable to configure the daemon with file ${path}: ${messageOf(error)}`, { cause: error });
+  }
+  for (const [key, value] of Object.entries(parseObject(path, text))) {
+    const spec = [...FLAGS, ...FIXED_FLAGS].find((flag) => (flag.key ?? flag.name) === key && flag.name !== 'config-file');
+    if (!spec) throw invalid(`unable to configure the daemon with file ${path}: the following directives don't match any configuration option: ${key}`);
+    if (values.has(spec.name)) throw invalid(`unable to configure the daemon with file ${path}: the following directives are specified both as a flag and in the configuration file: ${key}`);
+    values.set(spec.name, valuesOf(path, { key, value, kind: spec.kind }).map((each) => { checkValue(spec, each); return each; }));
+  }
+}
+
+function parseObject(path: string, text: string): object {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed;
+  } catch (error) {
+    throw invalid(`unable to configure the daemon with file ${path}: ${messageOf(error)}`, { cause: error });
+  }
+  throw invalid(`unable to configure the daemon with file ${path}: expected a JSON object`);
+}
+
+function valuesOf(path: string, { key, value, kind }: { key: string; value: unknown; kind: string }): string[] {
+  const fits = (kind === 'list' && Array.isArray(value) && value.every((each) => typeof each === 'string'))
+    || (kind === 'bool' && typeof value === 'boolean') || (kind === 'int' && typeof value === 'number') || (kind === 'string' && typeof value === 'string');
+  if (!fits) throw invalid(`unable to configure the daemon with file ${path}: ${key} must be a ${kind === 'list' ? 'list of strings' : kind}`);
+  return Array.isArray(value) ? value.map(String) : [String(value)];
+}
+
+/** 'unix:///path', 'fd://' or 'fd://N', 'tcp://host:port'. */
+export function parseHost(text: string, tls: boolean): Host {
+  const match = /^(unix|tcp|fd):\/\/(.*)$/.exec(text);
+  if (!match) throw invalid(`unable to parse -H ${text}: expected unix:///path, fd:// or tcp://host:port`);
+  const rest = match[2] ?? '';
+  if (match[1] === 'unix') return { kind: 'unix', path: absolute(rest === '' ? '/var/run/vaquita.sock' : rest, `host ${text}`) };
+  if (match[1] === 'fd') return { kind: 'fd', fd: rest === '' || rest === '*' ? FIRST_SOCKET_FD : Number(rest) };
+  const at = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(rest);
+  if (!at) throw invalid(`unable to parse -H ${text}: expected tcp://host:port`);
+  return { kind: 'tcp', host: (at[1] || '127.0.0.1').replace(/^\[|\]$/g, ''), port: at[2] === undefined ? (tls ? TLS_PORT : PLAIN_PORT) : Number(at[2]) };
+}
+
+function tlsOf({ flag, text }: { flag: (name: string) => boolean; text: (name: string, fallback: string) => string }): Config['tls'] {
+  if (!flag('tls') && !flag('tlsverify')) return undefined;
+  const certPath = text('tlscert', '');
+  const keyPath = text('tlskey', '');
+  if (certPath === '' || keyPath === '') throw invalid('--tls needs --tlscert and --tlskey');
+  const caPath = text('tlscacert', '');
+  if (flag('tlsverify') && caPath === '') throw invalid('--tlsverify needs --tlscacert: the authority whose client certificates are let in');
+  return { certPath, keyPath, caPath, verify: flag('tlsverify') };
+}
+
+function levelOf(text: string): Level {
+  if (text === 'debug' || text === 'info' || text === 'warn' || text === 'error') return text;
+  throw invalid(`invalid logging level: ${text}: expected debug, info, warn or error`);
+}
+
+function checkedLabels(labels: string[]): string[] {
+  for (const label of labels) if (!/^[^=]+=/.test(label)) throw invalid(`bad attribute format: ${label}: expected key=value`);
+  return labels;
+}
+
+function checkedMirror(text: string): string {
+  let url: URL;
+  try { url = new URL(text); } catch { throw invalid(`invalid mirror: "${text}" is not a valid URI`); }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw invalid(`invalid mirror: unsupported scheme "${url.protocol.slice(0, -1)}" in "${text}"`);
+  if (url.username !== '' || url.search !== '' || url.hash !== '') throw invalid('invalid mirror: username/password, query and fragment are not allowed in a mirror URI');
+  return text;
+}
+
+function absolute(path: string, what: string): string {
+  if (!path.startsWith('/')) throw invalid(`invalid ${what}: ${path}: expected an absolute path`);
+  return path;
+}
+
+function proxyOf(env: Readonly<Record<string, string | undefined>>): Config['proxy'] {
+  const of = (name: string) => env[name] ?? env[name.toUpperCase()];
+  const [http, https, no] = [of('http_proxy'), of('https_proxy'), of('no_proxy')];
+  return { ...(http ? { http } : {}), ...(https ? { https } : {}), ...(no ? { no } : {}) };
+}

@@ -1,0 +1,74 @@
+// The daemon: builds every part once, in order, recovers, listens, and takes everything down again in the reverse order.
+import { readConfig, type Config } from './config.ts';
+import { messageOf } from '../lib/errors.ts';
+import { openEngine } from '../engine/index.ts';
+import { openApi } from '../api/index.ts';
+import { openLinux } from '../kernel/index.ts';
+import { openLog, type Log } from '../lib/log.ts';
+import { openLogs } from '../logs/index.ts';
+import { openRegistry, DEFAULT_REGISTRY_LIMITS } from '../registry/index.ts';
+import { openRuntime } from '../runtime/index.ts';
+import { openStore } from '../store/index.ts';
+import { systemClock as clock } from '../lib/clock.ts';
+import { ENGINE_VERSION, gatherFacts } from './facts.ts';
+import { keepTrim } from './idle.ts';
+import { listenTargets, socketFiles } from './listen.ts';
+import { holdPidFile, readDaemonId } from './files.ts';
+
+/** Runs until SIGTERM or SIGINT. Resolves with the exit code: 0 after a clean stop, 1 when it could not start. */
+export async function runDaemon(words: readonly string[], env: NodeJS.ProcessEnv, selfCommand: readonly string[]): Promise<number> {
+  let config: Config;
+  try {
+    config = readConfig(words, env);
+  } catch (error) {
+    process.stderr.write(`vaquita daemon: ${messageOf(error)}\n`);
+    return 1;
+  }
+  const log = openLog((line) => process.stderr.write(line), { level: config.logLevel, now: clock.now });
+  const stopped = signalled(log);
+  try {
+    await serve(config, { log, selfCommand, stopped });
+    return 0;
+  } catch (error) {
+    log.error('failed to start daemon', { error });
+    process.stderr.write(`vaquita daemon: failed to start: ${messageOf(error)}\n`);
+    return 1;
+  }
+}
+
+async function serve(config: Config, { log, selfCommand, stopped }: { log: Log; selfCommand: readonly string[]; stopped: Promise<string> }): Promise<void> {
+  await using parts = new AsyncDisposableStack();
+  const kernel = openLinux({ selfCommand });
+  const store = await openStore({ root: config.dataRoot, kernel, log, clock, extractorLimit: config.maxConcurrentDownloads });
+  parts.defer(() => store.close());
+  parts.use(holdPidFile(config.pidFile, kernel));
+  const runtime = await openRuntime({ kernel, log, clock, execRoot: config.execRoot });
+  parts.defer(() => runtime.close());
+  const registry = openRegistry({
+    log, clock,
+    config: {
+      insecureRegistries: config.insecureRegistries, registryMirrors: config.registryMirrors, certsDir: '/etc/vaquita/certs.d', userAgent: `vaquita/${ENGINE_VERSION}`,
+      proxy: config.proxy, limits: { ...DEFAULT_REGISTRY_LIMITS, attempts: config.maxDownloadAttempts },
+    },
+  });
+  parts.defer(() => registry.close());
+  const facts = gatherFacts(config, readDaemonId(config.dataRoot));
+  const engine = await openEngine({ store, runtime, registry, logs: openLogs(), kernel, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads });
+  parts.defer(() => engine.close());
+  const api = await openApi({ engine, log, clock, config: { listen: listenTargets(config, log), allowPlainTcp: true, files: socketFiles } });
+  parts.defer(() => api.close({ graceMs: config.shutdownTimeoutSeconds * 1000 }));
+  parts.use(keepTrim({ kernel, clock }));
+  for (const damage of store.recovered.quarantined) log.warn('a damaged record was set aside', damage);
+  if (store.recovered.swept.length > 0) log.info('removed what an interrupted run had left', { count: store.recovered.swept.length });
+  log.info('daemon is ready', { version: ENGINE_VERSION, dataRoot: config.dataRoot, listening: api.addresses });
+  void engine.startWanted();
+  log.info('daemon is stopping', { signal: await stopped });
+}
+
+function signalled(log: Log): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal));
+    // A terminal that closes must not take the daemon along.
+    process.on('SIGHUP', () => log.info('SIGHUP: the configuration is read at the start only'));
+  });
+}

@@ -1,0 +1,85 @@
+// dockerd's flags: each with its key in daemon.json, its kind, and what this engine makes of it.
+import { invalid } from '../lib/errors.ts';
+
+export type FlagKind = 'string' | 'bool' | 'list' | 'int';
+
+export interface FlagSpec {
+  name: string;
+  short?: string;
+  /** Key in daemon.json; the flag's own name unless said otherwise. */
+  key?: string;
+  kind: FlagKind;
+  help: string;
+}
+
+/** Flags that do something here. */
+export const FLAGS: readonly FlagSpec[] = [
+  { name: 'config-file', kind: 'string', help: 'Daemon configuration file' },
+  { name: 'data-root', kind: 'string', help: 'Root directory of persistent state' },
+  { name: 'exec-root', kind: 'string', help: 'Root directory for execution state files' },
+  { name: 'pidfile', short: 'p', kind: 'string', help: 'Path to use for daemon PID file' },
+  { name: 'host', short: 'H', key: 'hosts', kind: 'list', help: 'Daemon socket(s) to connect to' },
+  { name: 'group', short: 'G', kind: 'string', help: 'Group for the unix socket' },
+  { name: 'debug', short: 'D', kind: 'bool', help: 'Enable debug mode' },
+  { name: 'log-level', short: 'l', kind: 'string', help: 'Set the logging level ("debug"|"info"|"warn"|"error")' },
+  { name: 'label', key: 'labels', kind: 'list', help: 'Set key=value labels to the daemon' },
+  { name: 'experimental', kind: 'bool', help: 'Enable experimental features' },
+  { name: 'insecure-registry', key: 'insecure-registries', kind: 'list', help: 'Enable insecure registry communication' },
+  { name: 'registry-mirror', key: 'registry-mirrors', kind: 'list', help: 'Preferred registry mirror' },
+  { name: 'max-concurrent-downloads', kind: 'int', help: 'Set the max concurrent downloads for each pull' },
+  { name: 'max-download-attempts', kind: 'int', help: 'Set the max download attempts for each pull' },
+  { name: 'shutdown-timeout', kind: 'int', help: 'Set the default shutdown timeout in seconds' },
+  { name: 'tls', kind: 'bool', help: 'Use TLS; implied by --tlsverify' },
+  { name: 'tlscacert', kind: 'string', help: 'Trust certs signed only by this CA' },
+  { name: 'tlscert', kind: 'string', help: 'Path to TLS certificate file' },
+  { name: 'tlskey', kind: 'string', help: 'Path to TLS key file' },
+  { name: 'tlsverify', kind: 'bool', help: 'Use TLS and verify the remote' },
+  { name: 'allow-plain-tcp', kind: 'bool', help: 'Listen on tcp:// without TLS: whoever reaches the port is root on this machine' },
+];
+
+/** Flags of dockerd that may be given with these values, since that is what this engine does anyway (or does not do yet). */
+export const FIXED_FLAGS: ReadonlyArray<FlagSpec & { accepts: readonly string[]; why: string }> = [
+  { name: 'storage-driver', short: 's', kind: 'string', accepts: ['overlay2', ''], why: 'the store is overlay2', help: 'Storage driver to use' },
+  { name: 'log-driver', kind: 'string', accepts: ['json-file', ''], why: 'this version has json-file (and none, per container)', help: 'Default driver for container logs' },
+  { name: 'bridge', short: 'b', kind: 'string', accepts: ['none', ''], why: 'this version has no bridge network', help: 'Attach containers to a network bridge' },
+  { name: 'default-runtime', kind: 'string', accepts: ['runc', 'crun', ''], why: 'containers run through crun', help: 'Default OCI runtime for containers' },
+  { name: 'live-restore', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Containers always outlive the daemon' },
+  { name: 'iptables', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable addition of iptables rules' },
+  { name: 'ip6tables', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable addition of ip6tables rules' },
+  { name: 'ip-forward', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable net.ipv4.ip_forward' },
+  { name: 'ip-masq', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable IP masquerading' },
+  { name: 'userland-proxy', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Use userland proxy for loopback traffic' },
+  { name: 'selinux-enabled', kind: 'bool', accepts: ['false'], why: 'SELinux labels come later', help: 'Enable selinux support' },
+];
+
+export type FlagValues = Map<string, string[]>;
+
+/** Reads words as dockerd does; values of a repeated flag are kept in order. Error: invalid, naming the flag. */
+export function parseFlags(words: readonly string[]): FlagValues {
+  const all = [...FLAGS, ...FIXED_FLAGS];
+  const values: FlagValues = new Map();
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] ?? '';
+    if (!word.startsWith('-') || word === '-') throw invalid(`"vaquita daemon" accepts no arguments: ${word}`);
+    const equals = word.indexOf('=');
+    const name = (equals < 0 ? word : word.slice(0, equals)).replace(/^--?/, '');
+    const spec = all.find((flag) => (word.startsWith('--') ? flag.name === name : flag.short === name));
+    if (!spec) throw invalid(`unknown flag: ${equals < 0 ? word : word.slice(0, equals)}`);
+    let value = equals < 0 ? undefined : word.slice(equals + 1);
+    if (value === undefined) {
+      value = spec.kind === 'bool' ? 'true' : words[++at];
+      if (value === undefined) throw invalid(`flag needs an argument: ${word}`);
+    }
+    checkValue(spec, value);
+    values.set(spec.name, [...values.get(spec.name) ?? [], value]);
+  }
+  return values;
+}
+
+/** Held for flags and for daemon.json alike. */
+export function checkValue(spec: FlagSpec, value: string): void {
+  if (spec.kind === 'bool' && !['true', 'false', '1', '0'].includes(value)) throw invalid(`invalid argument "${value}" for "--${spec.name}": expected true or false`);
+  if (spec.kind === 'int' && !/^-?\d+$/.test(value)) throw invalid(`invalid argument "${value}" for "--${spec.name}": expected a whole number`);
+  const fixed = FIXED_FLAGS.find((flag) => flag.name === spec.name);
+  if (fixed && !fixed.accepts.includes(value)) throw invalid(`--${spec.name}=${value} is not supported: ${fixed.why}`);
+}
