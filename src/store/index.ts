@@ -33,11 +33,15 @@ export interface ImageStore {
   get(id: ImageId): ImageConfig | undefined;
   list(): ImageConfig[];
   /** Durable when resolved. Every layer of it must be committed. Adding one that is there is fine. */
-  add(config: ImageConfig): Promise<void>;
+  add(config: ImageConfig, options?: { parent?: ImageId | undefined }): Promise<void>;
   /** Durable when resolved. Layers stay until `collect`. */
   remove(id: ImageId): Promise<void>;
   /** IDs that start with `hexPrefix` (hex digits, no algorithm). */
   withPrefix(hexPrefix: string): ImageId[];
+  /** The image it was built from, where that was recorded. */
+  parentOf(id: ImageId): ImageId | undefined;
+  /** When it was last given a name (RFC 3339), where Docker recorded that. */
+  lastTagged(id: ImageId): string | undefined;
 }
 
 /** repositories.json: familiar references ("busybox:latest", "busybox@sha256:…", "registry:5000/a/b:1") to image IDs. */
@@ -89,6 +93,8 @@ export interface OverlayMount {
   mergedDir: string;
   /** Shortest form of the mount data, relative to `cwd`, for chains whose absolute paths exceed the page that mount(2) takes. */
   data: string;
+  /** The directory that `data` counts from; absent when its paths are absolute. */
+  cwd?: string;
 }
 
 export interface LayerStore {

@@ -1,0 +1,79 @@
+// Opens every part of the store in the order of recovery, on whatever disk and extractors it is given.
+import type { Kernel } from '../kernel/index.ts';
+import type { Clock } from '../lib/clock.ts';
+import { EngineError, errnoOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { openContainers } from './containers.ts';
+import { directoryOf, type Disk } from './disk.ts';
+import { openDistribution } from './distribution.ts';
+import { openImages } from './images.ts';
+import type { Store } from './index.ts';
+import { openLayers } from './layers.ts';
+import { directoriesOf, layoutOf } from './layout.ts';
+import { openNames } from './names.ts';
+import { erase, Report, type Room } from './room.ts';
+import { lockRoot } from './root-lock.ts';
+import type { Extraction } from './staging.ts';
+import { sweep } from './sweep.ts';
+
+export interface StoreParts {
+  root: string;
+  kernel: { files: Pick<Kernel['files'], 'tryLock'>; mounts: Pick<Kernel['mounts'], 'list'> };
+  log: Log;
+  clock: Clock;
+  disk: Disk;
+  extractors: Extraction & { close(): Promise<void> };
+}
+
+export async function assembleStore({ root, kernel, log, clock, disk, extractors }: StoreParts): Promise<Store> {
+  const at = layoutOf(root);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => extractors.close());
+  await makeRoot(disk, root, at.own);
+  const lock = undo.use(lockRoot(root, at.own, kernel.files));
+  await makeDirectories(disk, root, directoriesOf(root));
+
+  const report = new Report();
+  const room: Room = { disk, at, log, clock, report };
+  const layers = await openLayers(room, { extractors, mounts: kernel.mounts });
+  const containers = await openContainers(room);
+  const images = await openImages(room, layers.state);
+  const names = await openNames(room, { known: images.known, usable: (id) => images.store.get(id) !== undefined });
+  const leftovers = await sweep({ room, state: layers.state, referenced: layers.referenced, mounts: kernel.mounts });
+  // Deleting a half-pulled layer may take many seconds on flash; nobody has to wait for that.
+  const erasing = erase(room, leftovers);
+
+  undo.move();
+  return {
+    root, images: images.store, names, layers: layers.store, containers, distribution: openDistribution(room), recovered: report,
+    collect: () => layers.collect(images.roots),
+    async close() {
+      await extractors.close();
+      await erasing;
+      lock[Symbol.dispose]();
+    },
+  };
+}
+
+async function makeRoot(disk: Disk, root: string, own: string): Promise<void> {
+  if (!/^\/.*[^/]$/.test(root)) throw new EngineError('invalid', `data root must be an absolute path without a slash at its end: ${JSON.stringify(root)}`);
+  const missing: string[] = [];
+  for (let path = root; path !== '' && disk.kind(path) === undefined; path = directoryOf(path)) missing.push(path);
+  await makeDirectories(disk, root, [...missing.toReversed().map((path) => [path, path === root ? 0o710 : 0o755] as const), [own, 0o700]]);
+}
+
+/** Only what is missing, and synced once: later syncs may then rely on every directory. */
+async function makeDirectories(disk: Disk, root: string, wanted: ReadonlyArray<readonly [path: string, mode: number]>): Promise<void> {
+  const made: string[] = [];
+  try {
+    for (const [path, mode] of wanted) {
+      if (disk.kind(path) !== undefined) continue;
+      await disk.mkdir(path, mode);
+      made.push(path);
+    }
+    for (const parent of new Set(made.map((path) => directoryOf(path) || '/'))) await disk.syncDir(parent);
+  } catch (error) {
+    if (errnoOf(error) === 'EROFS') throw new EngineError('unavailable', `data root ${root} is on a read-only file system: it must be writable`, { cause: error });
+    throw error;
+  }
+}

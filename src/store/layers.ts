@@ -1,0 +1,42 @@
+// The layer store: what is committed, what containers write to, and the way from bytes to either.
+import type { Mounts } from '../kernel/index.ts';
+import { createActive, mountOf, removeActive, treeSizeBytes } from './active.ts';
+import { collectLayers } from './collect.ts';
+import type { LayerStore } from './index.ts';
+import { loadActives, loadLayers, type Referenced } from './layer-load.ts';
+import { LayerState } from './layer-state.ts';
+import type { Room } from './room.ts';
+import { stageLayer, type Extraction } from './staging.ts';
+import type { ChainId } from '../oci/digest.ts';
+
+export interface OpenedLayers {
+  store: LayerStore;
+  state: LayerState;
+  /** Snapshots that some record names, for the sweep. */
+  referenced: Referenced;
+  collect(imageRoots: () => Iterable<ChainId>): Promise<ChainId[]>;
+}
+
+export async function openLayers(room: Room, { extractors, mounts }: { extractors: Extraction; mounts: Pick<Mounts, 'list'> }): Promise<OpenedLayers> {
+  const state = new LayerState();
+  const referenced = await loadLayers(room, state);
+  await loadActives(room, state, referenced);
+  const needs = { room, state, mounts };
+  const store: LayerStore = {
+    get: (chainId) => state.layers.get(chainId),
+    list: () => [...state.layers.values()],
+    stage: (layer) => stageLayer({ room, state, extractors }, layer),
+    lease: (chainIds) => state.lease(chainIds),
+    createActive: (containerId, options) => createActive(needs, containerId, options),
+    active(containerId) {
+      const active = state.actives.get(containerId);
+      return active && mountOf(needs, active);
+    },
+    removeActive: (containerId) => removeActive(needs, containerId),
+    async activeSizeBytes(containerId) {
+      const active = state.actives.get(containerId);
+      return active ? await treeSizeBytes(`${room.at.overlay}/${active.mountId}/diff`) : 0;
+    },
+  };
+  return { store, state, referenced, collect: (imageRoots) => collectLayers({ room, state, imageRoots }) };
+}

@@ -1,0 +1,160 @@
+// A layer from its bytes to its name: staged out of sight with one sync of the file system, then committed by a rename.
+import { assert, conflict, corrupt, invalid } from '../lib/errors.ts';
+import type { DiffId } from '../oci/digest.ts';
+import type { Compression } from '../oci/manifest.ts';
+import type { LayerInfo, LayerWrite, StagedLayer } from './index.ts';
+import { chainOn, MAX_CHAIN } from './layer-load.ts';
+import type { LayerState, StagedRecord } from './layer-state.ts';
+import { diffPath, layerPath, MODE } from './layout.ts';
+import { lowerText, makeSnapshot, newLinkId, newSnapshotId } from './overlay.ts';
+import { setAside, type Room } from './room.ts';
+
+/** What staging needs of the extractors: everything written to `into` and `tarSplitPath`, and before the call, is synced when it resolves. */
+export interface Extraction {
+  extract(work: {
+    into: string; tarSplitPath: string; compression: Compression; source: AsyncIterable<Uint8Array>;
+    onProgress?: (consumedBytes: number) => void; signal?: AbortSignal | undefined;
+  }): Promise<{ diffId: DiffId; sizeBytes: number }>;
+}
+
+export interface StagingNeeds { room: Room; state: LayerState; extractors: Extraction }
+
+/** One layer on its way: what was decided when staging began. */
+interface Write extends StagedRecord {
+  diffId: DiffId;
+  cacheId: string;
+  writeSet: string;
+  /** What `lower` holds now; undefined where the file was not written, because a layer below was not known yet. */
+  lower: string | undefined;
+  sizeBytes: number;
+}
+
+/**
+ * Everything of the layer that is known beforehand is written before its bytes are extracted, so that the extractor's one sync
+ * covers it too: directories, link, lower, and the write-set with an empty `size`. What commit adds costs two flushes.
+ */
+export async function stageLayer(needs: StagingNeeds, layer: LayerWrite): Promise<StagedLayer> {
+  const { room, state, extractors } = needs;
+  layer.signal?.throwIfAborted();
+  const write = begin(room, state, layer);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => discard(room, write));
+  state.staged.add(write);
+  undo.defer(() => { state.staged.delete(write); });
+  const keepsParent = undo.use(state.lease(layer.parent === undefined ? [] : [layer.parent]));
+  await prepare(room, state, write);
+  const done = await extractors.extract({
+    into: diffPath(room.at, write.cacheId), tarSplitPath: `${write.writeSet}/tar-split.json.gz`,
+    compression: layer.compression, source: layer.source, signal: layer.signal,
+    ...(layer.onProgress ? { onProgress: (consumed: number) => layer.onProgress?.(consumed) } : {}),
+  });
+  if (done.diffId !== layer.diffId) throw corrupt(`filesystem layer verification failed for ${layer.diffId}: the bytes unpack to ${done.diffId}`);
+  write.sizeBytes = done.sizeBytes;
+  return new Staged(needs, { write, undo: undo.move(), keepsParent });
+}
+
+class Staged implements StagedLayer {
+  readonly diffId: DiffId;
+  readonly #needs: StagingNeeds;
+  readonly #write: Write;
+  readonly #undo: AsyncDisposableStack;
+  readonly #keepsParent: Disposable;
+  #committed: LayerInfo | undefined;
+
+  constructor(needs: StagingNeeds, { write, undo, keepsParent }: { write: Write; undo: AsyncDisposableStack; keepsParent: Disposable }) {
+    this.#needs = needs;
+    this.#write = write;
+    this.#undo = undo;
+    this.#keepsParent = keepsParent;
+    this.diffId = write.diffId;
+  }
+
+  async commit(): Promise<LayerInfo> {
+    if (this.#committed) return this.#committed;
+    assert(!this.#undo.disposed, `layer ${this.diffId} committed after it was discarded`);
+    const { room, state } = this.#needs;
+    this.#committed = await state.exclusively(async () => {
+      const existing = state.layers.get(this.#write.chainId);
+      if (existing) return existing;
+      const made = await publish(room, state, this.#write);
+      this.#undo.move(); // nothing to undo any more
+      return made;
+    });
+    await this.#undo.disposeAsync(); // does something only where another one came first: ours goes
+    this.#keepsParent[Symbol.dispose]();
+    return this.#committed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#undo.disposeAsync();
+  }
+}
+
+function begin(room: Room, state: LayerState, layer: LayerWrite): Write {
+  const cacheId = newSnapshotId(room.clock);
+  const below = state.links(layer.parent);
+  if (below && below.length >= MAX_CHAIN) throw invalid(`max depth exceeded: an image may have ${MAX_CHAIN} layers`);
+  return {
+    chainId: chainOn(layer.parent, layer.diffId), diffId: layer.diffId, parent: layer.parent,
+    cacheId, link: newLinkId(room.clock),
+    // Named after the snapshot, and holding its name: a sweep of ours, or of another engine, finds by it what to remove.
+    writeSet: `${room.at.tmp}/write-set-${cacheId.slice(0, 16)}`,
+    lower: below && lowerText(below), sizeBytes: 0,
+  };
+}
+
+async function prepare(room: Room, state: LayerState, write: Write): Promise<void> {
+  const { disk } = room;
+  await disk.mkdir(write.writeSet, MODE.private);
+  await disk.write(`${write.writeSet}/cache-id`, write.cacheId, MODE.plain);
+  await disk.write(`${write.writeSet}/diff`, write.diffId, MODE.plain);
+  if (write.parent !== undefined) await disk.write(`${write.writeSet}/parent`, write.parent, MODE.plain);
+  await disk.write(`${write.writeSet}/size`, '', MODE.plain); // its name is synced with the rest, its content at commit
+  const lower = write.lower === undefined ? undefined : state.links(write.parent);
+  await makeSnapshot(room, { id: write.cacheId, link: write.link, lower, committed: true, stacked: write.parent !== undefined });
+}
+
+/** Runs alone. Fails with everything as before, or has made the layer visible and durable. */
+async function publish(room: Room, state: LayerState, write: Write): Promise<LayerInfo> {
+  const { disk, at } = room;
+  const below = state.chain(write.parent);
+  if (!below) throw conflict(`layer ${write.chainId} cannot be committed before its parent ${write.parent ?? ''}`);
+  if (below.length >= MAX_CHAIN) throw invalid(`max depth exceeded: an image may have ${MAX_CHAIN} layers`);
+  await finishLower(room, write, lowerText(below.map(({ link }) => link)));
+  const size = `${write.writeSet}/size`;
+  await disk.write(size, String(write.sizeBytes), MODE.plain);
+  await disk.sync(size);
+  const path = layerPath(at, write.chainId);
+  // A layer of that name which could not be loaded must not keep a good one from taking its place.
+  if (disk.kind(path) !== undefined) await setAside(room, path, 'replaced by a layer that was made again');
+  await disk.rename(write.writeSet, path);
+  try {
+    await disk.syncDir(at.layers);
+  } catch (error) {
+    await disk.rename(path, write.writeSet); // or its discarding would leave a name without a snapshot
+    throw error;
+  }
+  const { chainId, diffId, parent, cacheId, link, sizeBytes } = write;
+  const layer = { chainId, diffId, parent, cacheId, link, sizeBytes, diffPath: diffPath(at, cacheId) };
+  state.layers.set(chainId, layer);
+  state.staged.delete(write);
+  return layer;
+}
+
+/** The parent may have been staged later, or by someone else than was thought. */
+async function finishLower({ disk, at }: Room, write: Write, want: string): Promise<void> {
+  if (want === (write.lower ?? '')) return;
+  const path = `${at.overlay}/${write.cacheId}/lower`;
+  await disk.write(path, want, MODE.plain);
+  await disk.sync(path);
+  await disk.syncDir(`${at.overlay}/${write.cacheId}`);
+  write.lower = want;
+}
+
+/** Also after a failed start of it, when only some of it is there. */
+async function discard({ disk, at }: Room, write: Write): Promise<void> {
+  await disk.remove(`${at.overlay}/${write.cacheId}`);
+  await disk.remove(`${at.links}/${write.link}`);
+  await disk.remove(write.writeSet); // last: while it is there, a sweep knows what else to remove
+}
+
