@@ -36,12 +36,10 @@ async function open(which: Door, rest: readonly string[]): Promise<number> {
       return 0;
     }
     case 'cli': {
-      const [{ runCli }, { openTerminal }] = await Promise.all([import('./cli/cli.ts'), import('./terminal.ts')]);
+      const [{ openClientFor, runCli }, { openTerminal }] = await Promise.all([import('./cli/cli.ts'), import('./terminal.ts')]);
       // As a program that SIGPIPE ended would be reported by the shell: `images | head -1` is no failure worth a word.
       const io = openTerminal({ onBrokenPipe: () => process.exit(128 + 13) });
-      const code = await runCli(rest, io);
-      await Promise.all([io.stdout.drained(), io.stderr.drained()]);
-      return code;
+      return runCli(rest, await openClientFor(rest, io), io);
     }
   }
 }

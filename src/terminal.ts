@@ -13,8 +13,8 @@ const SIGNALS = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2',
 export function openTerminal({ onBrokenPipe }: { onBrokenPipe: () => void }): Io {
   const { stdout } = process;
   return {
-    stdout: outputOf(stdout, onBrokenPipe),
-    stderr: outputOf(process.stderr, onBrokenPipe),
+    stdout: outputOf(stdout, isatty(1), onBrokenPipe),
+    stderr: outputOf(process.stderr, isatty(2), onBrokenPipe),
     // process.stdin takes hold of the descriptor when it is first named: only a command that reads should do that.
     stdin: {
       isTTY: isatty(0),
@@ -42,10 +42,10 @@ export function openTerminal({ onBrokenPipe }: { onBrokenPipe: () => void }): Io
   };
 }
 
-function outputOf(stream: NodeJS.WriteStream, onBrokenPipe: () => void): Output {
+function outputOf(stream: NodeJS.WriteStream, isTTY: boolean, onBrokenPipe: () => void): Output {
   stream.on('error', (error) => { if (errnoOf(error) === 'EPIPE') onBrokenPipe(); });
   return {
-    isTTY: isatty(stream.fd),
+    isTTY,
     write: (data) => { if (!stream.destroyed) stream.write(data); },
     drained: () => new Promise((resolve) => {
       if (!stream.writableNeedDrain || stream.destroyed) return resolve();
