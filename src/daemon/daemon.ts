@@ -10,7 +10,8 @@ import { openRegistry, DEFAULT_REGISTRY_LIMITS } from '../registry/index.ts';
 import { openRuntime } from '../runtime/index.ts';
 import { openStore } from '../store/index.ts';
 import { systemClock as clock } from '../lib/clock.ts';
-import { ENGINE_VERSION, gatherFacts } from './facts.ts';
+import { gatherFacts } from './facts.ts';
+import { VERSION } from '../lib/version.ts';
 import { keepTrim } from './idle.ts';
 import { listenTargets, socketFiles } from './listen.ts';
 import { holdPidFile, readDaemonId } from './files.ts';
@@ -47,7 +48,7 @@ async function serve(config: Config, { log, selfCommand, stopped }: { log: Log; 
   const registry = openRegistry({
     log, clock,
     config: {
-      insecureRegistries: config.insecureRegistries, registryMirrors: config.registryMirrors, certsDir: '/etc/vaquita/certs.d', userAgent: `vaquita/${ENGINE_VERSION}`,
+      insecureRegistries: config.insecureRegistries, registryMirrors: config.registryMirrors, certsDir: '/etc/vaquita/certs.d', userAgent: `vaquita/${VERSION}`,
       proxy: config.proxy, limits: { ...DEFAULT_REGISTRY_LIMITS, attempts: config.maxDownloadAttempts },
     },
   });
@@ -60,7 +61,7 @@ async function serve(config: Config, { log, selfCommand, stopped }: { log: Log; 
   parts.use(keepTrim({ kernel, clock }));
   for (const damage of store.recovered.quarantined) log.warn('a damaged record was set aside', damage);
   if (store.recovered.swept.length > 0) log.info('removed what an interrupted run had left', { count: store.recovered.swept.length });
-  log.info('daemon is ready', { version: ENGINE_VERSION, dataRoot: config.dataRoot, listening: api.addresses });
+  log.info('daemon is ready', { version: VERSION, dataRoot: config.dataRoot, listening: api.addresses });
   void engine.startWanted();
   log.info('daemon is stopping', { signal: await stopped });
 }

@@ -3,15 +3,15 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { arch, hostname, machine, release } from 'node:os';
 import { hostPlatform } from '../oci/platform.ts';
+import { BUILD_TIME, GIT_COMMIT, VERSION } from '../lib/version.ts';
 import type { SystemFacts } from '../engine/index.ts';
 import type { Config } from './config.ts';
 
-export const ENGINE_VERSION = '0.1.0';
 
 export function gatherFacts(config: Config, daemonId: string): SystemFacts {
   const os = osRelease();
   return {
-    engineVersion: ENGINE_VERSION, gitCommit: '', buildTime: '', nodeVersion: process.versions.node, kernelVersion: release(),
+    engineVersion: VERSION, gitCommit: GIT_COMMIT, buildTime: BUILD_TIME, nodeVersion: process.versions.node, kernelVersion: release(),
     operatingSystem: os.get('PRETTY_NAME') ?? 'Linux', osVersion: os.get('VERSION_ID') ?? '', machine: machine(),
     platform: hostPlatform(arch(), readText('/proc/cpuinfo')), daemonId, hostName: hostname(), debug: config.logLevel === 'debug',
     experimental: config.experimental, labels: config.labels, insecureRegistries: config.insecureRegistries, registryMirrors: config.registryMirrors,
