@@ -75,6 +75,7 @@ const WRONG: ReadonlyArray<[string, (sources: readonly Source[]) => string[], Re
   ['file system in the engine', strayBuiltins, { 'src/engine/a.ts': `import { x } from 'node:fs/promises';` }, 1],
   ['a package', strayBuiltins, { 'src/engine/a.ts': `import x from 'left-pad';` }, 1],
   ['environment below the daemon', strayBuiltins, { 'src/engine/a.ts': `const x = process.env.HOME; const y = spec.process.args;` }, 1],
+  ['a variable named process', strayBuiltins, { 'src/engine/a.ts': `const process = spec.process; export const x = process.env;` }, 0],
   ['what only computes', strayBuiltins, { 'src/engine/a.ts': `import { createHash } from 'node:crypto';` }, 0],
   ['a cycle', importCycles, { 'src/lib/a.ts': `import './b.ts';`, 'src/lib/b.ts': `export { c } from './a.ts';` }, 1],
   ['a cycle of types', importCycles, { 'src/lib/a.ts': `import './b.ts';`, 'src/lib/b.ts': `import type { C } from './a.ts';` }, 0],

@@ -78,7 +78,8 @@ export function strayBuiltins(sources: readonly Source[]): string[] {
       const builtin = specifier.slice('node:'.length).split('/')[0] ?? '';
       if (BUILTINS[builtin]?.includes(source.room) === false) wrong.push(`${source.path} imports ${specifier}, which is for ${BUILTINS[builtin]?.join(', ') || 'nobody'}`);
     }
-    if (PROCESS_ALLOWED(source.path)) continue;
+    // A file with a variable of that name speaks of a container's process.
+    if (PROCESS_ALLOWED(source.path) || /(?:\b(?:const|let)\s+|[({,]\s*)process\b\s*[:=,)}]/.test(source.code)) continue;
     for (const match of source.code.matchAll(/(?<![.\w$])process\s*\.\s*(\w+)/g)) wrong.push(`${source.path} uses process.${match[1]}, which is for main and daemon`);
   }
   return wrong;
