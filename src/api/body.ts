@@ -1,0 +1,55 @@
+// Request bodies as JSON: bounded, of the right type, and read as Docker reads them.
+import { invalid, messageOf } from '../lib/errors.ts';
+import type { RegistryAuth } from '../wire/types.ts';
+import type { ApiRequest } from './routes.ts';
+import { registryAuth, type Shape } from './shapes.ts';
+
+/** A create body with every field used is some 10 KiB; 4 MiB leaves room for very long environments. */
+export const MAX_JSON_BYTES = 4 * 1024 * 1024;
+/** Base64 of a token of a few KiB at most. */
+const MAX_AUTH_CHARS = 64 * 1024;
+
+/** The bytes of a body, or `invalid` when there are more than the limit. */
+export async function readBytes(body: AsyncIterable<Uint8Array>, limitBytes: number): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const part of body) {
+    sizeBytes += part.length;
+    if (sizeBytes > limitBytes) throw invalid(`the request body is larger than ${limitBytes} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+/** The body as `shape` reads it; undefined when there is none and none is required. */
+export async function readJson<T>(request: ApiRequest, shape: Shape, options: { required: boolean }): Promise<T | undefined> {
+  const bytes = await readBytes(request.body, MAX_JSON_BYTES);
+  if (bytes.length === 0) {
+    if (options.required) throw invalid('invalid JSON: got EOF while reading request body');
+    return undefined;
+  }
+  assertJsonType(request);
+  return shape(parseJson(bytes), '') as T | undefined;
+}
+
+/** What a client sent in X-Registry-Auth. Junk is as good as nothing: clients send empty and odd ones with every pull. */
+export function readRegistryAuth(request: ApiRequest): RegistryAuth | undefined {
+  const header = request.headers['x-registry-auth'];
+  if (typeof header !== 'string' || header === '' || header.length > MAX_AUTH_CHARS) return undefined;
+  try { return registryAuth(JSON.parse(Buffer.from(header, 'base64url').toString('utf8')), '') as RegistryAuth | undefined; }
+  catch { return undefined; }
+}
+
+function assertJsonType(request: ApiRequest): void {
+  const type = request.headers['content-type'];
+  if (type === undefined || type.split(';')[0]?.trim().toLowerCase() === 'application/json') return;
+  throw invalid(`unsupported Content-Type header (${type}): must be 'application/json'`);
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try { return JSON.parse(bytes.toString('utf8')); }
+  catch (cause) {
+    const why = messageOf(cause);
+    throw invalid(`invalid JSON: ${/end of JSON input|Unterminated/i.test(why) ? 'unexpected EOF' : why}`, { cause });
+  }
+}

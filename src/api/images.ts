@@ -1,0 +1,98 @@
+// Images: parse the request, call one verb, present the result.
+import type { Filters, ImagesFace } from '../engine/index.ts';
+import { EngineError, invalid, messageOf } from '../lib/errors.ts';
+import type { Platform } from '../oci/manifest.ts';
+import { parsePlatform } from '../oci/platform.ts';
+import type { ProgressLine } from '../wire/types.ts';
+import { readRegistryAuth } from './body.ts';
+import { presentHistory, presentImage, presentImageSummary } from './present-images.ts';
+import type { Query } from './query.ts';
+import { required, type Answer, type ApiRequest, type Route } from './routes.ts';
+import { LineQueue } from './streams.ts';
+
+/** Progress lines held for a slow client; beyond it, steps of one bar replace each other. */
+const MAX_PROGRESS_LINES = 256;
+
+export const imageRoutes = (images: ImagesFace): readonly Route[] => [
+  { method: 'GET', path: '/images/json', async handle({ query, version }) {
+      const views = await images.list({ all: query.flag('all'), filters: withLegacyName(query.filters(), query.optional('filter')) });
+      return { status: 200, json: views.map((view) => presentImageSummary(view, { version })) };
+  } },
+  { method: 'POST', path: '/images/create', handle: (request) => pull(images, request) },
+  { method: 'POST', path: '/images/prune', async handle({ query }) {
+      const { deleted, spaceReclaimedBytes } = await images.prune({ filters: query.filters() });
+      return { status: 200, json: { ImagesDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: spaceReclaimedBytes } };
+  } },
+  { method: 'GET', path: '/images/{name*}/json', async handle(request) {
+      return { status: 200, json: presentImage(await images.inspect(required(request, 'name')), request.version) };
+  } },
+  { method: 'GET', path: '/images/{name*}/history', async handle(request) {
+      return { status: 200, json: (await images.history(required(request, 'name'))).map(presentHistory) };
+  } },
+  { method: 'POST', path: '/images/{name*}/tag', async handle(request) {
+      await images.tag(required(request, 'name'), { repo: request.query.text('repo'), tag: request.query.text('tag') });
+      return { status: 201 };
+  } },
+  { method: 'DELETE', path: '/images/{name*}', async handle(request) {
+      const { query } = request;
+      return { status: 200, json: await images.remove(required(request, 'name'), { force: query.flag('force'), noPrune: query.flag('noprune') }) };
+  } },
+  { method: 'GET', path: '/distribution/{name*}/json', async handle(request) {
+      const { descriptor, platforms } = await images.distribution(required(request, 'name'), { auth: readRegistryAuth(request), signal: request.signal });
+      return { status: 200, json: { Descriptor: { mediaType: descriptor.mediaType, digest: descriptor.digest, size: descriptor.size }, Platforms: platforms.map(presentPlatform) } };
+  } },
+];
+
+/** The name that a pull asks for: a tag may be a digest, and stand in the query or in the name. */
+export function pullReference(fromImage: string, tag: string): { reference: string; all: boolean } {
+  if (tag !== '') return { reference: `${fromImage}${tag.includes(':') ? '@' : ':'}${tag}`, all: false };
+  const lastPart = fromImage.slice(fromImage.lastIndexOf('/') + 1);
+  return { reference: fromImage, all: !/[:@]/.test(lastPart) };
+}
+
+/** An error before the first line is an ordinary answer; after it, it is a line, because the status has been sent. */
+async function pull(images: ImagesFace, request: ApiRequest): Promise<Answer> {
+  const { query, signal } = request;
+  const fromImage = query.text('fromImage');
+  if (fromImage === '') {
+    if (query.has('fromSrc')) throw new EngineError('not-implemented', 'importing an image from a tar archive is not part of this release: pull it from a registry');
+    throw invalid('nothing to pull: fromImage is empty');
+  }
+  const { reference, all } = pullReference(fromImage, query.text('tag'));
+  const lines = new LineQueue<ProgressLine>({ maxLines: MAX_PROGRESS_LINES, sameSpot: (line) => (line.progress === undefined ? undefined : `${line.id} ${line.status}`) });
+  let failure: { error: unknown } | undefined;
+  const done = images
+    .pull(reference, { platform: platformOf(query), auth: readRegistryAuth(request), all, signal, onLine: (line) => lines.push(line) })
+    .catch((error: unknown) => { failure = { error }; })
+    .finally(() => lines.end());
+  await lines.ready();
+  if (lines.empty) {
+    await done;
+    if (failure) throw failure.error;
+  }
+  async function* body(): AsyncGenerator<string> {
+    for await (const line of lines) yield `${JSON.stringify(line)}\r\n`;
+    if (failure) yield `${JSON.stringify(errorLine(failure.error))}\r\n`;
+  }
+  return { status: 200, contentType: 'application/json', stream: body() };
+}
+
+function errorLine(error: unknown): ProgressLine {
+  return { errorDetail: { message: messageOf(error) }, error: messageOf(error) };
+}
+
+/** `linux/arm/v7`, or the JSON that newer clients write. */
+function platformOf(query: Query): Platform | undefined {
+  const text = query.optional('platform');
+  return text === undefined ? undefined : parsePlatform(text);
+}
+
+/** Before 1.41 a name to look for stood in `filter`. */
+function withLegacyName(filters: Filters, name: string | undefined): Filters {
+  return name === undefined ? filters : new Map([...filters, ['reference', [...(filters.get('reference') ?? []), name]]]);
+}
+
+const presentPlatform = (platform: Platform) => ({
+  architecture: platform.architecture, os: platform.os, ...(platform.osVersion ? { 'os.version': platform.osVersion } : {}),
+  ...(platform.variant ? { variant: platform.variant } : {}),
+});

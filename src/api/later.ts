@@ -1,0 +1,38 @@
+// What this engine has not: Docker's cluster, which it answers for as an engine outside of any, and verbs of later releases.
+import { EngineError, unavailable } from '../lib/errors.ts';
+import type { Method, Route } from './routes.ts';
+
+const METHODS: readonly Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'];
+const CLUSTER = ['swarm', 'nodes', 'services', 'tasks', 'secrets', 'configs'] as const;
+/** Clients tell an engine outside a cluster by this text. */
+const NO_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
+
+const LATER: ReadonlyArray<readonly [method: Method, path: string, what: string]> = [
+  ['GET', '/containers/{name}/stats', 'resource statistics'],
+  ['POST', '/containers/{name}/update', 'changing the limits of a container'],
+  ['GET', '/containers/{name}/changes', 'listing changed files'],
+  ['GET', '/containers/{name}/export', 'exporting a file system'],
+  ['GET', '/containers/{name}/archive', 'copying files out of a container'],
+  ['HEAD', '/containers/{name}/archive', 'copying files out of a container'],
+  ['PUT', '/containers/{name}/archive', 'copying files into a container'],
+  ['POST', '/commit', 'making an image of a container'],
+  ['POST', '/build', 'building images'],
+  ['POST', '/images/load', 'loading images from an archive'],
+  ['GET', '/images/get', 'saving images to an archive'],
+  ['GET', '/images/{name*}/get', 'saving images to an archive'],
+  ['POST', '/images/{name*}/push', 'pushing images'],
+  ['POST', '/images/delta', 'creating deltas'],
+  ['GET', '/images/search', 'searching the public hub'],
+];
+
+export const laterRoutes = (): readonly Route[] => [
+  ...CLUSTER.flatMap((noun) => METHODS.flatMap((method) => [`/${noun}`, `/${noun}/{rest*}`].map((path): Route => ({
+    method, path, handle: async () => { throw unavailable(NO_MANAGER); },
+  })))),
+  // There is no build cache, so pruning it is done as soon as it is asked for; and no build that could be cancelled.
+  { method: 'POST', path: '/build/prune', handle: async () => ({ status: 200, json: { CachesDeleted: null, SpaceReclaimed: 0 } }) },
+  { method: 'POST', path: '/build/cancel', handle: async () => ({ status: 200 }) },
+  ...LATER.map(([method, path, what]): Route => ({
+    method, path, async handle() { throw new EngineError('not-implemented', `${what} is not part of this release`); },
+  })),
+];

@@ -1,0 +1,151 @@
+// Container and exec records as Docker's JSON, with what API versions differ in.
+import type { ContainerView, ExecView } from '../engine/index.ts';
+import { ZERO_TIME } from '../lib/clock.ts';
+import type { OverlayMount, RecordedNetworkSettings } from '../store/index.ts';
+import type { ContainerConfig, ContainerState, EndpointSettings, HostConfig, StringMap } from '../wire/types.ts';
+import { humanDuration } from './human.ts';
+import { keeps, since, type ApiVersion } from './routes.ts';
+
+/** GET /containers/{name}/json */
+export function presentContainer(view: ContainerView, version: ApiVersion) {
+  const { record } = view;
+  return {
+    Id: record.ID, Created: record.Created, Path: record.Path, Args: record.Args, State: presentState(view), Image: record.Image,
+    ResolvConfPath: record.ResolvConfPath, HostnamePath: record.HostnamePath, HostsPath: record.HostsPath, LogPath: record.LogPath,
+    Name: record.Name, RestartCount: record.RestartCount, Driver: record.Driver, Platform: record.OS || 'linux', MountLabel: record.MountLabel,
+    ProcessLabel: record.ProcessLabel, AppArmorProfile: record.AppArmorProfile, ExecIDs: view.execIds.length > 0 ? view.execIds : null,
+    HostConfig: presentHostConfig(view.hostConfig, version),
+    GraphDriver: { Data: view.graph ? { ID: record.ID, ...graphData(view.graph) } : null, Name: record.Driver },
+    ...(view.sizeRwBytes === undefined ? {} : { SizeRw: view.sizeRwBytes }),
+    ...(view.sizeRootFsBytes === undefined ? {} : { SizeRootFs: view.sizeRootFsBytes }),
+    Mounts: view.mounts, Config: presentConfig(record.Config), NetworkSettings: presentNetworkSettings(record.NetworkSettings, version),
+  };
+}
+
+/** One entry of GET /containers/json */
+export function presentSummary(view: ContainerView, options: { version: ApiVersion; now: number }) {
+  const { record, hostConfig } = view;
+  const annotations = hostConfig.Annotations && Object.keys(hostConfig.Annotations).length > 0 && since(options.version, 46) ? { Annotations: hostConfig.Annotations } : {};
+  return {
+    Id: record.ID, Names: [record.Name], Image: view.imageName, ImageID: view.imageId, Command: commandLine(record.Path, record.Args),
+    Created: secondsOf(record.Created), Ports: presentPorts(record.NetworkSettings.Ports),
+    ...(view.sizeRwBytes ? { SizeRw: view.sizeRwBytes } : {}), ...(view.sizeRootFsBytes ? { SizeRootFs: view.sizeRootFsBytes } : {}),
+    Labels: record.Config.Labels ?? {}, State: view.status, Status: statusText(record.State, options.now),
+    HostConfig: { NetworkMode: hostConfig.NetworkMode, ...annotations },
+    NetworkSettings: { Networks: presentEndpoints(record.NetworkSettings.Networks, options.version) }, Mounts: view.mounts,
+  };
+}
+
+/** GET /exec/{id}/json */
+export function presentExec(exec: ExecView) {
+  const { process } = exec;
+  return {
+    ID: exec.id, Running: exec.running, ExitCode: exec.exitCode,
+    ProcessConfig: {
+      tty: process.tty, entrypoint: process.entrypoint, arguments: process.arguments, privileged: process.privileged,
+      ...(process.user === '' ? {} : { user: process.user }),
+    },
+    OpenStdin: exec.openStdin, OpenStderr: exec.openStderr, OpenStdout: exec.openStdout, CanRemove: exec.canRemove, ContainerID: exec.containerId,
+    DetachKeys: exec.detachKeys, Pid: exec.pid,
+  };
+}
+
+/** The STATUS column of ps. */
+export function statusText(state: ContainerState, now: number): string {
+  const age = (time: string) => humanDuration(Math.max(0, now - Date.parse(time)));
+  if (state.Running) {
+    if (state.Paused) return `Up ${age(state.StartedAt)} (Paused)`;
+    if (state.Restarting) return `Restarting (${state.ExitCode}) ${age(state.FinishedAt)} ago`;
+    return `Up ${age(state.StartedAt)}${healthText(state)}`;
+  }
+  if (state.Restarting) return `Restarting (${state.ExitCode}) ${age(state.FinishedAt)} ago`;
+  if (state.RemovalInProgress) return 'Removal In Progress';
+  if (state.Dead) return 'Dead';
+  if (isZero(state.StartedAt)) return 'Created';
+  return isZero(state.FinishedAt) ? '' : `Exited (${state.ExitCode}) ${age(state.FinishedAt)} ago`;
+}
+
+export const graphData = (graph: Pick<OverlayMount, 'upperDir' | 'workDir' | 'mergedDir'> & { lowerDirs: readonly string[] }): StringMap => ({
+  ...(graph.lowerDirs.length > 0 ? { LowerDir: graph.lowerDirs.join(':') } : {}), MergedDir: graph.mergedDir, UpperDir: graph.upperDir, WorkDir: graph.workDir,
+});
+
+/** Unix seconds of an RFC 3339 time; 0 where there is none. */
+export const secondsOf = (time: string): number => Math.floor((Date.parse(time) || 0) / 1000);
+
+const isZero = (time: string) => time === '' || time.startsWith(ZERO_TIME.slice(0, 10));
+
+function healthText(state: ContainerState): string {
+  switch (state.Health?.Status) {
+    case undefined: case 'none': return '';
+    case 'starting': return ' (health: starting)';
+    case 'healthy': case 'unhealthy': return ` (${state.Health.Status})`;
+  }
+}
+
+function presentState({ record, status }: ContainerView) {
+  const { State: state } = record;
+  const health = state.Health && state.Health.Status !== 'none' ? { Health: state.Health } : {};
+  return {
+    Status: status, Running: state.Running, Paused: state.Paused, Restarting: state.Restarting, OOMKilled: state.OOMKilled, Dead: state.Dead, Pid: state.Pid,
+    ExitCode: state.ExitCode, Error: state.Error, StartedAt: state.StartedAt || ZERO_TIME, FinishedAt: state.FinishedAt || ZERO_TIME, ...health,
+  };
+}
+
+function presentHostConfig(hostConfig: HostConfig, version: ApiVersion): object {
+  const { KernelMemory, KernelMemoryTCP, ContainerIDEnv, Annotations, ...rest } = hostConfig;
+  return {
+    ...rest,
+    ...(Annotations === undefined || version.minor < 43 ? {} : { Annotations }),
+    ...(keeps(version, 42) ? { KernelMemory: KernelMemory ?? 0, KernelMemoryTCP: KernelMemoryTCP ?? 0 } : {}),
+    ...(ContainerIDEnv || keeps(version, 42) ? { ContainerIDEnv: ContainerIDEnv ?? '' } : {}),
+  };
+}
+
+/** Fields that Go leaves out when they say nothing are left out here too; lists and maps that must be there are. */
+function presentConfig(config: ContainerConfig): object {
+  const { ExposedPorts, Healthcheck, ArgsEscaped, NetworkDisabled, MacAddress, StopSignal, StopTimeout, Shell, ...rest } = config;
+  return {
+    ...rest, Env: config.Env ?? [], Labels: config.Labels ?? {},
+    ...(ExposedPorts && Object.keys(ExposedPorts).length > 0 ? { ExposedPorts } : {}), ...(Healthcheck ? { Healthcheck } : {}),
+    ...(ArgsEscaped ? { ArgsEscaped } : {}), ...(NetworkDisabled ? { NetworkDisabled } : {}), ...(MacAddress ? { MacAddress } : {}),
+    ...(StopSignal ? { StopSignal } : {}), ...(StopTimeout === undefined || StopTimeout === null ? {} : { StopTimeout }), ...(Shell?.length ? { Shell } : {}),
+  };
+}
+
+/** The fields beside Networks are those of the default bridge, kept for clients from before there were others. */
+function presentNetworkSettings(settings: RecordedNetworkSettings, version: ApiVersion) {
+  const bridge = settings.Networks['bridge'];
+  return {
+    Bridge: settings.Bridge, SandboxID: settings.SandboxID, SandboxKey: settings.SandboxKey, Ports: settings.Ports ?? {},
+    HairpinMode: settings.HairpinMode, LinkLocalIPv6Address: settings.LinkLocalIPv6Address, LinkLocalIPv6PrefixLen: settings.LinkLocalIPv6PrefixLen,
+    SecondaryIPAddresses: settings.SecondaryIPAddresses, SecondaryIPv6Addresses: settings.SecondaryIPv6Addresses,
+    EndpointID: bridge?.EndpointID ?? '', Gateway: bridge?.Gateway ?? '', GlobalIPv6Address: bridge?.GlobalIPv6Address ?? '',
+    GlobalIPv6PrefixLen: bridge?.GlobalIPv6PrefixLen ?? 0, IPAddress: bridge?.IPAddress ?? '', IPPrefixLen: bridge?.IPPrefixLen ?? 0,
+    IPv6Gateway: bridge?.IPv6Gateway ?? '', MacAddress: bridge?.MacAddress ?? '', Networks: presentEndpoints(settings.Networks, version),
+  };
+}
+
+function presentEndpoints(networks: RecordedNetworkSettings['Networks'], version: ApiVersion): Record<string, object> {
+  return Object.fromEntries(Object.entries(networks ?? {}).map(([name, endpoint]) => [name, presentEndpoint(endpoint, version)]));
+}
+
+function presentEndpoint(endpoint: EndpointSettings, version: ApiVersion): object {
+  const { GwPriority, DNSNames, ...rest } = endpoint;
+  return {
+    ...rest, ...(since(version, 48) ? { GwPriority: GwPriority ?? 0 } : {}), ...(since(version, 44) ? { DNSNames: DNSNames ?? null } : {}),
+  };
+}
+
+function commandLine(path: string, args: readonly string[]): string {
+  return [path, ...args.map((arg) => (arg.includes(' ') ? `'${arg}'` : arg))].join(' ');
+}
+
+/** "80/tcp" and its bindings; an exposed port without any is shown alone. */
+function presentPorts(ports: RecordedNetworkSettings['Ports']) {
+  return Object.entries(ports ?? {}).flatMap(([spec, bindings]) => {
+    const [port = '', type = 'tcp'] = spec.split('/');
+    const PrivatePort = Number(port) || 0;
+    if (!bindings?.length) return [{ PrivatePort, Type: type }];
+    return bindings.map(({ HostIp, HostPort }) => ({ IP: HostIp, PrivatePort, PublicPort: Number(HostPort) || 0, Type: type }));
+  });
+}
