@@ -1,0 +1,41 @@
+// Every word of the command line, and the nouns that gather them.
+import type { Command, Group } from '../command.ts';
+import { create } from './create.ts';
+import { df } from './df.ts';
+import { events } from './events.ts';
+import { exec } from './exec.ts';
+import { history } from './history.ts';
+import { images } from './images.ts';
+import { info } from './info.ts';
+import { inspect, inspectContainer, inspectImage } from './inspect.ts';
+import { kill, pause, rename, restart, rm, stop, unpause, wait } from './lifecycle.ts';
+import { login, logout } from './login.ts';
+import { logs } from './logs.ts';
+import { pruneContainers, pruneImages } from './prune.ts';
+import { ps } from './ps.ts';
+import { pull } from './pull.ts';
+import { rmi, tag } from './remove-images.ts';
+import { run } from './run.ts';
+import { attach, start } from './start.ts';
+import { port, top } from './top-port.ts';
+import { version } from './version.ts';
+
+export const commands: readonly Command[] = [
+  attach, create, events, exec, history, images, info, inspect, kill, login, logout, logs, pause, port, ps, pull, rename, restart, rm, rmi, run, start, stop, tag,
+  top, unpause, version, wait,
+];
+
+export const groups: readonly Group[] = [
+  {
+    name: 'container', short: 'Manage containers',
+    commands: [
+      attach, create, exec, inspectContainer, kill, logs, { ...ps, name: 'ls', aliases: ['ls', 'ps', 'list'] }, pause, port, pruneContainers, rename, restart,
+      { ...rm, aliases: ['rm', 'remove'] }, run, start, stop, top, unpause, wait,
+    ],
+  },
+  {
+    name: 'image', short: 'Manage images',
+    commands: [history, inspectImage, { ...images, name: 'ls', aliases: ['ls', 'list'] }, pruneImages, pull, { ...rmi, name: 'rm', aliases: ['rm', 'rmi', 'remove'] }, tag],
+  },
+  { name: 'system', short: 'Look after the engine', commands: [df, events, info] },
+];

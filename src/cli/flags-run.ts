@@ -1,0 +1,262 @@
+// What was typed behind run or create → the body of POST /containers/create.
+import { posix } from 'node:path';
+import type { CreateBody, DeviceMapping, EndpointSettings, HealthConfig, HostConfig, RestartPolicy } from '../wire/types.ts';
+import { errnoOf } from '../lib/errors.ts';
+import { Failure } from './failure.ts';
+import type { Flags } from './flags.ts';
+import type { Io } from './io.ts';
+import { parseGpus, parseMount } from './mount-flag.ts';
+import { parsePorts } from './ports-flag.ts';
+import { parseUlimit } from './run-flags.ts';
+import { parseBytes, parseDuration } from './units.ts';
+
+export type { CreateBody };
+
+/** Throws a Failure with the reason when flags contradict each other. */
+export async function createBody(flags: Flags, args: readonly string[], io: Io): Promise<CreateBody> {
+  const [image = '', ...command] = args;
+  const ports = parsePorts(flags.list('publish'), flags.list('expose'));
+  const attach = attachTo(flags);
+  const { anonymous } = splitVolumes(flags);
+  const health = healthcheck(flags);
+  const mac = flags.text('mac-address');
+  if (mac !== '' && !/^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$/.test(mac)) throw new Failure(`${mac} is not a valid mac address`);
+  const interactive = flags.bool('interactive');
+  return {
+    Hostname: flags.text('hostname'),
+    Domainname: flags.text('domainname'),
+    User: flags.text('user'),
+    AttachStdin: attach.has('stdin'),
+    AttachStdout: attach.has('stdout'),
+    AttachStderr: attach.has('stderr'),
+    ...(Object.keys(ports.exposed).length > 0 ? { ExposedPorts: ports.exposed } : {}),
+    Tty: flags.bool('tty'),
+    OpenStdin: interactive,
+    StdinOnce: interactive && attach.has('stdin'),
+    Env: orNull(await environment(flags, io)),
+    Cmd: orNull(command),
+    ...(health ? { Healthcheck: health } : {}),
+    Image: image,
+    Volumes: Object.fromEntries(anonymous.map((path) => [path, {}])),
+    WorkingDir: flags.text('workdir'),
+    Entrypoint: entrypoint(flags),
+    ...(mac === '' ? {} : { MacAddress: mac }),
+    OnBuild: null,
+    Labels: pairs([...await lines(flags.list('label-file'), io), ...flags.list('label')]),
+    ...(flags.given('stop-signal') ? { StopSignal: flags.text('stop-signal') } : {}),
+    ...(flags.given('stop-timeout') ? { StopTimeout: flags.number('stop-timeout') } : {}),
+    HostConfig: { ...hostConfig(flags), ...resources(flags), PortBindings: ports.bindings, SecurityOpt: orNull(await securityOptions(flags.list('security-opt'), io)) },
+    NetworkingConfig: { EndpointsConfig: endpoints(flags) },
+  };
+}
+
+/** The streams to watch: those named, or else output and, with -i, input; none with -d. */
+export function attachTo(flags: Flags): ReadonlySet<string> {
+  if (flags.given('attach')) return new Set(flags.list('attach'));
+  if (flags.bool('detach')) return new Set();
+  return new Set(['stdout', 'stderr', ...(flags.bool('interactive') ? ['stdin'] : [])]);
+}
+
+/** `KEY=value`, or `KEY` alone for our own value of it; files first, flags after, so that flags win. */
+export async function environment(flags: Flags, io: Io): Promise<string[]> {
+  const given = [...await lines(flags.list('env-file'), io), ...flags.list('env')];
+  return given.map((one) => {
+    if (one.startsWith('=') || one === '') throw new Failure(`invalid environment variable: ${one}`);
+    const own = one.includes('=') ? undefined : io.env[one];
+    return own === undefined ? one : `${one}=${own}`;
+  });
+}
+
+function hostConfig(flags: Flags): Partial<HostConfig> {
+  const { binds } = splitVolumes(flags);
+  const restart = restartPolicy(flags.text('restart'));
+  if (flags.bool('rm') && restart.Name !== 'no' && restart.Name !== '') throw new Failure('Conflicting options: --restart and --rm');
+  return {
+    Binds: orNull(binds),
+    ContainerIDFile: flags.text('cidfile'),
+    LogConfig: { Type: flags.text('log-driver'), Config: pairs(flags.list('log-opt')) },
+    NetworkMode: networkName(flags),
+    RestartPolicy: restart,
+    AutoRemove: flags.bool('rm'),
+    VolumeDriver: flags.text('volume-driver'),
+    VolumesFrom: orNull(flags.list('volumes-from')),
+    CapAdd: orNull(flags.list('cap-add')),
+    CapDrop: orNull(flags.list('cap-drop')),
+    CgroupnsMode: flags.text('cgroupns'),
+    Dns: [...flags.list('dns')],
+    DnsOptions: [...flags.list('dns-option'), ...flags.list('dns-opt')],
+    DnsSearch: [...flags.list('dns-search')],
+    ExtraHosts: orNull(flags.list('add-host')),
+    GroupAdd: orNull(flags.list('group-add')),
+    IpcMode: flags.text('ipc'),
+    Links: orNull(flags.list('link').map((link) => (link.includes(':') ? link : `${link}:${link}`))),
+    OomScoreAdj: flags.number('oom-score-adj'),
+    PidMode: flags.text('pid'),
+    Privileged: flags.bool('privileged'),
+    PublishAllPorts: flags.bool('publish-all'),
+    ReadonlyRootfs: flags.bool('read-only'),
+    ...(flags.given('storage-opt') ? { StorageOpt: storageOptions(flags.list('storage-opt')) } : {}),
+    ...(flags.given('tmpfs') ? { Tmpfs: Object.fromEntries(flags.list('tmpfs').map((one) => [one.split(':')[0] ?? '', one.split(':').slice(1).join(':')])) } : {}),
+    UTSMode: flags.text('uts'),
+    UsernsMode: flags.text('userns'),
+    ShmSize: flags.bytes('shm-size'),
+    ...(flags.given('sysctl') ? { Sysctls: pairs(flags.list('sysctl')) } : {}),
+    ...(flags.given('runtime') ? { Runtime: flags.text('runtime') } : {}),
+    Isolation: flags.text('isolation'),
+    ...(flags.given('init') ? { Init: flags.bool('init') } : {}),
+    ...(flags.given('mount') ? { Mounts: flags.list('mount').map(parseMount) } : {}),
+    ...(flags.given('cidenv') ? { ContainerIDEnv: flags.text('cidenv') } : {}),
+  };
+}
+
+function resources(flags: Flags): Partial<HostConfig> {
+  const swappiness = flags.number('memory-swappiness');
+  if (swappiness !== -1 && (swappiness < 0 || swappiness > 100)) throw new Failure(`invalid value: ${swappiness}. Valid memory swappiness range is 0-100`);
+  const rates = (name: string) => orNull(flags.list(name).map((one) => ({ Path: one.split(':')[0] ?? '', Rate: parseBytes(one.split(':')[1] ?? '') ?? 0 })));
+  return {
+    CpuShares: flags.number('cpu-shares'),
+    Memory: flags.bytes('memory'),
+    NanoCpus: Math.round(flags.number('cpus') * 1e9),
+    CgroupParent: flags.text('cgroup-parent'),
+    BlkioWeight: flags.number('blkio-weight'),
+    BlkioWeightDevice: flags.list('blkio-weight-device').map((one) => ({ Path: one.split(':')[0] ?? '', Weight: Number(one.split(':')[1]) })),
+    BlkioDeviceReadBps: rates('device-read-bps'),
+    BlkioDeviceWriteBps: rates('device-write-bps'),
+    BlkioDeviceReadIOps: rates('device-read-iops'),
+    BlkioDeviceWriteIOps: rates('device-write-iops'),
+    CpuPeriod: flags.number('cpu-period'),
+    CpuQuota: flags.number('cpu-quota'),
+    CpuRealtimePeriod: flags.number('cpu-rt-period'),
+    CpuRealtimeRuntime: flags.number('cpu-rt-runtime'),
+    CpusetCpus: flags.text('cpuset-cpus'),
+    CpusetMems: flags.text('cpuset-mems'),
+    Devices: flags.list('device').map(deviceMapping),
+    DeviceCgroupRules: orNull(flags.list('device-cgroup-rule')),
+    DeviceRequests: orNull(flags.list('gpus').map(parseGpus)),
+    KernelMemory: flags.bytes('kernel-memory'),
+    MemoryReservation: flags.bytes('memory-reservation'),
+    MemorySwap: flags.bytes('memory-swap'),
+    MemorySwappiness: swappiness,
+    OomKillDisable: flags.bool('oom-kill-disable'),
+    PidsLimit: flags.number('pids-limit'),
+    Ulimits: orNull(flags.list('ulimit').map(parseUlimit)),
+  };
+}
+
+const orNull = <T>(list: readonly T[]): T[] | null => (list.length === 0 ? null : [...list]);
+
+function pairs(list: readonly string[]): Record<string, string> {
+  return Object.fromEntries(list.map((one) => {
+    const equals = one.indexOf('=');
+    return equals < 0 ? [one, ''] : [one.slice(0, equals), one.slice(equals + 1)];
+  }));
+}
+
+function storageOptions(list: readonly string[]): Record<string, string> {
+  if (list.some((one) => !one.includes('='))) throw new Failure('invalid storage option');
+  return pairs(list);
+}
+
+const networkName = (flags: Flags): string => flags.list('network')[0] ?? flags.list('net')[0] ?? 'default';
+
+/** A volume with a colon is bound; one without is a path to keep, on a volume without a name. */
+function splitVolumes(flags: Flags): { binds: string[]; anonymous: string[] } {
+  const all = flags.list('volume');
+  return { binds: all.filter((one) => one.includes(':')).toSorted(), anonymous: all.filter((one) => !one.includes(':')) };
+}
+
+/** The empty text is a choice too: it takes the image's entrypoint away. */
+const entrypoint = (flags: Flags): string[] | null => (flags.given('entrypoint') ? [flags.text('entrypoint')] : null);
+
+function restartPolicy(text: string): RestartPolicy {
+  const [name = '', count, ...more] = text.split(':');
+  if (more.length > 0) throw new Failure('invalid restart policy format');
+  if (count !== undefined && !/^-?\d+$/.test(count)) throw new Failure('maximum retry count must be an integer');
+  return { Name: name, MaximumRetryCount: Number(count ?? 0) };
+}
+
+function healthcheck(flags: Flags): HealthConfig | undefined {
+  const nanos = (name: string) => parseDuration(flags.text(name) || '0') ?? 0;
+  const given = ['health-cmd', 'health-interval', 'health-timeout', 'health-start-period', 'health-retries'].some((name) => flags.given(name));
+  if (flags.bool('no-healthcheck')) {
+    if (given) throw new Failure('--no-healthcheck conflicts with --health-* options');
+    return { Test: ['NONE'] };
+  }
+  if (!given) return undefined;
+  for (const name of ['interval', 'timeout', 'start-period']) if (nanos(`health-${name}`) < 0) throw new Failure(`--health-${name} cannot be negative`);
+  if (flags.number('health-retries') < 0) throw new Failure('--health-retries cannot be negative');
+  const positive = (key: keyof HealthConfig, value: number) => (value > 0 ? { [key]: value } : {});
+  return {
+    ...(flags.text('health-cmd') === '' ? {} : { Test: ['CMD-SHELL', flags.text('health-cmd')] }),
+    ...positive('Interval', nanos('health-interval')),
+    ...positive('Timeout', nanos('health-timeout')),
+    ...positive('StartPeriod', nanos('health-start-period')),
+    ...positive('Retries', flags.number('health-retries')),
+  };
+}
+
+/** `/dev/a`, `/dev/a:/dev/b`, `/dev/a:rw`, `/dev/a:/dev/b:rwm`. */
+function deviceMapping(text: string): DeviceMapping {
+  const [host = '', second, third, ...more] = text.split(':');
+  const isMode = (part: string | undefined) => part !== undefined && /^[rwm]{1,3}$/.test(part) && new Set(part).size === part.length;
+  if (more.length > 0) throw new Failure(`bad format for path: ${text}`);
+  if (third === undefined && isMode(second)) return { PathOnHost: host, PathInContainer: host, CgroupPermissions: second ?? '' };
+  if (third !== undefined && !isMode(third)) throw new Failure(`bad mode specified: ${third}`);
+  const inside = second === undefined || second === '' ? host : second;
+  if (!inside.startsWith('/')) throw new Failure(`${inside} is not an absolute path`);
+  return { PathOnHost: host, PathInContainer: posix.normalize(inside), CgroupPermissions: third ?? 'rwm' };
+}
+
+function endpoints(flags: Flags): Record<string, Partial<EndpointSettings>> {
+  const name = networkName(flags);
+  const aliases = [...flags.list('network-alias'), ...flags.list('net-alias')];
+  const addresses = {
+    ...(flags.text('ip') === '' ? {} : { IPv4Address: flags.text('ip') }),
+    ...(flags.text('ip6') === '' ? {} : { IPv6Address: flags.text('ip6') }),
+    ...(flags.given('link-local-ip') ? { LinkLocalIPs: [...flags.list('link-local-ip')] } : {}),
+  };
+  const own = !['default', 'bridge', 'host', 'none'].includes(name) && !name.startsWith('container:');
+  const asked = aliases.length > 0 || Object.keys(addresses).length > 0;
+  if (aliases.length > 0 && !own) throw new Failure('conflicting options: network-scoped alias is supported only for containers in user defined networks');
+  if (!asked && !(own && flags.given('link'))) return {};
+  return { [name]: {
+    ...(Object.keys(addresses).length > 0 ? { IPAMConfig: addresses } : {}),
+    Links: own ? orNull(flags.list('link')) : null,
+    Aliases: orNull(aliases),
+  } };
+}
+
+async function securityOptions(list: readonly string[], io: Io): Promise<string[]> {
+  return Promise.all(list.map(async (option) => {
+    const match = /^([^=:]+)[=:](.*)$/s.exec(option);
+    if (!match) {
+      if (option === 'no-new-privileges') return option;
+      throw new Failure(`Invalid --security-opt: ${JSON.stringify(option)}`);
+    }
+    const [, name, value = ''] = match;
+    if (name !== 'seccomp' || value === 'unconfined' || value === 'builtin') return option;
+    try {
+      return `seccomp=${JSON.stringify(JSON.parse(Buffer.from(await io.readFile(value)).toString('utf8')))}`;
+    } catch (error) {
+      throw new Failure(`opening seccomp profile (${value}) failed: ${errnoOf(error) === undefined ? 'it is not JSON' : openFailure(value, error)}`);
+    }
+  }));
+}
+
+/** Lines that hold something, of all files, without comments. */
+async function lines(files: readonly string[], io: Io): Promise<string[]> {
+  const read = files.map(async (file) => {
+    try {
+      return Buffer.from(await io.readFile(file)).toString('utf8').replace(/^\uFEFF/, '').split(/\r?\n/);
+    } catch (error) {
+      throw new Failure(openFailure(file, error));
+    }
+  });
+  return (await Promise.all(read)).flat().map((line) => line.trimStart()).filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+function openFailure(file: string, error: unknown): string {
+  const code = errnoOf(error);
+  const reason = code === 'ENOENT' ? 'no such file or directory' : code === 'EACCES' ? 'permission denied' : code === 'EISDIR' ? 'is a directory' : String(code);
+  return `open ${file}: ${reason}`;
+}
