@@ -1,0 +1,131 @@
+// Failure walks: whichever call fails, create and start leave everything or nothing.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Kernel } from '../../kernel/index.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { messageOf } from '../../lib/errors.ts';
+import { silentLog } from '../../lib/log.ts';
+import { parseImageConfig } from '../../oci/parse-manifest.ts';
+import type { Logs } from '../../logs/index.ts';
+import type { CreatedTask, Runtime } from '../../runtime/index.ts';
+import type { OverlayMount, Store } from '../../store/index.ts';
+import { openEvents } from '../events.ts';
+import { createContainer } from './create.ts';
+import type { ContainerNeeds } from './needs.ts';
+import { removeContainer } from './remove.ts';
+import { startContainer } from './start.ts';
+import { ContainerTable } from './table.ts';
+import { handleExit } from './watch.ts';
+
+const IMAGE = parseImageConfig(new TextEncoder().encode(JSON.stringify({
+  architecture: 'amd64', os: 'linux', config: { Cmd: ['/bin/true'] }, rootfs: { type: 'layers', diff_ids: [`sha256:${'1'.repeat(64)}`] },
+})));
+
+interface World { needs: ContainerNeeds; live: Set<string>; calls: number; failAt: number; started: string[] }
+
+/** A world in which the n-th call to anything outside fails, and `live` holds what exists. */
+function world(failAt: number): World {
+  const live = new Set<string>();
+  const w: World = { live, calls: 0, failAt, started: [], needs: undefined as unknown as ContainerNeeds };
+  const step = (what: string) => { if (w.calls++ === w.failAt) throw new Error(`${what} failed`); };
+  const overlay: OverlayMount = { lowerDirs: ['/l'], upperDir: '/u', workDir: '/w', mergedDir: '/m', data: 'lowerdir=/l' };
+  const store = {
+    images: { get: (id: string) => (id === IMAGE.id ? IMAGE : undefined), withPrefix: () => [] },
+    names: { get: () => IMAGE.id, of: () => [] },
+    layers: {
+      createActive: async () => { step('createActive'); live.add('snapshot'); return overlay; },
+      active: () => (live.has('snapshot') ? overlay : undefined),
+      removeActive: async () => { live.delete('snapshot'); },
+    },
+    containers: {
+      directory: (id: string) => `/c/${id}`,
+      create: async () => { step('record'); live.add('record'); },
+      save: async () => { if (live.has('task') && !live.has('program')) step('save'); },
+      writeFile: async (_id: string, name: string) => { step(name); return `/c/${name}`; },
+      remove: async () => { live.delete('record'); },
+    },
+  };
+  const task: CreatedTask = {
+    pid: 42,
+    start: async () => { step('start'); live.add('program'); },
+    discard: async () => { live.delete('task'); },
+  };
+  const runtime = {
+    facts: { cgroupVersion: 2 },
+    bundleOf: async () => { step('bundle'); return {}; },
+    create: async () => { step('task'); live.add('task'); return task; },
+    delete: async () => { live.delete('task'); live.delete('program'); },
+    signal: async () => true,
+  };
+  const kernel = {
+    mounts: {
+      mount: () => { step('mount'); live.add('mount'); },
+      unmount: () => { live.delete('mount'); },
+      list: () => (live.has('mount') ? [{ target: '/m' }] : []),
+    },
+    files: { readInRoot: () => undefined, ensureDirectory: () => {} },
+  };
+  const events = openEvents(systemClock);
+  w.needs = {
+    store: store as unknown as Store, runtime: runtime as unknown as Runtime, kernel: kernel as unknown as Kernel, logs: {} as Logs,
+    events: { ...events, publish: (fact) => { w.started.push(fact.action); } }, clock: systemClock, log: silentLog, table: new ContainerTable(), hostName: 'host',
+  };
+  return w;
+}
+
+const create = (w: World) => createContainer(w.needs, { name: 'one', body: { Image: 'busybox' }, signal: new AbortController().signal });
+
+test('create leaves a container or nothing, whichever call fails', async () => {
+  for (let n = 0; ; n++) {
+    const w = world(n);
+    const failure = await create(w).then(() => undefined, messageOf);
+    if (failure === undefined) {
+      assert.deepEqual([[...w.live].toSorted(), w.needs.table.all().length, w.started], [['record', 'snapshot'], 1, ['create']]);
+      assert.ok(n >= 2, 'the walk must have failed at least the snapshot and the record');
+      return;
+    }
+    assert.deepEqual([[...w.live], w.needs.table.all(), w.needs.table.isNameTaken('one'), w.started], [[], [], false, []], failure);
+  }
+});
+
+test('start leaves a running container or a stopped one with the reason, whichever call fails', async () => {
+  for (let n = 0; ; n++) {
+    const w = world(-1);
+    const { id } = await create(w);
+    const container = w.needs.table.find(id);
+    w.calls = 0;
+    w.failAt = n;
+    const failure = await startContainer(w.needs, container).then(() => undefined, messageOf);
+    if (failure === undefined) {
+      assert.deepEqual([[...w.live].toSorted(), container.record.State.Pid, container.state.status, w.started], [['mount', 'program', 'record', 'snapshot', 'task'], 42, 'running', ['create', 'start']]);
+      assert.ok(n >= 7, 'mount, three files, bundle, task, record and start can fail');
+      return;
+    }
+    assert.deepEqual([[...w.live].toSorted(), container.running, container.record.State.Error, w.started], [['record', 'snapshot'], false, failure, ['create']], failure);
+  }
+});
+
+test('after an exit nothing of the run is left, and after removal nothing at all', async () => {
+  const w = world(-1);
+  const { id } = await create(w);
+  const container = w.needs.table.find('one');
+  await startContainer(w.needs, container);
+  const exit = container.nextExit.promise;
+  await handleExit(w.needs, container, { exitCode: 3, finishedAtNs: 1_000_000_000n, oomKilled: false });
+  assert.deepEqual(await exit, { exitCode: 3, error: undefined });
+  assert.deepEqual([[...w.live].toSorted(), container.state, container.record.State.FinishedAt], [['record', 'snapshot'], { status: 'exited', exitCode: 3 }, '1970-01-01T00:00:01Z']);
+  await handleExit(w.needs, container, { exitCode: 9, finishedAtNs: 2n, oomKilled: false }); // told twice
+  assert.equal(container.record.State.ExitCode, 3);
+  await removeContainer(w.needs, container, { force: false, volumes: false });
+  assert.deepEqual([[...w.live], w.needs.table.get(id), w.started], [[], undefined, ['create', 'start', 'die', 'destroy']]);
+  assert.deepEqual(await container.removed.promise, { exitCode: 3, error: undefined });
+});
+
+test('a running container is not removed without force', async () => {
+  const w = world(-1);
+  await create(w);
+  const container = w.needs.table.find('one');
+  await startContainer(w.needs, container);
+  await assert.rejects(removeContainer(w.needs, container, { force: false, volumes: false }), /cannot remove a running container/);
+  assert.equal(container.running, true);
+});
