@@ -1,7 +1,8 @@
 // Who may read: answers a registry's challenges with credentials or tokens, and keeps tokens as long as they last.
 import { createHash } from 'node:crypto';
 import { parseChallenges, type Challenge } from './challenge.ts';
-import { RegistryFailure, redacted, shownUrl, statusFailure, toldBy, type Answer } from './errors.ts';
+import { basicHeader, credentialsOf, redacted } from './credentials.ts';
+import { RegistryFailure, shownUrl, statusFailure, toldBy, type Answer } from './errors.ts';
 import { at, isInsecure } from './hosts.ts';
 import type { Request, Response, Transport } from './transport.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -197,16 +198,6 @@ function basicGrant(access: Access): Granted {
   if (!credentials) throw new RegistryFailure('unauthorized', `registry ${access.base.host}: no basic auth credentials; log in with 'docker login ${access.base.host}'`, { status: 401 });
   return { header: basicHeader(credentials), expiresAtMs: Infinity, challenge: undefined, identityToken: '' };
 }
-
-/** User and password, from their fields or from `auth`, the base64 of both that configuration files hold. */
-function credentialsOf(auth: RegistryAuth | undefined): { username: string; password: string } | undefined {
-  if (auth?.username) return { username: auth.username, password: auth.password ?? '' };
-  const decoded = Buffer.from(auth?.auth ?? '', 'base64').toString('utf8');
-  const colon = decoded.indexOf(':');
-  return colon > 0 ? { username: decoded.slice(0, colon), password: decoded.slice(colon + 1).replace(/\0+$/, '') } : undefined;
-}
-
-const basicHeader = ({ username, password }: { username: string; password: string }) => `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 
 function headerSafe(token: string): string {
   if (token.length > MAX_TOKEN_CHARS || !/^[\x21-\x7e]+$/.test(token)) throw new RegistryFailure('unauthorized', 'the registry token has characters that no token has, or is too long');

@@ -2,6 +2,7 @@
 import { STATUS_CODES, type IncomingHttpHeaders } from 'node:http';
 import { EngineError, errnoOf, messageOf, type Kind } from '../lib/errors.ts';
 import { familiarName, familiarString, type Reference } from '../oci/reference.ts';
+import { redacted } from './credentials.ts';
 import { parseChallenges } from './challenge.ts';
 import type { RegistryAuth } from '../wire/types.ts';
 
@@ -39,12 +40,6 @@ export const stalled = (url: URL, ms: number) =>
 
 /** A URL without what must not be shown: credentials and the query, in which storage hosts put signatures. */
 export const shownUrl = (url: URL): string => `${url.protocol}//${url.host}${url.pathname}${url.search === '' ? '' : '?…'}`;
-
-/** Takes the secrets of `auth` out of a text that a server wrote. */
-export function redacted(text: string, auth: RegistryAuth | undefined): string {
-  const secrets = [auth?.password, auth?.auth, auth?.identitytoken, auth?.registrytoken].filter((s) => s !== undefined && s.length > 3);
-  return secrets.reduce<string>((shown, secret) => shown.replaceAll(secret ?? '', '(hidden)'), text);
-}
 
 /** Why there is no connection, or no longer one. `established` when the request had gone out. */
 export function connectionFailure(url: URL, error: unknown, established = false): EngineError {
