@@ -116,8 +116,15 @@ export class Transport {
 
   close(): void {
     this.#closing.abort(new RegistryFailure('unavailable', 'the registry client is closed'));
-    for (const agent of this.#agents.values()) void agent.then((opened) => opened.destroy(), () => {});
-    this.#agents.clear();
+    this.#forgetAgents(() => true);
+  }
+
+  #forgetAgents(isMeant: (key: string) => boolean): void {
+    for (const [key, agent] of this.#agents) {
+      if (!isMeant(key)) continue;
+      this.#agents.delete(key);
+      void agent.then((opened) => opened.destroy(), () => {});
+    }
   }
 
   async #discard(message: IncomingMessage): Promise<void> {
@@ -191,7 +198,7 @@ export class Transport {
    */
   #mayTrustSystem(url: URL, code: string): boolean {
     if (url.protocol !== 'https:' || !/ISSUER|SELF_SIGNED|LEAF_SIGNATURE/.test(code)) return false;
-    this.#agents.clear();
+    this.#forgetAgents((key) => key.startsWith(`${url.origin} `));
     if (this.#systemTrust.has(url.host)) return false;
     this.#systemTrust.add(url.host);
     return true;
