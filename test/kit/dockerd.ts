@@ -1,0 +1,41 @@
+// Debian's dockerd as the yardstick: the same script is run against it and against this engine, and the answers are compared.
+import { readFileSync, writeFileSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { startChild, type Child } from './child.ts';
+import { answersPing } from './daemon.ts';
+import { processesOf } from './leaks.ts';
+import { until } from './poll.ts';
+
+export interface Dockerd extends Child {
+  readonly root: string;
+  readonly dataRoot: string;
+  readonly socket: string;
+  readonly host: string;
+}
+
+/** Debian's, whatever else is first on PATH; starts its own containerd below `root`. No bridge and no firewall rules: --network none or host. */
+export async function startDockerd({ root, flags = [] }: { root: string; flags?: readonly string[] }): Promise<Dockerd> {
+  const place = { root, dataRoot: join(root, 'docker-data'), execRoot: join(root, 'docker-run'), socket: join(root, 'docker.sock'), host: `unix://${join(root, 'docker.sock')}` };
+  mkdirSync(root, { recursive: true });
+  const configFile = join(root, 'dockerd.json');
+  writeFileSync(configFile, '{}'); // so that the machine's own is not read
+  const child = await startChild({
+    command: [
+      '/usr/sbin/dockerd', '--config-file', configFile, '--data-root', place.dataRoot, '--exec-root', place.execRoot, '--pidfile', join(root, 'docker.pid'),
+      '-H', place.host, '--iptables=false', '--ip6tables=false', '--bridge=none', '--storage-driver=overlay2', ...flags,
+    ],
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DOCKER_HOST: undefined },
+    ready: () => answersPing(place.socket),
+    readyTimeoutMs: 60_000,
+  });
+  // A killed dockerd leaves its containerd, which holds the socket that the next one wants.
+  const endContainerd = async () => {
+    try { process.kill(Number(readFileSync(join(place.execRoot, 'containerd/containerd.pid'), 'utf8')), 'SIGTERM'); } catch { /* gone with it */ }
+    await until('containerd to end', () => !processesOf(place.execRoot).some(({ command }) => /\bcontainerd\b.*--config/.test(command)), 10_000);
+  };
+  return Object.defineProperties(place, {
+    ...Object.getOwnPropertyDescriptors(child),
+    kill: { value: async () => { await child.kill(); await endContainerd(); } },
+    [Symbol.asyncDispose]: { value: async () => { await child[Symbol.asyncDispose](); await endContainerd(); } },
+  }) as typeof place & Child;
+}
