@@ -39,9 +39,10 @@ function syncFs(path: string): void {
   } finally { closeSync(fd); }
 }
 
-function writeOut(fd: number, how: 'start' | 'wait'): void {
+/** Without a range, or with one of 0 bytes, it reaches to the end of the file. */
+function writeOut(fd: number, how: 'start' | 'wait', range?: { offset: number; bytes: number }): void {
   const flags = how === 'start' ? SYNC_FILE_RANGE_WRITE : SYNC_FILE_RANGE_WAIT_BEFORE_WRITE_WAIT_AFTER;
-  if (libc.sync_file_range(fd, 0n, 0n, flags) !== 0) throw systemError(lastErrno(), { syscall: 'sync_file_range', detail: `fd ${fd}` });
+  if (libc.sync_file_range(fd, BigInt(range?.offset ?? 0), BigInt(range?.bytes ?? 0), flags) !== 0) throw systemError(lastErrno(), { syscall: 'sync_file_range', detail: `fd ${fd}` });
 }
 
 function dropCache(fd: number): void {

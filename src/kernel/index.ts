@@ -35,7 +35,7 @@ export interface Files {
   /** Writes out the whole file system that holds `path`, and nothing else (syncfs(2)). */
   syncFs(path: string): void;
   /** Starts the write-out of a file's dirty pages ('start'), or waits for what was started and finishes the rest ('wait'). sync_file_range(2). */
-  writeOut(fd: number, how: 'start' | 'wait'): void;
+  writeOut(fd: number, how: 'start' | 'wait', range?: { offset: number; bytes: number }): void;
   /** Gives the clean cached pages of a file back: posix_fadvise(DONTNEED). */
   dropCache(fd: number): void;
   /** `mode` with its type bits (S_IFCHR …). */
@@ -120,3 +120,4 @@ export interface Kernel {
 }
 
 export { openLinux } from './linux.ts'; // openLinux({ selfCommand }: { selfCommand: readonly string[] }): Kernel
+export { openFiles } from './files.ts'; // openFiles(): Files, for a worker that needs nothing else

@@ -1,0 +1,218 @@
+// A few workers that extract layers apart from the daemon: started when there is work, kept for the next layer, ended when idle.
+//
+// A layer's source is only read as fast as its worker takes it: at most QUEUE_BYTES wait in this process, so that the network and the
+// unpacking overlap without the memory of a device paying for it. See extract-protocol.ts for the words between the two.
+import type { Kernel, Worker } from '../kernel/index.ts';
+import { systemClock, type Clock } from '../lib/clock.ts';
+import { EngineError, assert } from '../lib/errors.ts';
+import { Limiter } from '../lib/lock.ts';
+import type { Log } from '../lib/log.ts';
+import { parseDiffId, type DiffId } from '../oci/digest.ts';
+import type { Compression } from '../oci/manifest.ts';
+import { FRAME, frameHeader, parseAnswer, type Extracted } from './extract-protocol.ts';
+
+export interface ExtractWork {
+  /** An empty directory, by its absolute path. What a failure leaves in it is the caller's to remove. */
+  into: string;
+  /** On the same file system: one sync covers both. */
+  tarSplitPath: string;
+  /** What the manifest says; the bytes themselves are believed more, as in Docker. */
+  compression: Compression;
+  /** Chunks must not change after they were yielded. */
+  source: AsyncIterable<Uint8Array>;
+  onProgress?(consumedBytes: number): void;
+  signal?: AbortSignal | undefined;
+}
+
+export interface Extractors {
+  /**
+   * Resolves when every byte of the layer is on the disk (one syncfs). Rejects with the source's own error or the signal's reason,
+   * with `corrupt` when the bytes are no layer, with `system` when the disk refuses; nothing is written any more once it has rejected.
+   */
+  extract(work: ExtractWork): Promise<{ diffId: DiffId; sizeBytes: number; tarBytes: number; entries: number }>;
+  /** Ends idle workers at once and busy ones after their layer. */
+  close(): Promise<void>;
+}
+
+const ROLE = 'extract';
+const QUEUE_BYTES = 1 << 20;
+
+export function openExtractors(options: { kernel: Pick<Kernel, 'workers'>; log: Log; limit: number; idleMs: number; clock?: Clock }): Extractors {
+  return new Pool(options);
+}
+
+class Pool implements Extractors {
+  readonly #options;
+  readonly #limiter: Limiter;
+  readonly #clock: Clock;
+  #idle: Array<{ held: Held; timer: Disposable }> = [];
+  #all = new Set<Held>();
+  #closed = false;
+
+  constructor(options: { kernel: Pick<Kernel, 'workers'>; log: Log; limit: number; idleMs: number; clock?: Clock }) {
+    this.#options = options;
+    this.#limiter = new Limiter(options.limit);
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  async extract(work: ExtractWork) {
+    using _place = await this.#limiter.hold({ signal: work.signal });
+    work.signal?.throwIfAborted();
+    assert(work.into.startsWith('/') && work.tarSplitPath.startsWith('/'), 'extraction takes absolute paths');
+    if (this.#closed) throw new EngineError('unavailable', 'the store is closing');
+    const held = this.#take() ?? this.#start();
+    let reusable = false;
+    try {
+      const extracted = await extractWith(held, work, () => { reusable = true; });
+      return { ...extracted, diffId: parseDiffId(extracted.diffId) };
+    } finally {
+      if (reusable) this.#keep(held);
+      else {
+        held.worker.kill();
+        await held.worker.exited; // until then it may still write
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const { held, timer } of this.#idle.splice(0)) {
+      timer[Symbol.dispose]();
+      held.worker.end();
+    }
+    await Promise.all([...this.#all].map((held) => held.worker.exited));
+  }
+
+  #take(): Held | undefined {
+    const idle = this.#idle.pop();
+    idle?.timer[Symbol.dispose]();
+    return idle?.held;
+  }
+
+  #start(): Held {
+    const worker = this.#options.kernel.workers.spawn(ROLE);
+    const held: Held = { worker, lines: worker.lines[Symbol.asyncIterator]() };
+    this.#all.add(held);
+    void worker.exited.then(({ code, signal, stderr }) => {
+      this.#all.delete(held);
+      const wasIdle = this.#idle.find((one) => one.held === held);
+      this.#idle = this.#idle.filter((one) => one !== wasIdle);
+      wasIdle?.timer[Symbol.dispose]();
+      if (wasIdle) this.#options.log.warn('idle extract worker ended', { pid: worker.pid, code, signal, stderr });
+    });
+    return held;
+  }
+
+  #keep(held: Held): void {
+    if (this.#closed || !this.#all.has(held)) { held.worker.end(); return; }
+    const timer = this.#clock.after(this.#options.idleMs, () => {
+      this.#idle = this.#idle.filter((one) => one.held !== held);
+      held.worker.end();
+    });
+    this.#idle.push({ held, timer });
+  }
+}
+
+interface Held { worker: Worker; lines: AsyncIterator<string> }
+
+/** `onReusable` is called when the worker has answered and waits for the next layer. */
+async function extractWith(held: Held, work: ExtractWork, onReusable: () => void): Promise<Extracted> {
+  const stop = new AbortController();
+  using interrupted = interruptionOf(work.signal, stop.signal);
+  // Whatever ends first ends the others: an answer stops the feeding; an error of the source or the signal means the kill that follows.
+  const answered = awaitAnswer(held, work).finally(() => stop.abort());
+  const fed = feed(held.worker, work, interrupted.promise);
+  const failed = Promise.withResolvers<never>();
+  fed.catch(failed.reject);
+  interrupted.promise.catch(failed.reject);
+  const answer = await Promise.race([answered, failed.promise]);
+  await fed; // a failed worker waits for the END frame as well
+  onReusable();
+  if ('done' in answer) return answer.done;
+  const { kind, code, message } = answer.failed;
+  throw new EngineError(kind, message, code === undefined ? {} : { cause: Object.assign(new Error(code), { code }) });
+}
+
+async function awaitAnswer({ worker, lines }: Held, work: ExtractWork) {
+  for (;;) {
+    const next = await lines.next();
+    if (next.done) throw await obituary(worker);
+    const answer = parseAnswer(next.value);
+    if (!('consumed' in answer)) return answer;
+    work.onProgress?.(answer.consumed);
+  }
+}
+
+/** Sends the layer, or as much of it as is wanted, and always the END. Rejects with the source's error. */
+async function feed(worker: Worker, work: ExtractWork, interrupted: Promise<'stopped'>): Promise<void> {
+  const queue = new SendQueue(worker);
+  const { into, tarSplitPath } = work;
+  await queue.send(FRAME.job, Buffer.from(JSON.stringify({ into, tarSplitPath }), 'utf8'));
+  const source = work.source[Symbol.asyncIterator]();
+  let exhausted = false;
+  try {
+    while (!exhausted) {
+      const next = await Promise.race([source.next(), interrupted]);
+      if (next === 'stopped') break;
+      exhausted = next.done === true;
+      if (!next.done && next.value.length > 0) await Promise.race([queue.send(FRAME.data, next.value), interrupted]);
+    }
+    await queue.send(FRAME.end, undefined);
+  } finally {
+    // Not waited for: a source that hangs in the middle of a read answers only when that read does.
+    if (!exhausted) void leave(source);
+  }
+}
+
+/** Lets a source know that no more of it is wanted; what it says to that is no concern of the layer's. */
+async function leave(source: AsyncIterator<Uint8Array>): Promise<void> {
+  try { await source.return?.(); } catch { /* the layer has failed for a better reason */ }
+}
+
+/** Resolves when feeding is to stop, rejects when the caller's signal is aborted. */
+function interruptionOf(signal: AbortSignal | undefined, stopped: AbortSignal): { promise: Promise<'stopped'> } & Disposable {
+  const { promise, resolve, reject } = Promise.withResolvers<'stopped'>();
+  promise.catch(() => {}); // it may reject while nobody waits
+  const onStop = () => resolve('stopped');
+  const onAbort = () => reject(signal?.reason as Error);
+  stopped.addEventListener('abort', onStop, { once: true });
+  signal?.addEventListener('abort', onAbort, { once: true });
+  if (stopped.aborted) onStop();
+  if (signal?.aborted) onAbort();
+  return { promise, [Symbol.dispose]: () => { stopped.removeEventListener('abort', onStop); signal?.removeEventListener('abort', onAbort); } };
+}
+
+/** Frames on their way into the worker's stdin; `send` waits only while more than the limit is on its way. */
+class SendQueue {
+  readonly #worker: Worker;
+  #waitingBytes = 0;
+  #room = Promise.withResolvers<void>();
+  #error: unknown;
+
+  constructor(worker: Worker) { this.#worker = worker; }
+
+  async send(type: number, payload: Uint8Array | undefined): Promise<void> {
+    this.#put(frameHeader(type, payload?.length ?? 0));
+    if (payload) this.#put(payload);
+    while (this.#waitingBytes > QUEUE_BYTES) await this.#room.promise;
+    // A worker that is gone is reported by its last words, not by the broken pipe it left.
+    if (this.#error !== undefined) throw await obituary(this.#worker);
+  }
+
+  #put(bytes: Uint8Array): void {
+    this.#waitingBytes += bytes.length;
+    const sent = () => {
+      this.#waitingBytes -= bytes.length;
+      this.#room.resolve();
+      this.#room = Promise.withResolvers<void>();
+    };
+    this.#worker.send(bytes).then(sent, (error: unknown) => { this.#error ??= error; sent(); });
+  }
+}
+
+async function obituary(worker: Worker): Promise<EngineError> {
+  const { code, signal, stderr } = await worker.exited;
+  const how = signal === null ? `with code ${code}` : `by ${signal}`;
+  const words = stderr.trim();
+  return new EngineError('system', `extract worker (process ${worker.pid}) ended ${how}${words === '' ? '' : `: ${words}`}`);
+}
