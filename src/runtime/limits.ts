@@ -7,8 +7,8 @@ export interface Rlimit { type: string; hard: number; soft: number }
 
 const KNOWN = ['core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'rttime', 'sigpending', 'stack'];
 
-/** The kernel's RLIM_INFINITY as JSON can carry it: parsers take an unsigned 64-bit number, which this literal rounds to. */
-const UNLIMITED = 18_446_744_073_709_551_615;
+/** Stands for RLIM_INFINITY, which is one less and no number of JavaScript's: spec-text.ts writes it. */
+const UNLIMITED = 2 ** 64;
 
 /** Without CAP_SYS_RESOURCE a raised limit would fail every start: the highest that can be had is set instead, and noted. */
 export function rlimitsOf(ulimits: readonly Ulimit[] | null, machine: Machine, notes: string[]): Rlimit[] {

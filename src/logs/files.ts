@@ -1,0 +1,78 @@
+// The files of one log, oldest first: PATH.2.gz, PATH.1, PATH; held open, so that a rotation meanwhile takes nothing away.
+import { createReadStream } from 'node:fs';
+import { open, readdir, type FileHandle } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { createGunzip } from 'node:zlib';
+import { errnoOf } from '../lib/errors.ts';
+
+export const BLOCK_BYTES = 64 * 1024;
+/** Docker's max-file is a handful; a folder full of more is not read to its end. */
+const MAX_FILES = 256;
+
+export interface LogFile {
+  path: string;
+  handle: FileHandle;
+  compressed: boolean;
+  /** Device and inode: what stays the same when it is renamed. */
+  identity: string;
+}
+
+/** The handles are the caller's to close. */
+export async function openLogFiles(path: string): Promise<LogFile[]> {
+  // Newest first: a file renamed between the calls is then met twice, which is seen, and never missed.
+  const found = [await openLogFile(path)];
+  for (const name of await rotatedNames(path)) found.push(await openLogFile(`${dirname(path)}/${name}`));
+  const files: LogFile[] = [];
+  for (const file of found) {
+    if (!file) continue;
+    if (files.some((known) => known.identity === file.identity)) await file.handle.close();
+    else files.unshift(file);
+  }
+  return files;
+}
+
+/** undefined when there is none. */
+export async function openLogFile(path: string): Promise<LogFile | undefined> {
+  try {
+    const handle = await open(path, 'r');
+    const stat = await handle.stat({ bigint: true });
+    return { path, handle, compressed: path.endsWith('.gz'), identity: `${stat.dev}:${stat.ino}` };
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Blocks from `offset` to the end as it is now; of a compressed file, its content from the start. Each block is a new buffer. */
+export async function * blocksOf(file: LogFile, offset: number): AsyncGenerator<Uint8Array> {
+  if (file.compressed) {
+    // A stream of its own, so that reading it twice starts at the start twice.
+    const raw = createReadStream(`/proc/self/fd/${file.handle.fd}`, { highWaterMark: BLOCK_BYTES });
+    const content = createGunzip({ chunkSize: BLOCK_BYTES });
+    raw.on('error', (error) => content.destroy(error));
+    try { yield* raw.pipe(content) as AsyncIterable<Uint8Array>; } finally { raw.destroy(); content.destroy(); }
+    return;
+  }
+  for (let at = offset; ;) {
+    const { bytesRead, buffer } = await file.handle.read(Buffer.allocUnsafeSlow(BLOCK_BYTES), 0, BLOCK_BYTES, at);
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
+    at += bytesRead;
+  }
+}
+
+/** Names of rotated files, newest first; of a file and its compressed copy only the file. */
+async function rotatedNames(path: string): Promise<string[]> {
+  const base = basename(path);
+  const names = new Map<number, string>();
+  for (const name of await readdir(dirname(path)).catch(emptyWhenMissing)) {
+    const match = name.startsWith(`${base}.`) ? /^([1-9]\d{0,5})(\.gz)?$/.exec(name.slice(base.length + 1)) : null;
+    if (match && (match[2] === undefined || !names.has(Number(match[1])))) names.set(Number(match[1]), name);
+  }
+  return [...names].toSorted(([a], [b]) => a - b).map(([, name]) => name).slice(0, MAX_FILES);
+}
+
+function emptyWhenMissing(error: unknown): string[] {
+  if (errnoOf(error) === 'ENOENT') return [];
+  throw error;
+}

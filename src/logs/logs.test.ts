@@ -1,0 +1,166 @@
+// Logs are read whole, from their end, by time, and while they are written and rotated.
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { test, type TestContext } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { openLogs, type LogQuery, type LogRecord } from './index.ts';
+import { LineCutter, parseRecord } from './record.ts';
+
+const ALL: LogQuery = { stdout: true, stderr: true, tail: 'all', sinceNs: undefined, untilNs: undefined, follow: false, ended: Promise.resolve() };
+
+test('a line is parsed: time with any offset, stream, whole or part', () => {
+  const cases: Array<[string, unknown]> = [
+    ['2026-11-20T21:20:08.775172246+00:00 stdout F hi\n', ['stdout', 1795209608775172246n, 'hi\n']],
+    ['2026-11-20T22:20:08.5+01:00 stderr F a b \n', ['stderr', 1795209608500000000n, 'a b \n']],
+    ['2026-11-20T21:20:08Z stdout P part\n', ['stdout', 1795209608000000000n, 'part']],
+    ['2026-11-20T21:20:08Z stdout F \n', ['stdout', 1795209608000000000n, '\n']],
+    ['2026-11-20T21:20:08Z stdin F x\n', undefined],
+    ['yesterday stdout F x\n', undefined],
+    ['\0\0\0\0\n', undefined],
+    ['\n', undefined],
+  ];
+  for (const [line, want] of cases) {
+    const record = parseRecord(Buffer.from(line));
+    assert.deepEqual(record && [record.stream, record.timeNs, text(record)], want, JSON.stringify(line));
+  }
+});
+
+test('lines are the same however the bytes are cut, and one without end is passed over', () => {
+  const bytes = Buffer.from(`one\ntwo\n${'x'.repeat(200_000)}\nthree\nrest`);
+  for (const size of [1, 2, 7, 4096, bytes.length]) {
+    const cutter = new LineCutter();
+    const lines: string[] = [];
+    for (let at = 0; at < bytes.length; at += size) for (const line of cutter.push(bytes.subarray(at, at + size))) lines.push(Buffer.from(line).toString());
+    assert.deepEqual(lines.filter((line) => line.length < 100), ['one\n', 'two\n', 'three\n'], `cut into ${size}`);
+  }
+});
+
+test('a missing log is empty', async (t) => {
+  const path = `${scratch(t)}/none/log`;
+  assert.deepEqual(await read(path), []);
+});
+
+test('streams, since and until choose', async (t) => {
+  const path = `${scratch(t)}/log`;
+  writeFileSync(path, [1, 2, 3, 4].map((n) => line(n, `l${n}`, n % 2 === 0 ? 'stderr' : 'stdout')).join(''));
+  assert.deepEqual(await read(path), ['l1\n', 'l2\n', 'l3\n', 'l4\n']);
+  assert.deepEqual(await read(path, { stderr: false }), ['l1\n', 'l3\n']);
+  assert.deepEqual(await read(path, { sinceNs: at(2), untilNs: at(3) }), ['l2\n', 'l3\n']);
+  assert.deepEqual(await read(path, { tail: 3, stdout: false }), ['l2\n', 'l4\n']);
+});
+
+test('tail finds its beginning in any file, and counts a line in parts as one', async (t) => {
+  const path = `${scratch(t)}/log`;
+  writeFileSync(`${path}.2.gz`, gzipSync(line(1, 'a') + line(2, 'b')));
+  writeFileSync(`${path}.1`, line(3, 'c') + line(4, 'd1', 'stdout', 'P') + line(4, 'd2'));
+  writeFileSync(path, `${line(5, 'e')}${line(6, 'f', 'stdout', 'P')}2026-half`);
+  const all = ['a\n', 'b\n', 'c\n', 'd1', 'd2\n', 'e\n', 'f'];
+  assert.deepEqual(await read(path), all);
+  const first: Record<number, number> = { 0: 7, 1: 6, 2: 5, 3: 3, 4: 2, 5: 1, 6: 0, 100: 0 };
+  for (const [tail, from] of Object.entries(first)) assert.deepEqual(await read(path, { tail: Number(tail) }), all.slice(from), `tail ${tail}`);
+});
+
+test('the end of a large log costs little, and every tail of it is exact', async (t) => {
+  const path = `${scratch(t)}/log`;
+  const count = 80_000;
+  const chunk: string[] = [];
+  for (let n = 0; n < count; n++) chunk.push(line(n % 50_000, `${n} ${'y'.repeat(n % 97)}`));
+  writeFileSync(path, chunk.join(''));
+  for (const tail of [1, 2, 500, 4321]) {
+    const got = await read(path, { tail });
+    assert.equal(got.length, tail);
+    assert.match(got[0] ?? '', new RegExp(`^${count - tail} `));
+    assert.match(got.at(-1) ?? '', new RegExp(`^${count - 1} `));
+  }
+  let records = 0;
+  for await (const _record of openLogs().read(path, ALL)) records++;
+  assert.equal(records, count);
+});
+
+test('following goes through rotations without a loss, and ends when the log has', async (t) => {
+  const path = `${scratch(t)}/log`;
+  const ended = Promise.withResolvers<void>();
+  const got: string[] = [];
+  const following = (async () => {
+    for await (const record of openLogs().read(path, { ...ALL, follow: true, ended: ended.promise })) got.push(text(record));
+  })();
+  const want: string[] = [];
+  for (let n = 0; n < 60; n++) {
+    appendFileSync(path, line(n, `n${n}`));
+    want.push(`n${n}\n`);
+    if (n % 20 === 13) {
+      renameSync(path, `${path}.1`);
+      appendFileSync(`${path}.1`, line(n, `late${n}`)); // conmon writes on until it opens the new file
+      want.push(`late${n}\n`);
+      await until(() => got.length === want.length); // as many rotations as files are kept, no more, fall between two reads
+    }
+    if (n % 7 === 0) await until(() => got.length === want.length);
+  }
+  appendFileSync(path, line(99, 'end'));
+  ended.resolve();
+  await following;
+  assert.deepEqual(got, [...want, 'end\n']);
+});
+
+test('two rotations between two reads lose nothing while the files are kept', async (t) => {
+  const path = `${scratch(t)}/log`;
+  const ended = Promise.withResolvers<void>();
+  writeFileSync(path, line(1, 'a'));
+  const records = openLogs().read(path, { ...ALL, follow: true, ended: ended.promise })[Symbol.asyncIterator]();
+  const next = async () => { const { value, done } = await records.next(); return done === true ? undefined : text(value as LogRecord); };
+  assert.equal(await next(), 'a\n');
+  appendFileSync(path, line(2, 'b'));
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, line(3, 'c'));
+  renameSync(`${path}.1`, `${path}.2`);
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, line(4, 'd'));
+  ended.resolve();
+  assert.deepEqual([await next(), await next(), await next(), await next()], ['b\n', 'c\n', 'd\n', undefined]);
+});
+
+test('a follower leaves when its signal is aborted, even of a log that never begins', async (t) => {
+  const abort = new AbortController();
+  const reading = read(`${scratch(t)}/log`, { follow: true, ended: new Promise(() => {}), signal: abort.signal });
+  setImmediate(() => abort.abort());
+  assert.deepEqual(await reading, []);
+});
+
+test('a follower leaves at until, and goes on after the file was cut', async (t) => {
+  const path = `${scratch(t)}/log`;
+  writeFileSync(path, line(1, 'first line, which is the longest'));
+  const records = openLogs().read(path, { ...ALL, follow: true, untilNs: at(3), ended: new Promise(() => {}) })[Symbol.asyncIterator]();
+  assert.equal(text((await records.next()).value as LogRecord), 'first line, which is the longest\n');
+  writeFileSync(path, line(2, 'b'));
+  assert.equal(text((await records.next()).value as LogRecord), 'b\n');
+  appendFileSync(path, line(4, 'too late'));
+  assert.equal((await records.next()).done, true);
+});
+
+function scratch(t: TestContext): string {
+  const dir = mkdtempSync(`${tmpdir()}/logs-`);
+  t.after(() => rmSync(dir, { recursive: true }));
+  return dir;
+}
+
+async function read(path: string, query: Partial<LogQuery> = {}): Promise<string[]> {
+  const lines: string[] = [];
+  for await (const record of openLogs().read(path, { ...ALL, ...query })) lines.push(text(record));
+  return lines;
+}
+
+function line(second: number, what: string, stream = 'stdout', tag = 'F'): string {
+  return `${new Date(second * 1000).toISOString().replace('Z', '000000+00:00')} ${stream} ${tag} ${what}\n`;
+}
+
+function at(second: number): bigint { return BigInt(second) * 1_000_000_000n; }
+
+function text(record: LogRecord): string { return Buffer.from(record.bytes).toString(); }
+
+async function until(met: () => boolean): Promise<void> {
+  for (const end = Date.now() + 10_000; !met();) {
+    assert.ok(Date.now() < end, 'not met within 10 s');
+    await new Promise((resolve) => { setTimeout(resolve, 5); });
+  }
+}
