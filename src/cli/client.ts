@@ -3,7 +3,7 @@ import { request as httpRequest, type ClientRequest, type IncomingMessage, type 
 import { request as httpsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { invalid, errnoOf, messageOf } from '../lib/errors.ts';
-import { JsonLines } from '../wire/frames.ts';
+import { JsonLines, MAX_LINE_BYTES } from '../wire/frames.ts';
 import { DaemonError, Failure, Missing } from './failure.ts';
 
 export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
@@ -79,6 +79,19 @@ export async function* jsonLines<T>(bytes: AsyncIterable<Uint8Array>): AsyncGene
   const lines = new JsonLines();
   for await (const chunk of bytes) yield* lines.push(chunk) as T[];
   yield* lines.end() as T[];
+}
+
+/** The same lines as text, for readers to whom JavaScript's numbers are too short. */
+export async function* textLines(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of bytes) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > MAX_LINE_BYTES) throw new Failure(`the daemon sent a line longer than ${MAX_LINE_BYTES} bytes`);
+    for (const line of lines) if (line.trim() !== '') yield line.trim();
+  }
+  if (rest.trim() !== '') yield rest.trim();
 }
 
 /** Docker's `filters` parameter. */

@@ -55,7 +55,6 @@ export async function forEachArgument(call: Call, work: (name: string) => Promis
     try {
       await work(name);
     } catch (error) {
-      if (error instanceof Failure) throw error; // the daemon is not there: it will not be for the others
       failed.push((error as Error).message);
     }
   }

@@ -61,7 +61,6 @@ export function attachTo(flags: Flags): ReadonlySet<string> {
 export async function environment(flags: Flags, io: Io): Promise<string[]> {
   const given = [...await lines(flags.list('env-file'), io), ...flags.list('env')];
   return given.map((one) => {
-    if (one.startsWith('=') || one === '') throw new Failure(`invalid environment variable: ${one}`);
     const own = one.includes('=') ? undefined : io.env[one];
     return own === undefined ? one : `${one}=${own}`;
   });
@@ -69,6 +68,7 @@ export async function environment(flags: Flags, io: Io): Promise<string[]> {
 
 function hostConfig(flags: Flags): Partial<HostConfig> {
   const { binds } = splitVolumes(flags);
+  if (!['', 'host', 'private'].includes(flags.text('cgroupns'))) throw new Failure('--cgroupns: invalid CGROUP mode');
   const restart = restartPolicy(flags.text('restart'));
   if (flags.bool('rm') && restart.Name !== 'no' && restart.Name !== '') throw new Failure('Conflicting options: --restart and --rm');
   return {
@@ -217,7 +217,6 @@ function endpoints(flags: Flags): Record<string, Partial<EndpointSettings>> {
   };
   const own = !['default', 'bridge', 'host', 'none'].includes(name) && !name.startsWith('container:');
   const asked = aliases.length > 0 || Object.keys(addresses).length > 0;
-  if (aliases.length > 0 && !own) throw new Failure('conflicting options: network-scoped alias is supported only for containers in user defined networks');
   if (!asked && !(own && flags.given('link'))) return {};
   return { [name]: {
     ...(Object.keys(addresses).length > 0 ? { IPAMConfig: addresses } : {}),

@@ -2,6 +2,7 @@
 import { EngineError } from '../lib/errors.ts';
 import { Failure, EXIT_TEMPLATE } from './failure.ts';
 import { alignTabs } from './table.ts';
+import { ROW } from './template-functions.ts';
 import { compileTemplate } from './template.ts';
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -22,7 +23,7 @@ export function renderRows(options: RowsOptions): string {
   const template = source === 'json' ? '{{json .}}' : source;
   return templateFailures(() => {
     const row = compileTemplate(template, { typeName: options.typeName });
-    const lines = options.rows.map((one) => `${row(one)}\n`).join('');
+    const lines = options.rows.map((one) => `${row({ ...one, [ROW]: true })}\n`).join('');
     if (!isTable) return lines;
     const head = compileTemplate(template, { headers: true, typeName: options.typeName });
     return alignTabs(`${head({ ...options.headers, Label: (name: unknown) => String(name) })}\n${lines}`);
@@ -30,12 +31,19 @@ export function renderRows(options: RowsOptions): string {
 }
 
 /** The text of one object, as inspect, version and info print it with --format. */
-export function renderObject(format: string, data: unknown): string {
+export function renderObject(format: string, data: unknown, typeName: string): string {
   const source = unescape(format);
+  let run: (data: unknown) => string;
   try {
-    return compileTemplate(source === 'json' ? '{{json .}}' : source)(data);
+    run = compileTemplate(source === 'json' ? '{{json .}}' : source, { typeName });
   } catch (error) {
     if (error instanceof EngineError) throw new Failure(`Template parsing error: ${error.message}`, EXIT_TEMPLATE);
+    throw error;
+  }
+  try {
+    return run(data);
+  } catch (error) {
+    if (error instanceof EngineError) throw new Failure(error.message);
     throw error;
   }
 }

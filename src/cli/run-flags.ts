@@ -1,7 +1,7 @@
 // The flags of run and create: what they are called, and what may be typed behind them.
 import { isIP } from 'node:net';
 import { flag, type FlagSpec } from './flags.ts';
-import { parseMount } from './mount-flag.ts';
+import { parseGpus, parseMount } from './mount-flag.ts';
 import { parseBytes } from './units.ts';
 
 /** Flags that make a container; run adds those that are about watching it. */
@@ -13,7 +13,7 @@ export const containerFlags: readonly FlagSpec[] = [
   flag('cap-add', 'list', 'Add Linux capabilities'),
   flag('cap-drop', 'list', 'Drop Linux capabilities'),
   flag('cgroup-parent', 'string', 'Cgroup to put the container\'s under'),
-  flag('cgroupns', 'string', 'Cgroup namespace: host, private, or empty for the daemon\'s choice', { check: oneOf(['', 'host', 'private'], 'invalid cgroup mode') }),
+  flag('cgroupns', 'string', 'Cgroup namespace: host, private, or empty for the daemon\'s choice'),
   flag('cidenv', 'string', 'Give the container its ID in this environment variable'),
   flag('cidfile', 'string', 'Write the container ID to the file'),
   flag('cpu-period', 'int', 'Period of the CPU scheduler (CFS) in microseconds'),
@@ -37,10 +37,10 @@ export const containerFlags: readonly FlagSpec[] = [
   flag('dns-search', 'list', 'Domains searched for short names'),
   flag('domainname', 'string', 'NIS domain name of the container'),
   flag('entrypoint', 'string', 'Run this instead of the image\'s ENTRYPOINT'),
-  flag('e, env', 'list', 'Set environment variables'),
+  flag('e, env', 'list', 'Set environment variables', { check: variable }),
   flag('env-file', 'list', 'Read environment variables from a file'),
   flag('expose', 'list', 'Say that a port, or a range, is listened on'),
-  flag('gpus', 'gpu-request', 'GPUs to give to the container (\'all\' for every one)'),
+  flag('gpus', 'gpu-request', 'GPUs to give to the container (\'all\' for every one)', { check: (value) => { parseGpus(value); return value; } }),
   flag('group-add', 'list', 'Run with further groups'),
   flag('health-cmd', 'string', 'Command that tells whether the container is well'),
   flag('health-interval', 'duration', 'Time from one check to the next (ms|s|m|h)'),
@@ -179,9 +179,8 @@ function deviceCount(value: string): string {
   return value;
 }
 
-function oneOf(allowed: readonly string[], refusal: string): (value: string) => string {
-  return (value) => {
-    if (!allowed.includes(value)) throw new Error(`${refusal}: ${value}`);
-    return value;
-  };
+/** Shared with exec: a variable needs a name. */
+export function variable(value: string): string {
+  if (value === '' || value.startsWith('=')) throw new Error(`invalid environment variable: ${value}`);
+  return value;
 }

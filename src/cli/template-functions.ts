@@ -29,9 +29,22 @@ export function showValue(value: Value): string {
   return show(value);
 }
 
-/** As encoding/json writes it: rows of tables by key, without their methods. */
+/** Marks rows of tables, whose JSON is safe inside of HTML, as Docker's is. */
+export const ROW = Symbol('row');
+
+/** As encoding/json writes it: maps by key, without methods. */
 export function toJson(value: Value): string {
-  return JSON.stringify(value, (_key, inner: unknown) => (inner === undefined ? null : inner)) ?? 'null';
+  const text = JSON.stringify(value, (_key, inner: unknown) => (inner === undefined ? null : inOrder(inner))) ?? 'null';
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, ROW)) return text;
+  return text.replace(/[<>&]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`);
+}
+
+/** Records begin their fields with capitals and keep their order; in maps people chose the names, and Go sorts them. */
+function inOrder(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const keys = Object.keys(value);
+  if (keys.some((key) => /^[A-Z]/.test(key))) return value;
+  return Object.fromEntries(keys.toSorted().map((key) => [key, (value as Record<string, unknown>)[key]]));
 }
 
 function show(value: Value): string {

@@ -36,15 +36,16 @@ export async function createContainer(call: Call, body: CreateBody): Promise<str
   const { flags, io } = call;
   const image = body.Image ?? '';
   const cidFile = flags.text('cidfile');
-  if (cidFile !== '' && await io.exists(cidFile)) throw new Failure(`Container ID file found, make sure the other container isn't running or delete ${cidFile}`);
+  if (cidFile !== '' && await io.exists(cidFile)) throw new Failure(`container ID file found, make sure the other container isn't running or delete ${cidFile}`);
   const when = flags.text('pull');
   if (!['always', 'missing', 'never', ''].includes(when)) throw new Failure(`invalid pull option: '${when}': must be one of "always", "missing" or "never"`);
   if (when === 'always') await pullFor(call, image);
-  const answer = await post(call, body, when === 'missing' || when === '');
-  for (const warning of answer.Warnings ?? []) warn(call, `WARNING: ${warning}`);
+  if (!isId(image)) parseReference(image); // refused here, a wrong name is not sent around to be called missing
   for (const address of flags.list('dns')) {
     if (/^127\.|^::1$/.test(address)) warn(call, `WARNING: Localhost DNS setting (--dns=${address}) may fail in containers.`);
   }
+  const answer = await post(call, body, when === 'missing' || when === '');
+  for (const warning of answer.Warnings ?? []) warn(call, `WARNING: ${warning}`);
   if (cidFile !== '') await writeId(call, cidFile, answer.Id);
   return answer.Id;
 }

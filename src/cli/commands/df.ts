@@ -2,10 +2,8 @@
 import type { Call, Command } from '../command.ts';
 import { flag } from '../flags.ts';
 import { renderRows, type Row } from '../rows.ts';
-import { alignTabs } from '../table.ts';
-import { humanSize } from '../units.ts';
-import { humanDuration } from '../units.ts';
-import { shortId } from '../table.ts';
+import { alignTabs, shortId } from '../table.ts';
+import { humanDuration, humanSize } from '../units.ts';
 import { containerRow, type ContainerSummary } from './ps.ts';
 import { imageRows, type ImageSummary } from './images.ts';
 
@@ -61,7 +59,9 @@ const sum = <T>(list: readonly T[], size: (one: T) => number): number => list.re
 
 function verbose(call: Call, usage: Usage): string {
   const nowMs = call.io.clock.now();
-  const images = (usage.Images ?? []).flatMap((image) => imageRows(image, { nowMs, full: false, withDigests: false }).map((one) =>
+  // One line per image here, by its first name: a size must not be counted by eye twice.
+  const first = (image: ImageSummary) => imageRows({ ...image, RepoTags: (image.RepoTags ?? []).slice(0, 1), RepoDigests: null }, { nowMs, full: false, withDigests: false });
+  const images = (usage.Images ?? []).flatMap((image) => first(image).map((one) =>
     [one.Repository, one.Tag, one.ID, one.CreatedSince, humanSize(image.Size), one.SharedSize, one.UniqueSize, one.Containers]));
   const containers = (usage.Containers ?? []).map((one) => containerRow(one, { nowMs, full: false })).map((one) =>
     [one.ID, one.Image, one.Command, one.LocalVolumes, (one.Size as string).replace(/ \(.*$/, ''), one.RunningFor, one.Status, one.Names]);

@@ -1,11 +1,12 @@
 // events: what happens in the engine, as it happens.
 import type { EventLine } from '../../wire/types.ts';
-import { filtersParameter, jsonLines } from '../client.ts';
+import { filtersParameter, textLines } from '../client.ts';
 import { print, type Call, type Command } from '../command.ts';
 import { flag } from '../flags.ts';
 import { Failure, EXIT_TEMPLATE } from '../failure.ts';
 import { EngineError } from '../../lib/errors.ts';
 import { compileTemplate } from '../template.ts';
+import { toJson } from '../template-functions.ts';
 import { parseTimestamp, rfc3339Nanos } from '../time.ts';
 
 export const events: Command = {
@@ -25,22 +26,26 @@ async function runEvents(call: Call): Promise<void> {
   const show = typed === '' ? undefined : templateFailures(() => compileTemplate(typed === 'json' ? '{{json .}}' : typed, { typeName: '*events.Message' }));
   const time = (name: string) => (flags.text(name) === '' ? undefined : parseTimestamp(flags.text(name), io.clock.now()));
   const stream = await client.stream('GET', '/events', { query: { filters: filtersParameter(flags.filters()), since: time('since'), until: time('until') } });
-  for await (const event of jsonLines<EventLine>(stream)) {
-    print(call, show ? templateFailures(() => show(templateFields(event))) : eventText(event));
+  for await (const line of textLines(stream)) {
+    // Nanoseconds need more digits than a JavaScript number has: they are taken from the text.
+    const nanos = /"timeNano":(\d+)/.exec(line)?.[1] ?? '0';
+    const event = JSON.parse(line) as EventLine;
+    if (typed === 'json' || typed === '{{json .}}') print(call, toJson(event).replace(/"timeNano":\d+/, `"timeNano":${nanos}`));
+    else print(call, show ? templateFailures(() => show(templateFields(event, nanos))) : eventText(event, BigInt(nanos)));
     await io.stdout.drained();
   }
 }
 
 /** Go's names of the fields lead to what the JSON holds, and JSON to the JSON. */
-function templateFields(event: EventLine): unknown {
-  const names = { Status: event.status ?? '', ID: event.id ?? '', From: event.from ?? '', Scope: event.scope, Time: event.time, TimeNano: event.timeNano };
+function templateFields(event: EventLine, nanos: string): unknown {
+  const names = { Status: event.status ?? '', ID: event.id ?? '', From: event.from ?? '', Scope: event.scope, Time: event.time, TimeNano: nanos };
   const fields: Record<string, unknown> = { ...event };
   for (const [name, value] of Object.entries(names)) Object.defineProperty(fields, name, { value, enumerable: false });
   return fields;
 }
 
-function eventText(event: EventLine): string {
-  const nanos = event.timeNano ? BigInt(event.timeNano) : BigInt(event.time) * 1_000_000_000n;
+function eventText(event: EventLine, timeNano: bigint): string {
+  const nanos = timeNano > 0n ? timeNano : BigInt(event.time) * 1_000_000_000n;
   const attributes = Object.entries(event.Actor.Attributes).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => `${key}=${value}`);
   return `${rfc3339Nanos(nanos)} ${event.Type} ${event.Action} ${event.Actor.ID}${attributes.length === 0 ? '' : ` (${attributes.join(', ')})`}`;
 }

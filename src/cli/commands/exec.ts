@@ -5,6 +5,7 @@ import { readConfig } from '../config.ts';
 import { Failure } from '../failure.ts';
 import { flag } from '../flags.ts';
 import { environment } from '../flags-run.ts';
+import { variable } from '../run-flags.ts';
 import { runSession } from '../streams.ts';
 import { followSize } from '../terminal.ts';
 
@@ -13,7 +14,7 @@ export const exec: Command = {
   flags: [
     flag('d, detach', 'bool', 'Leave the command in the background'),
     flag('detach-keys', 'string', 'Keys that let go of the command'),
-    flag('e, env', 'list', 'Set environment variables'),
+    flag('e, env', 'list', 'Set environment variables', { check: variable }),
     flag('env-file', 'list', 'Read environment variables from a file'),
     flag('i, interactive', 'bool', 'Keep STDIN open even if not attached'),
     flag('privileged', 'bool', 'Give the command every privilege'),

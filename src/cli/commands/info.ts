@@ -23,6 +23,8 @@ interface Info {
   [field: string]: unknown;
 }
 
+const CLIENT = 'Client:\n Context:    default\n Debug Mode: false\n\n';
+
 export const info: Command = {
   name: 'info', usage: '[OPTIONS]', short: 'Display system-wide information', args: { min: 0, max: 0 },
   flags: [flag('f, format', 'string', 'Print by a Go template')],
@@ -35,14 +37,14 @@ async function runInfo(call: Call): Promise<void> {
   const asked = await call.client.json<Info>('GET', '/info').then((server) => ({ server }), (error: unknown) => ({ error: error as Error }));
   if ('error' in asked) {
     if (format !== '') throw asked.error;
-    call.io.stdout.write('Client:\n Context:    default\n Debug Mode: false\n\nServer:\n');
-    throw new Failure(`ERROR: ${asked.error.message}\nerrors pretty printing info`);
+    call.io.stdout.write(`${CLIENT}Server:\nERROR: ${asked.error.message}\n`);
+    throw new Failure('errors pretty printing info');
   }
   if (format !== '') {
-    call.io.stdout.write(`${renderObject(format, { ...asked.server, ClientInfo: client })}\n`);
+    call.io.stdout.write(`${renderObject(format, { ...asked.server, ClientInfo: client }, 'system.info')}\n`);
     return;
   }
-  call.io.stdout.write(`Client:\n Context:    default\n Debug Mode: false\n\nServer:\n${serverText(asked.server)}\n`);
+  call.io.stdout.write(`${CLIENT}Server:\n${serverText(asked.server)}\n`);
   for (const warning of asked.server.Warnings ?? []) warn(call, warning);
 }
 

@@ -1,7 +1,7 @@
 // inspect: everything the daemon knows about a thing, as JSON or by a template.
 import type { Call, Command } from '../command.ts';
 import { containerPath, imagePath } from '../command.ts';
-import { EngineError } from '../../lib/errors.ts';
+import { EngineError, messageOf } from '../../lib/errors.ts';
 import { DaemonError, EXIT_TEMPLATE, Failure, Missing } from '../failure.ts';
 import { flag } from '../flags.ts';
 import { indentJson } from '../json-text.ts';
@@ -36,17 +36,16 @@ export const inspectImage: Command = {
 async function inspectAll(call: Call, kinds: readonly Kind[]): Promise<void> {
   const show = templateOf(call.flags.text('format'));
   const found: string[] = [];
-  let failure: Error | undefined;
+  const failed: string[] = [];
   for (const name of call.args) {
     try {
       found.push(show(await look(call, name, kinds)));
     } catch (error) {
-      failure = error as Error;
-      break;
+      failed.push(messageOf(error));
     }
   }
   call.io.stdout.write(show.join(found));
-  if (failure) throw failure;
+  if (failed.length > 0) throw new Failure(failed.join('\n'));
 }
 
 /** The raw answer is kept as text: parsing it and writing it again would change big numbers. */
@@ -80,7 +79,7 @@ function templateOf(format: string): Show {
     try {
       return run(JSON.parse(raw));
     } catch (error) {
-      if (error instanceof EngineError) throw new Failure(`\ntemplate parsing error: ${error.message}`.trimStart());
+      if (error instanceof EngineError) throw new Failure(`template parsing error: ${error.message}`);
       throw error;
     }
   };

@@ -1,6 +1,6 @@
 // login and logout: credentials for registries, checked by the daemon and kept in config.json.
 import { print, warn, type Call, type Command } from '../command.ts';
-import { configPath, findAuth, HUB_SERVER, readConfig, serverKey, writeConfig } from '../config.ts';
+import { configPath, findAuth, readConfig, serverKey, writeConfig } from '../config.ts';
 import { DaemonError, Failure } from '../failure.ts';
 import { flag } from '../flags.ts';
 import { rawTerminal } from '../terminal.ts';
@@ -16,11 +16,13 @@ export const logout: Command = {
   run: async (call) => {
     const key = serverKey(call.args[0] ?? 'docker.io');
     const config = await readConfig(call);
-    if (!Object.hasOwn(config.auths ?? {}, key)) return print(call, key === HUB_SERVER ? `Not logged in to ${key}` : `Not logged in to ${key}`);
+    if (!Object.hasOwn(config.auths ?? {}, key)) return print(call, `Not logged in to ${key}`);
     print(call, `Removing login credentials for ${key}`);
     await writeConfig(call, { ...config, auths: Object.fromEntries(Object.entries(config.auths ?? {}).filter(([name]) => name !== key)) });
   },
 };
+
+const NOT_INTERACTIVE = 'Error: Cannot perform an interactive login from a non TTY device';
 
 interface Given { username: string; password: string }
 
@@ -46,7 +48,9 @@ async function credentials(call: Call, server: string): Promise<Given> {
   if (flags.bool('password-stdin')) {
     if (flags.given('password')) throw new Failure('--password and --password-stdin are mutually exclusive');
     if (username === '') throw new Failure('Must provide --username with --password-stdin');
-    return { username, password: await readAllInput(call) };
+    const password = await readAllInput(call);
+    if (password === '') throw new Failure(NOT_INTERACTIVE);
+    return { username, password };
   }
   if (flags.given('password')) warn(call, 'WARNING! Using --password via the CLI is insecure. Use --password-stdin.');
   if (username !== '' && flags.text('password') !== '') return { username, password: flags.text('password') };
@@ -55,7 +59,7 @@ async function credentials(call: Call, server: string): Promise<Given> {
     print(call, 'Authenticating with existing credentials...');
     return { username: known.username, password: known.password };
   }
-  if (!io.stdin.isTTY) throw new Failure('Error: Cannot perform an interactive login from a non TTY device');
+  if (!io.stdin.isTTY) throw new Failure(NOT_INTERACTIVE);
   return ask(call, username);
 }
 

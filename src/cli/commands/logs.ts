@@ -1,5 +1,7 @@
 // logs: what a container has written, and what it writes.
 import { containerPath, type Command } from '../command.ts';
+import { messageOf } from '../../lib/errors.ts';
+import { Failure } from '../failure.ts';
 import { flag } from '../flags.ts';
 import { copyOutput } from '../streams.ts';
 import { parseTimestamp } from '../time.ts';
@@ -16,7 +18,13 @@ export const logs: Command = {
   ],
   run: async ({ args: [name = ''], flags, client, io }) => {
     const container = await client.json<{ Id: string; Config: { Tty: boolean } }>('GET', containerPath(name, '/json'), { missing: { object: 'container', name } });
-    const time = (which: string) => (flags.text(which) === '' ? undefined : parseTimestamp(flags.text(which), io.clock.now()));
+    const time = (which: string) => {
+      try {
+        return flags.text(which) === '' ? undefined : parseTimestamp(flags.text(which), io.clock.now());
+      } catch (error) {
+        throw new Failure(`invalid value for "${which}": ${messageOf(error)}`);
+      }
+    };
     const stream = await client.stream('GET', containerPath(container.Id, '/logs'), { query: {
       details: flags.bool('details') || undefined,
       follow: flags.bool('follow') || undefined,

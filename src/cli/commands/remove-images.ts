@@ -44,7 +44,6 @@ async function removeImages(call: Call): Promise<void> {
       });
       for (const one of done) print(call, one.Deleted ? `Deleted: ${one.Deleted}` : `Untagged: ${one.Untagged ?? ''}`);
     } catch (error) {
-      if (error instanceof Failure) throw error;
       fatal ||= !(error instanceof Missing);
       failed.push(messageOf(error));
     }

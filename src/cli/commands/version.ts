@@ -26,7 +26,7 @@ async function runVersion(call: Call): Promise<void> {
   const asked = await call.client.json<ServerVersion>('GET', '/version').then((server) => ({ server }), (error: unknown) => ({ error: error as Error }));
   const server = 'server' in asked ? asked.server : undefined;
   const format = call.flags.text('format');
-  call.io.stdout.write(format === '' ? clientText(client) + (server ? `\n${serverText(server)}` : '') : `${renderObject(format, { Client: client, Server: server ?? null })}\n`);
+  call.io.stdout.write(format === '' ? clientText(client) + (server ? `\n${serverText(server)}` : '') : `${renderObject(format, { Client: client, Server: server ?? null }, 'system.versionInfo')}\n`);
   // What is known is shown even when there is no daemon, which then is the error.
   if ('error' in asked) throw asked.error instanceof Failure ? asked.error : new Failure(asked.error.message);
 }
