@@ -12,9 +12,9 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
 export function openWorkers(selfCommand: readonly string[]): Workers {
   const [program, ...words] = selfCommand;
-  if (program === undefined) throw new Error('workers: the command that starts this executable is empty');
   return {
     spawn(role) {
+      if (program === undefined) throw new Error(`start worker ${role}: this kernel was opened without a command that starts this executable`);
       const child = spawn(program, [...words, 'worker', role], { stdio: ['pipe', 'pipe', 'pipe'] });
       child.on('error', () => {}); // told below: without a pid at once, otherwise by `exited`
       if (child.pid === undefined) throw systemError('ENOEXEC', { syscall: 'spawn', detail: `worker ${role} (${program} could not be started)`, path: program });
