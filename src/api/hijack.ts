@@ -1,7 +1,7 @@
 // A connection becomes the stdio of a program: bytes both ways, each direction ending by itself.
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Clock } from '../lib/clock.ts';
 import { invalid, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -23,8 +23,8 @@ interface Peer {
   end(): void;
 }
 
-/** The body of an upgrade request. Node 26 parses it; older ones leave it in `head` and on the socket. What follows it goes back into the socket. */
-export async function upgradeBody(request: IncomingMessage, socket: Socket, head: Buffer): Promise<Buffer> {
+/** The body of an upgrade request, which may still be on its way: `socket` is then a stream of Node's that begins behind it. Node 26 parses it; older ones leave it in `head` and on the socket. What follows it goes back into the socket. */
+export async function upgradeBody(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<Buffer> {
   const parsed = await readBytes(request, MAX_JSON_BYTES);
   const wantBytes = Number(request.headers['content-length'] ?? 0) || 0;
   if (wantBytes > MAX_JSON_BYTES) throw invalid(`the request body is larger than ${MAX_JSON_BYTES} bytes`);
@@ -51,7 +51,7 @@ export function takeoverHead(takeover: Takeover, options: { legacy: boolean; hea
 }
 
 /** Moves bytes until the program's output ends, the client detaches or vanishes, or `signal` is aborted; then the session is disposed of. */
-export async function serveTakeover(socket: Socket, takeover: Takeover, needs: { clock: Clock; log: Log; signal: AbortSignal }): Promise<void> {
+export async function serveTakeover(socket: Duplex, takeover: Takeover, needs: { clock: Clock; log: Log; signal: AbortSignal }): Promise<void> {
   const gone = new Promise<void>((resolve) => {
     if (socket.destroyed || needs.signal.aborted) resolve();
     socket.once('close', () => resolve());
@@ -97,7 +97,7 @@ async function pumpInput(peer: Peer, takeover: Takeover, log: Log): Promise<void
   await new Promise<never>(() => {});
 }
 
-function rawPeer(socket: Socket, framed: boolean): Peer {
+function rawPeer(socket: Duplex, framed: boolean): Peer {
   return {
     incoming: incomingOf(socket),
     send: (stream, bytes) => (framed ? writeFrame(socket, stream, bytes) : write(socket, bytes)),
@@ -106,7 +106,7 @@ function rawPeer(socket: Socket, framed: boolean): Peer {
 }
 
 /** Docker sends unframed bytes in messages; stdout and stderr are not told apart. */
-function messagePeer(socket: Socket, kind: 'text' | 'binary'): Peer {
+function messagePeer(socket: Duplex, kind: 'text' | 'binary'): Peer {
   const opcode = kind === 'text' ? OPCODE.text : OPCODE.binary;
   let closing = false;
   const close = (code: number) => {
@@ -119,7 +119,7 @@ function messagePeer(socket: Socket, kind: 'text' | 'binary'): Peer {
     try {
       for await (const chunk of incomingOf(socket)) {
         for (const message of decoder.push(chunk)) {
-          if (message.opcode === OPCODE.close) { close(CLOSE.normal); socket.destroySoon(); return; }
+          if (message.opcode === OPCODE.close) { close(CLOSE.normal); return; }
           if (message.opcode === OPCODE.ping) await write(socket, encodeMessage(OPCODE.pong, message.payload));
           else if (message.opcode !== OPCODE.pong) yield message.payload;
         }
@@ -133,7 +133,7 @@ function messagePeer(socket: Socket, kind: 'text' | 'binary'): Peer {
 }
 
 /** Chunks of a socket until its end or while `more`; the socket stays open when the reader leaves. */
-async function* incomingOf(socket: Socket, more: () => boolean = () => true): AsyncGenerator<Buffer> {
+async function* incomingOf(socket: Duplex, more: () => boolean = () => true): AsyncGenerator<Buffer> {
   if (!more()) return;
   for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
     yield chunk as Buffer;

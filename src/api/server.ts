@@ -1,6 +1,6 @@
 // From a request to an answer: version, route, signal, and the one place where errors leave.
 import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Clock } from '../lib/clock.ts';
 import { assert, EngineError, kindOf, notFound, unavailable } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -77,8 +77,8 @@ export function openServer(needs: ServerNeeds): ApiServer {
       response.destroy();
     } finally { end(call); }
   };
-  const upgrade = async (message: IncomingMessage, socket: Socket, head: Buffer) => {
-    const legacy = needs.legacy.has(socket);
+  const upgrade = async (message: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const legacy = needs.legacy.has(message.socket);
     let call: Call | undefined;
     try {
       // A body that cannot be read is the handler's to refuse, like any other.
@@ -98,7 +98,7 @@ export function openServer(needs: ServerNeeds): ApiServer {
   http.on('upgrade', (message, socket, head) => {
     // Without a listener, a client that resets its connection would end the process.
     socket.on('error', (error) => needs.log.debug('connection failed', { error }));
-    void upgrade(message, socket as Socket, head);
+    void upgrade(message, socket, head);
   });
   http.on('clientError', (error, socket) => {
     needs.log.debug('no HTTP request', { error });
@@ -160,7 +160,7 @@ async function answerCall({ match, request, refusal }: Call, log: Log, options?:
   } catch (error) {
     const answer = answerOf(error);
     const fields = { method: request.method, path: request.path, status: answer.status, error };
-    if (answer.status < 500) log.debug('request refused', fields);
+    if (answer.status !== 500) log.debug('request refused', fields);
     else log.error('request failed', kindOf(error) === 'system' && error instanceof Error ? { ...fields, stack: error.stack } : fields);
     return answer;
   }

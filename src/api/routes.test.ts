@@ -1,0 +1,207 @@
+// Every route over a real socket: what the engine is asked, what the client gets, and how refusals read.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EngineError, type Kind } from '../lib/errors.ts';
+import { CONTAINER_ID, EXEC_ID, IMAGE_ID, containerView } from './fake-engine.ts';
+import { openTestApi, type Ask } from './test-kit.ts';
+
+const SWARM = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
+
+const TABLE: ReadonlyArray<[request: string, status: number, body: unknown, call?: readonly unknown[] | undefined, ask?: Ask]> = [
+  ['GET /_ping', 200, 'OK'],
+  ['HEAD /_ping', 200, ''],
+  ['OPTIONS /anything', 200, ''],
+  ['GET /nosuch', 404, { message: 'page not found' }],
+  ['POST /version', 404, { message: 'page not found' }],
+  ['GET /v1.99/nosuch', 404, { message: 'page not found' }],
+  ['GET /v1.99/version', 400, { message: 'client version 1.99 is too new. Maximum supported API version is 1.51' }],
+  ['GET /v2.0/version', 400, { message: 'client version 2.0 is too new. Maximum supported API version is 1.51' }],
+  ['GET /v1.23/version', 400, 'client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version\n'],
+  ['POST /session', 404, { message: 'page not found' }],
+  ['POST /grpc', 404, { message: 'page not found' }],
+  ['GET /plugins', 404, { message: 'page not found' }],
+  ['GET /swarm', 503, { message: SWARM }],
+  ['GET /v1.41/services/x/logs', 503, { message: SWARM }],
+  ['POST /secrets/create', 503, { message: SWARM }],
+  ['GET /containers/%zz/json', 400, { message: 'malformed escape in the path: "%zz"' }],
+
+  ['GET /containers/json?all=1&limit=3&size=true', 200, undefined, ['containers.list', { all: true, limit: 3, size: true, filters: {} }]],
+  ['GET /containers/json?limit=-1&all=no', 200, undefined, ['containers.list', { all: false, limit: 0, size: false, filters: {} }]],
+  ['GET /containers/json?filters=bad', 400, { message: 'invalid filter' }],
+  ['GET /containers/json?limit=x', 400, { message: 'invalid value for limit: "x" is no whole number' }],
+  ['GET /containers/nosuch/json', 404, { message: 'No such container: nosuch' }],
+  ['POST /containers/create?name=probe&platform=linux/arm/v7', 201, { Id: CONTAINER_ID, Warnings: [] },
+    ['containers.create', { name: 'probe', body: { Image: 'busybox', Cmd: ['sh'] }, platform: { os: 'linux', architecture: 'arm', variant: 'v7' } }],
+    { body: { Image: 'busybox', Cmd: 'sh' } }],
+  ['POST /containers/create', 404, { message: 'No such image: nosuch:latest' }, undefined, { body: { Image: 'nosuch' } }],
+  ['POST /containers/create', 400, { message: 'config cannot be empty in order to create a container' }, undefined, { body: {} }],
+  ['POST /containers/create', 400, { message: 'config cannot be empty in order to create a container' }, undefined, { body: { HostConfig: {} } }],
+  ['POST /containers/create', 400, { message: 'invalid JSON: got EOF while reading request body' }],
+  ['POST /containers/create', 400, { message: 'invalid JSON: unexpected EOF' }, undefined, { body: '{"Image":' }],
+  ['POST /containers/create', 400, { message: "unsupported Content-Type header (text/plain): must be 'application/json'" }, undefined, { body: '{}', headers: { 'Content-Type': 'text/plain' } }],
+  ['POST /containers/create', 400, { message: 'invalid JSON: HostConfig.Memory: a whole number is needed, not a string' }, undefined, { body: { Image: 'a', HostConfig: { Memory: '1' } } }],
+  ['POST /containers/probe/start', 204, '', ['containers.start', 'probe', {}]],
+  ['POST /containers/probe/start', 204, '', ['containers.start', 'probe', {}], { body: '{}' }],
+  ['POST /containers/probe/start', 400, { message: 'starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24' }, undefined, { body: { Binds: [] } }],
+  ['POST /containers/probe/stop?t=5&signal=SIGINT', 304, '', ['containers.stop', 'probe', { timeoutSeconds: 5, stopSignal: 'SIGINT' }]],
+  ['POST /v1.41/containers/probe/restart?signal=SIGINT', 204, '', ['containers.restart', 'probe', { timeoutSeconds: undefined, stopSignal: undefined }]],
+  ['POST /containers/probe/kill', 409, { message: `cannot kill container: probe: container ${CONTAINER_ID} is not running` }, ['containers.kill', 'probe', { killSignal: undefined }]],
+  ['POST /containers/probe/pause', 204, '', ['containers.pause', 'probe']],
+  ['POST /containers/probe/unpause', 204, '', ['containers.unpause', 'probe']],
+  ['POST /containers/probe/rename?name=other', 204, '', ['containers.rename', 'probe', 'other']],
+  ['POST /containers/probe/resize?h=10&w=20', 200, '', ['containers.resize', 'probe', { width: 20, height: 10 }]],
+  ['POST /containers/probe/resize?h=10', 400, { message: 'invalid terminal size: h="10" w=""' }],
+  ['DELETE /containers/probe?force=1&v=1', 204, '', ['containers.remove', 'probe', { force: true, volumes: true, link: false }]],
+  ['GET /containers/probe/top', 200, { Processes: [['1264', 'sleep 300']], Titles: ['PID', 'CMD'] }, ['containers.top', 'probe', '-ef']],
+  ['POST /containers/prune', 200, { ContainersDeleted: [CONTAINER_ID], SpaceReclaimed: 12 }, ['containers.prune', { filters: {} }]],
+  ['POST /containers/probe/wait', 200, { StatusCode: 137 }, ['containers.wait', 'probe', { condition: 'not-running' }]],
+  ['POST /v1.41/containers/probe/wait?condition=removed', 200, { Error: null, StatusCode: 137 }, ['containers.wait', 'probe', { condition: 'removed' }]],
+  ['POST /containers/probe/wait?condition=bad', 400, { message: 'invalid condition: "bad"' }],
+  ['GET /containers/probe/logs', 400, { message: 'Bad parameters: you must choose at least one stream' }],
+  ['GET /containers/probe/logs?stdout=1&tail=5&since=1.5&until=0&follow=1', 200, undefined,
+    ['containers.logs', 'probe', { stdout: true, stderr: false, follow: true, tail: 5, sinceNs: 1_500_000_000n, untilNs: undefined }]],
+  ['GET /containers/probe/stats', 501, { message: 'resource statistics is not part of this release' }],
+
+  ['POST /containers/probe/exec', 201, { Id: EXEC_ID }, ['execs.create', 'probe', { Cmd: ['true'], AttachStdout: true }], { body: { Cmd: ['true'], attachstdout: true, Tty: null } }],
+  ['POST /containers/probe/exec', 400, { message: 'No exec command specified' }, undefined, { body: {} }],
+  ['POST /exec/x/resize?h=1&w=2', 200, '', ['execs.resize', 'x', { width: 2, height: 1 }]],
+  ['POST /exec/x/start', 200, '', ['execs.start', 'x', { detach: true, tty: false, consoleSize: undefined }], { body: { Detach: true } }],
+  ['POST /exec/x/start', 400, { message: 'console size is only supported when TTY is enabled' }, undefined, { body: { ConsoleSize: [1, 2] } }],
+
+  ['GET /images/json?all=1&filters={"dangling":{"true":true}}', 200, undefined, ['images.list', { all: true, filters: { dangling: ['true'] } }]],
+  ['GET /images/json?filter=busy', 200, undefined, ['images.list', { all: false, filters: { reference: ['busy'] } }]],
+  ['GET /images/nosuch/json', 404, { message: 'No such image: nosuch' }],
+  ['GET /images/registry:5000/a/b:1/history', 200, undefined, ['images.history', 'registry:5000/a/b:1']],
+  ['POST /images/registry:5000%2Fa%2Fb:1/tag?repo=x&tag=2', 201, '', ['images.tag', 'registry:5000/a/b:1', { repo: 'x', tag: '2' }]],
+  ['DELETE /images/busybox?force=1&noprune=1', 200, [{ Untagged: 'busybox:latest' }, { Deleted: IMAGE_ID }], ['images.remove', 'busybox', { force: true, noPrune: true }]],
+  ['POST /images/prune', 200, { ImagesDeleted: null, SpaceReclaimed: 0 }],
+  ['POST /images/create', 400, { message: 'nothing to pull: fromImage is empty' }],
+  ['POST /images/create?fromSrc=-', 501, { message: 'importing an image from a tar archive is not part of this release: pull it from a registry' }],
+  ['POST /images/create?fromImage=nosuch&tag=1', 404, { message: 'pull access denied for nosuch:1' }],
+  ['POST /commit?container=probe', 501, { message: 'making an image of a container is not part of this release' }],
+  ['GET /distribution/busybox/json', 200, {
+    Descriptor: { mediaType: 'application/vnd.oci.image.index.v1+json', digest: IMAGE_ID, size: 7 }, Platforms: [{ architecture: 'arm', os: 'linux', variant: 'v7' }] }],
+
+  ['POST /auth', 200, { IdentityToken: '', Status: 'Login Succeeded' }, ['images.login', { username: 'a', password: 'b', serveraddress: 's' }, {}], { body: { username: 'a', password: 'b', serveraddress: 's' } }],
+  ['GET /system/df?type=x', 400, { message: 'unknown object type: x' }],
+  ['GET /networks/nosuch', 404, { message: 'network nosuch not found' }],
+  ['GET /networks?filters={"nosuch":["x"]}', 400, { message: "invalid filter 'nosuch'" }],
+  ['DELETE /networks/host', 403, { message: 'host is a pre-defined network and cannot be removed' }],
+  ['POST /networks/create', 403, { message: 'operation is not permitted on predefined bridge network ' }, undefined, { body: { Name: 'bridge' } }],
+  ['POST /networks/create', 501, { message: 'cannot create network pn: this release has the networks host and none; networks of your own come with a later one' }, undefined, { body: { Name: 'pn' } }],
+  ['POST /networks/prune', 200, { NetworksDeleted: null }],
+  ['GET /volumes', 200, { Volumes: [], Warnings: null }],
+  ['GET /volumes/v', 404, { message: 'get v: no such volume' }],
+  ['DELETE /volumes/v?force=1', 204, ''],
+  ['POST /volumes/prune', 200, { VolumesDeleted: null, SpaceReclaimed: 0 }],
+  ['POST /build/prune', 200, { CachesDeleted: null, SpaceReclaimed: 0 }],
+];
+
+test('each request gets its answer and asks the engine the right thing', async () => {
+  await using api = await openTestApi();
+  for (const [request, status, body, call, ask] of TABLE) {
+    const [method = '', path = ''] = request.split(' ', 2);
+    api.calls.length = 0;
+    const reply = await api.ask(method, path.replace(/[{}"]/g, encodeURIComponent), ask);
+    assert.equal(reply.status, status, `${request}: ${reply.body}`);
+    if (typeof body === 'string') assert.equal(reply.body, body, request);
+    else if (body !== undefined) { assert.deepEqual(JSON.parse(reply.body), body, request); assert.ok(reply.body.endsWith('}\n') || reply.body.endsWith(']\n'), request); }
+    if (call) assert.deepEqual(api.calls.find(([verb]) => verb === call[0]), call, request);
+  }
+});
+
+test('every answer says who answers and in which version, errors too', async () => {
+  await using api = await openTestApi();
+  for (const path of ['/version', '/nosuch', '/v1.23/version', '/containers/nosuch/json', '/containers/probe/logs?stdout=1']) {
+    const { headers } = await api.ask('GET', path);
+    assert.deepEqual([headers['api-version'], headers['docker-experimental'], headers['ostype'], headers['server']], ['1.51', 'false', 'linux', 'Docker/20.10.44 (linux)'], path);
+  }
+  const ping = await api.ask('HEAD', '/_ping');
+  assert.deepEqual([ping.headers['builder-version'], ping.headers['swarm'], ping.headers['cache-control'], ping.headers['pragma'], ping.headers['content-length']],
+    ['1', 'inactive', 'no-cache, no-store, must-revalidate', 'no-cache', '0']);
+  assert.equal((await api.ask('GET', '/v1.23/version')).headers['content-type'], 'text/plain; charset=utf-8');
+});
+
+test('each kind of error has its status', async () => {
+  const kinds: Record<Kind, number> = {
+    'not-found': 404, invalid: 400, conflict: 409, 'not-modified': 304, unauthorized: 401, forbidden: 403, unavailable: 503, 'not-implemented': 501,
+    cancelled: 499, corrupt: 500, system: 500,
+  };
+  for (const [kind, status] of Object.entries(kinds)) {
+    await using api = await openTestApi({ containers: { pause: async () => { throw new EngineError(kind as Kind, `the ${kind}`); } } });
+    const reply = await api.ask('POST', '/containers/probe/pause');
+    assert.deepEqual([reply.status, reply.body], [status, status === 304 ? '' : `{"message":"the ${kind}"}\n`]);
+  }
+  await using api = await openTestApi({ containers: { pause: async () => { throw new TypeError('a bug'); } } });
+  assert.equal((await api.ask('POST', '/containers/probe/pause')).status, 500);
+});
+
+test('predefined networks keep their IDs over restarts and differ between daemons', async () => {
+  const ids = async (id: string) => {
+    await using api = await openTestApi({ system: { info: async () => ({ ...(await import('./fake-engine.ts')).INFO, id }) } });
+    const networks = await api.json('GET', '/networks') as Array<{ Name: string; Id: string; Driver: string }>;
+    assert.deepEqual(networks.map(({ Name, Driver }) => [Name, Driver]), [['host', 'host'], ['none', 'null']]);
+    const [host] = networks;
+    assert.ok(host);
+    assert.match(host.Id, /^[0-9a-f]{64}$/);
+    assert.deepEqual(await api.json('GET', `/networks/${host.Id.slice(0, 12)}`), host);
+    return networks.map((network) => network.Id).join();
+  };
+  assert.equal(await ids('one'), await ids('one'));
+  assert.notEqual(await ids('one'), await ids('two'));
+});
+
+test('progress is lines; an error before the first is an answer, after it a line', async () => {
+  await using api = await openTestApi();
+  const good = await api.ask('POST', '/images/create?fromImage=busybox&tag=1', { headers: { 'X-Registry-Auth': Buffer.from('{"username":"u"}').toString('base64url') } });
+  assert.deepEqual([good.status, good.headers['content-type'], good.headers['transfer-encoding']], [200, 'application/json', 'chunked']);
+  assert.deepEqual(good.body.split('\r\n').filter(Boolean).map((line) => (JSON.parse(line) as { status: string }).status), ['Pulling from library/busybox', 'Downloading', 'Status: Downloaded newer image for busybox:1']);
+  assert.deepEqual(api.calls.at(-1), ['images.pull', 'busybox:1', { platform: undefined, auth: { username: 'u' }, all: false }]);
+  const broken = await api.ask('POST', '/images/create?fromImage=breaks&tag=sha256:aa', { headers: { 'X-Registry-Auth': 'junk' } });
+  assert.equal(broken.status, 200);
+  assert.ok(broken.body.endsWith('{"errorDetail":{"message":"layer is not what was promised"},"error":"layer is not what was promised"}\r\n'));
+  assert.deepEqual(api.calls.at(-1), ['images.pull', 'breaks@sha256:aa', { platform: undefined, auth: undefined, all: false }]);
+});
+
+test('logs are framed, or raw for a terminal, with times when asked; headers come before the first line', async () => {
+  await using api = await openTestApi();
+  const framed = await api.ask('GET', '/containers/probe/logs?stdout=1&stderr=1&timestamps=1');
+  assert.equal(framed.headers['content-type'], 'application/vnd.docker.multiplexed-stream');
+  assert.equal(framed.body, '\x01\0\0\0\0\0\0#2026-11-20T19:33:12.181148600Z out\n\x02\0\0\0\0\0\0#2026-11-20T19:33:12.181186295Z err\n');
+  assert.equal((await api.ask('GET', '/v1.41/containers/probe/logs?stdout=1')).headers['content-type'], undefined);
+
+  const { promise: never } = Promise.withResolvers<void>();
+  async function* parts() {
+    yield { stream: 'stdout' as const, timeNs: 0n, bytes: Buffer.from('long ') };
+    yield { stream: 'stdout' as const, timeNs: 0n, bytes: Buffer.from('line\n') };
+    await never;
+  }
+  await using quiet = await openTestApi({ containers: { logs: async (_name, { tail }) => ({ tty: true, records: tail === 0 ? { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) } : parts() }) } });
+  const client = await quiet.raw();
+  client.send('GET /containers/probe/logs?stdout=1&follow=1&tail=0 HTTP/1.1\r\nHost: d\r\n\r\n');
+  assert.match(await client.until('\r\n\r\n'), /^HTTP\/1.1 200 OK\r\n[^]*Content-Type: application\/vnd.docker.raw-stream\r\n/);
+  client.socket.destroy();
+  const stamped = await quiet.raw();
+  stamped.send('GET /containers/probe/logs?stdout=1&timestamps=1 HTTP/1.1\r\nHost: d\r\n\r\n');
+  assert.match(await stamped.until('line\n'), /1970-01-01T00:00:00.000000000Z long (\r\n5\r\n)?line\n/);
+  stamped.socket.destroy();
+});
+
+test('wait sends its headers before there is an outcome', async () => {
+  const { promise: exited, resolve } = Promise.withResolvers<{ statusCode: number; error: string | undefined }>();
+  await using api = await openTestApi({ containers: { wait: async () => ({ exited }) } });
+  const client = await api.raw();
+  client.send('POST /v1.51/containers/probe/wait?condition=next-exit HTTP/1.1\r\nHost: d\r\n\r\n');
+  assert.match(await client.until('\r\n\r\n'), /^HTTP\/1.1 200 OK/);
+  resolve({ statusCode: 3, error: 'why' });
+  assert.ok((await client.until('StatusCode')).includes('{"Error":{"Message":"why"},"StatusCode":3}\n'));
+  client.socket.destroy();
+});
+
+test('the list asks for sizes only when asked, and shows them only then', async () => {
+  await using api = await openTestApi({ containers: { list: async ({ size }) => [containerView(size ? { sizeRwBytes: 7, sizeRootFsBytes: 9 } : {})] } });
+  const [plain] = await api.json('GET', '/containers/json') as object[];
+  const [sized] = await api.json('GET', '/containers/json?size=1') as object[];
+  assert.ok(plain && sized);
+  assert.deepEqual(['SizeRw' in plain, 'SizeRw' in sized, 'SizeRootFs' in sized], [false, true, true]);
+});
