@@ -25,7 +25,7 @@ export async function runDaemon(words: readonly string[], env: NodeJS.ProcessEnv
     process.stderr.write(`vaquita daemon: ${messageOf(error)}\n`);
     return 1;
   }
-  const log = openLog((line) => process.stderr.write(line), { level: config.logLevel, now: clock.now });
+  const log = openLog((line) => process.stderr.write(line), { level: config.logLevel, now: () => clock.now() });
   const stopped = signalled(log);
   try {
     await serve(config, { log, selfCommand, stopped });

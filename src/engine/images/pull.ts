@@ -45,7 +45,7 @@ export function makePull(needs: PullNeeds): (text: string, options: PullOptions)
     const reference = withDefaultTag(parseReference(text));
     const call = { auth: options.auth, signal: options.signal };
     const resolved = await needs.registry.resolve(reference, { ...call, platform: options.platform ?? needs.platform });
-    options.onLine({ status: `Pulling from ${familiarName(reference)}`, id: reference.tag ?? reference.digest ?? 'latest' });
+    options.onLine({ status: `Pulling from ${reference.path}`, id: reference.tag ?? reference.digest ?? 'latest' });
     const config = parseImageConfig(await needs.registry.config(reference, resolved.config, call));
     if (config.diffIds.length !== resolved.layers.length) {
       throw corrupt(`manifest ${resolved.manifest.digest} of ${familiarString(reference)}: ${resolved.layers.length} layers, but its image config names ${config.diffIds.length}`);
@@ -71,7 +71,7 @@ async function fetchLayers(needs: PullNeeds, pull: PullOf): Promise<void> {
   for (const [index, descriptor] of pull.resolved.layers.entries()) {
     const chainId = chain[index];
     if (chainId === undefined) throw corrupt('more layers than diffIDs');
-    const tell = layerProgress(hexOf(descriptor.digest).slice(0, 12), descriptor.size, { now: () => needs.clock.monotonicMs(), onLine: pull.options.onLine });
+    const tell = layerProgress(hexOf(descriptor.digest).slice(0, 12), descriptor.size, { now: () => needs.clock.monotonicMs(), onLine: (line) => pull.options.onLine(line) });
     if (needs.store.layers.get(chainId)) { tell.status('Already exists'); continue; }
     tell.status('Pulling fs layer');
     const wanted: Wanted = { descriptor, config: pull.config, index, chainId, parent: chain[index - 1] };
