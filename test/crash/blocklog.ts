@@ -53,7 +53,7 @@ export async function openRecorder(directory: string, sizeBytes: number): Promis
     '--blockdev', `driver=file,node-name=log,filename=${logFile},cache.no-flush=on`,
     '--blockdev', `driver=blklogwrites,node-name=top,file=data,log=log,log-sector-size=${SECTOR_BYTES},log-super-update-interval=65536`,
     '--export', `type=fuse,id=top,node-name=top,mountpoint=${exported},writable=on,growable=off,allow-other=off`,
-  ], { stdio: ['ignore', 'ignore', 'pipe'] });
+  ], { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   const { pid } = daemon;
   let said = '';
   daemon.stderr.on('data', (chunk: Buffer) => { said = (said + chunk.toString()).slice(-2000); });

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually, isAlive, killTree, processTree, signal, unmountBelow } from './system.ts';
 
@@ -45,7 +46,7 @@ export async function startEngine(name: EngineName, options: EngineOptions): Pro
   const log = openSync(logFile, 'w');
   // The shell joins the groups and then becomes the daemon, so that nothing the daemon does is counted elsewhere.
   const join = (options.groups ?? []).map((file) => `echo $$ > '${file}' && `).join('');
-  const child = spawn('/bin/sh', ['-c', `${join}exec "$@"`, 'sh', ...commandOf(name, { ...options, socket, pidFile })], { stdio: ['ignore', log, log], detached: true });
+  const child = spawn('/bin/sh', ['-c', `${join}exec "$@"`, 'sh', ...commandOf(name, { ...options, socket, pidFile })], { stdio: ['ignore', log, log], detached: true, env: environmentOf(name) });
   closeSync(log);
   const { pid } = child;
   if (pid === undefined) throw new Error(`${name}: cannot be started`);
@@ -90,6 +91,11 @@ function commandOf(name: EngineName, at: EngineOptions & { socket: string; pidFi
   const config = `${at.scratch}/daemon.json`;
   writeFileSync(config, '{}');
   return [name === 'docker' ? 'dockerd' : name, '--config-file', config, ...common, '--ip6tables=false', '--ip-forward=false', '--storage-driver', 'overlay2'];
+}
+
+/** balenaEngine looks for its containerd in the path; it comes beside its daemon. */
+function environmentOf(name: EngineName): NodeJS.ProcessEnv {
+  return name.includes('/') ? { ...process.env, PATH: `${dirname(name)}:${process.env['PATH']}` } : process.env;
 }
 
 /** dockerd killed at once leaves its containerd running. */

@@ -17,6 +17,8 @@ export interface PowercutOptions {
   files: number;
   idleMs: number;
   progress?: (line: string) => void;
+  /** Stops between two cuts, with everything cleaned up. */
+  signal?: AbortSignal;
 }
 
 export interface PowercutReport {
@@ -66,6 +68,7 @@ export async function powercut(options: PowercutOptions): Promise<PowercutReport
   };
   const cuts = chooseCuts(recording, options.cuts, diceOf(options.seed));
   for (const [n, cut] of cuts.entries()) {
+    options.signal?.throwIfAborted();
     // Every cut has dice of its own: one of many can be repeated without the others.
     disks.write(cut, diceOf(options.seed * 100_003 + n), diskFile);
     const verdict = await judge(diskFile, cut, { engine: options.engine, scratch, registry: registry.host, recording });
@@ -112,8 +115,10 @@ async function main(): Promise<void> {
     long: { type: 'boolean' }, engine: { type: 'string', default: 'vaquita' }, seed: { type: 'string', default: '1' },
     cuts: { type: 'string' }, files: { type: 'string', default: '3000' }, json: { type: 'string' }, markdown: { type: 'string' },
   } });
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => { stop.abort(new Error(`stopped by ${name}`)); });
   const report = await powercut({
-    engine: values.engine, seed: Number(values.seed), cuts: Number(values.cuts ?? (values.long ? 200 : 12)),
+    signal: stop.signal, engine: values.engine, seed: Number(values.seed), cuts: Number(values.cuts ?? (values.long ? 200 : 12)),
     files: Number(values.files), idleMs: 8000, progress: (line) => { console.error(line); },
   });
   console.log(tableOf(report));

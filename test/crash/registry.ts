@@ -27,7 +27,7 @@ export async function openRegistry(directory: string): Promise<TestRegistry> {
   writeFileSync(config, [
     'version: 0.1', 'log: {level: error}', `storage: {filesystem: {rootdirectory: ${directory}/data}}`, `http: {addr: '${host}'}`, '',
   ].join('\n'));
-  const child = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
+  const child = spawn('docker-registry', ['serve', config], { stdio: 'ignore', detached: true }); // A Ctrl-C is for us alone: we end it in order.
   const { pid } = child;
   if (pid === undefined) throw new Error('docker-registry does not start: run scripts/setup');
   await using undo = new AsyncDisposableStack();
