@@ -22,7 +22,7 @@ export function decideCollect(layers: ReadonlyMap<ChainId, LayerRecord>, roots: 
   return [...layers.values()].filter(({ chainId }) => !needed.has(chainId)).toSorted((a, b) => depthOf(b) - depthOf(a));
 }
 
-export interface CollectNeeds { room: Room; state: LayerState; imageRoots(): Iterable<ChainId> }
+export interface CollectNeeds { room: Room; state: LayerState; imageRoots: () => Iterable<ChainId> }
 
 /**
  * Each victim's record is first moved to where a power cut leaves it as something to sweep; one sync makes that final for all

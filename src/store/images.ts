@@ -16,9 +16,9 @@ interface Known { config: ImageConfig; top: ChainId | undefined }
 export interface OpenedImages {
   store: ImageStore;
   /** Whether there is a config, even one whose layers are missing just now: names of such an image are kept. */
-  known(id: ImageId): boolean;
+  known: (id: ImageId) => boolean;
   /** Top layers of all configs. */
-  roots(): Iterable<ChainId>;
+  roots: () => Iterable<ChainId>;
 }
 
 export async function openImages(room: Room, state: LayerState): Promise<OpenedImages> {

@@ -1,7 +1,7 @@
 // Reads layerdb at opening: which layers and writable snapshots there are, and which cannot be trusted.
 import { corrupt, messageOf } from '../lib/errors.ts';
 import { chainIds, digestOf, parseChainId, parseDiffId, type ChainId, type DiffId } from '../oci/digest.ts';
-import { diffPath, isHex64, isSnapshotId, layerPath, MODE } from './layout.ts';
+import { containerPath, diffPath, isHex64, isSnapshotId, layerPath, MODE } from './layout.ts';
 import type { ActiveRecord, LayerRecord, LayerState } from './layer-state.ts';
 import { EMPTY, linksByTarget, mendedLink, mendLower } from './overlay.ts';
 import { matching, needWord, parseSize, readWord } from './records.ts';
@@ -48,11 +48,22 @@ export async function loadActives(room: Room, state: LayerState, referenced: Ref
       state.actives.set(name, active);
       await mendActive(room, state, active);
     } catch (error) {
-      // It holds what a container wrote, so it stays where it is; see the sweep.
-      room.report.unsure = true;
-      passOver(room, path, messageOf(error));
+      if (isOrphan(room, name)) {
+        await setAside(room, path, messageOf(error));
+      } else { // it tells where a container's files are, so it stays, and the sweep has to wait
+        room.report.unsure = true;
+        passOver(room, path, messageOf(error));
+      }
     }
   }
+}
+
+/**
+ * Whether a writable snapshot is nobody's: its container was created or removed by half. A container that was set aside keeps its
+ * files, and BuildKit's snapshots, which have other names, are not ours to judge.
+ */
+export function isOrphan({ disk, at }: Room, name: string): boolean {
+  return isHex64(name) && disk.kind(containerPath(at, name)) === undefined && !disk.list(at.quarantine).some((aside) => aside.includes(name));
 }
 
 function readLayer({ disk, at }: Room, chainId: ChainId): LayerRecord {

@@ -10,9 +10,9 @@ import { KeyedLock } from '../lib/lock.ts';
 
 export interface NameNeeds {
   /** Whether there is an image config of that ID at all. */
-  known(id: ImageId): boolean;
+  known: (id: ImageId) => boolean;
   /** Whether the image can be used. A name of one that cannot is kept, but not told: it may come back with its layers. */
-  usable(id: ImageId): boolean;
+  usable: (id: ImageId) => boolean;
 }
 
 export async function openNames(room: Room, { known, usable }: NameNeeds): Promise<NameStore> {

@@ -1,7 +1,7 @@
 // What opening throws away: the traces of whatever was under way when the last daemon ended.
 import { messageOf } from '../lib/errors.ts';
 import type { Mounts } from '../kernel/index.ts';
-import type { Referenced } from './layer-load.ts';
+import { isOrphan, type Referenced } from './layer-load.ts';
 import type { LayerState } from './layer-state.ts';
 import { isHex64, isSnapshotId } from './layout.ts';
 import { matching, readWord } from './records.ts';
@@ -25,15 +25,12 @@ export async function sweep(needs: SweepNeeds): Promise<string[]> {
   return room.disk.list(room.at.removed).map((name) => `${room.at.removed}/${name}`);
 }
 
-/** Writable snapshots of containers that do not exist: created, or removed, by half. BuildKit's have other names and are not ours to judge. */
 async function sweepOrphans({ room, state, referenced }: SweepNeeds, inUse: (id: string) => boolean): Promise<void> {
-  const { at, disk, report } = room;
-  if (report.unsure) return; // a container that was set aside may get its files back
-  const quarantine = disk.list(at.quarantine);
-  for (const active of [...state.actives.values()]) {
+  const { at, report } = room;
+  if (report.unsure) return;
+  for (const active of state.actives.values()) {
     const { containerId, mountId, init } = active;
-    if (!isHex64(containerId) || disk.kind(`${at.containers}/${containerId}`) !== undefined) continue;
-    if (inUse(mountId) || quarantine.some((name) => name.includes(containerId))) continue;
+    if (!isOrphan(room, containerId) || inUse(mountId)) continue;
     if (!(await away(room, `${at.mounts}/${containerId}`))) continue;
     state.actives.delete(containerId);
     referenced.delete(mountId);

@@ -1,0 +1,100 @@
+// A store on a fresh root with extractors that need no child: a "layer" is its bytes, and they become one file.
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { openFiles } from '../../src/kernel/files.ts';
+import type { MountEntry } from '../../src/kernel/index.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { silentLog } from '../../src/lib/log.ts';
+import { chainIds, digestOf, parseDiffId, type ChainId, type DiffId } from '../../src/oci/digest.ts';
+import type { ImageConfig } from '../../src/oci/manifest.ts';
+import { parseImageConfig } from '../../src/oci/parse-manifest.ts';
+import { assembleStore, type StoreParts } from '../../src/store/assemble.ts';
+import { openDisk, type Disk } from '../../src/store/disk.ts';
+import type { ContainerRecord, LayerInfo, StagedLayer, Store, StoredContainer } from '../../src/store/index.ts';
+import { completeHostConfig, completeRecord } from '../../src/store/container-defaults.ts';
+import type { Extraction } from '../../src/store/staging.ts';
+
+const files = openFiles();
+export const realDisk: Disk = openDisk(files);
+
+/** For stores whose durability nobody tests. */
+export const quickDisk: Disk = { ...realDisk, sync: () => Promise.resolve(), syncDir: () => Promise.resolve(), writeOut: () => Promise.resolve() };
+
+/** An empty directory that is gone at the end of its block; in memory where hundreds of them are needed. */
+export function temporary({ inMemory = false }: { inMemory?: boolean } = {}): Disposable & { path: string } {
+  const path = mkdtempSync(`${inMemory && existsSync('/dev/shm') ? '/dev/shm' : tmpdir()}/store-test-`);
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+export function openTestStore(root: string, options: { disk?: Disk & { syncAll?(): void }; mounted?: MountEntry[] } & Partial<StoreParts> = {}): Promise<Store> {
+  const { disk = quickDisk, mounted = [], ...rest } = options;
+  return assembleStore({
+    root, disk, log: silentLog, clock: systemClock,
+    kernel: { files, mounts: { list: () => mounted } },
+    extractors: plainExtractors(disk),
+    ...rest,
+  });
+}
+
+export function plainExtractors(disk: Disk & { syncAll?(): void }): Extraction & { close(): Promise<void> } {
+  return {
+    async extract({ into, tarSplitPath, source, signal }) {
+      const hash = createHash('sha256');
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of source) {
+        signal?.throwIfAborted();
+        hash.update(chunk);
+        chunks.push(chunk);
+      }
+      await disk.write(`${into}/content`, Buffer.concat(chunks), 0o644);
+      await disk.write(tarSplitPath, 'tar-split', 0o644);
+      disk.syncAll?.();
+      return { diffId: parseDiffId(`sha256:${hash.digest('hex')}`), sizeBytes: Buffer.concat(chunks).length };
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+export const diffIdOf = (text: string): DiffId => parseDiffId(digestOf(text));
+
+export function stageText(store: Store, text: string, parent?: ChainId): Promise<StagedLayer> {
+  // eslint-disable-next-line typescript/require-await
+  async function* source(): AsyncGenerator<Uint8Array> { yield Buffer.from(text); }
+  return store.layers.stage({ diffId: diffIdOf(text), parent, compression: 'none', source: source() });
+}
+
+/** Stages and commits a chain, bottom first. */
+export async function commitChain(store: Store, ...texts: string[]): Promise<LayerInfo[]> {
+  const made: LayerInfo[] = [];
+  for (const text of texts) {
+    await using staged = await stageText(store, text, made.at(-1)?.chainId);
+    made.push(await staged.commit());
+  }
+  return made;
+}
+
+export function imageOf(...texts: string[]): ImageConfig {
+  const config = { architecture: 'amd64', os: 'linux', config: { Cmd: ['sh'] }, rootfs: { type: 'layers', diff_ids: texts.map(diffIdOf) }, history: [] };
+  return parseImageConfig(Buffer.from(JSON.stringify(config)));
+}
+
+export const topOf = (...texts: string[]): ChainId => {
+  const top = chainIds(texts.map(diffIdOf)).at(-1);
+  if (top === undefined) throw new Error('an image without layers has no top');
+  return top;
+};
+
+export function containerOf(id: string, name = '/c'): StoredContainer {
+  const record: ContainerRecord = completeRecord({ ID: id, Name: name, Config: { Image: 'x' }, State: {}, Driver: 'overlay2' }, id);
+  return { record, hostConfig: completeHostConfig({}) };
+}
+
+/** A chain of numbers that looks random and is the same for the same seed. */
+export function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
