@@ -14,20 +14,29 @@ import { createBody } from './shapes.ts';
 const MAX_START_BODY_BYTES = 64 * 1024;
 const WAIT_CONDITIONS = ['not-running', 'next-exit', 'removed'] as const;
 
-export const containerRoutes = (containers: ContainersFace, clock: Clock): readonly Route[] => [
+export const containerRoutes = (containers: ContainersFace, clock: Clock): readonly Route[] => [...viewRoutes(containers, clock), ...changeRoutes(containers), ...streamRoutes(containers)];
+
+const viewRoutes = (containers: ContainersFace, clock: Clock): readonly Route[] => [
   { method: 'GET', path: '/containers/json', async handle({ query, version }) {
       const limit = query.int('limit') ?? 0;
       const views = await containers.list({ all: query.flag('all') || limit > 0, limit: Math.max(0, limit), size: query.flag('size'), filters: query.filters() });
       return { status: 200, json: views.map((view) => presentSummary(view, { version, now: clock.now() })) };
   } },
+  { method: 'GET', path: '/containers/{name}/json', async handle(request) {
+      const view = await containers.inspect(required(request, 'name'), { size: request.query.flag('size') });
+      return { status: 200, json: presentContainer(view, request.version) };
+  } },
+  { method: 'GET', path: '/containers/{name}/top', async handle(request) {
+      const { titles, processes } = await containers.top(required(request, 'name'), request.query.optional('ps_args') ?? '-ef');
+      return { status: 200, json: { Processes: processes, Titles: titles } };
+  } },
+];
+
+const changeRoutes = (containers: ContainersFace): readonly Route[] => [
   { method: 'POST', path: '/containers/create', handle: (request) => create(containers, request) },
   { method: 'POST', path: '/containers/prune', async handle({ query }) {
       const { deleted, spaceReclaimedBytes } = await containers.prune({ filters: query.filters() });
       return { status: 200, json: { ContainersDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: spaceReclaimedBytes } };
-  } },
-  { method: 'GET', path: '/containers/{name}/json', async handle(request) {
-      const view = await containers.inspect(required(request, 'name'), { size: request.query.flag('size') });
-      return { status: 200, json: presentContainer(view, request.version) };
   } },
   { method: 'POST', path: '/containers/{name}/start', async handle(request) {
       await refuseStartBody(request);
@@ -67,10 +76,9 @@ export const containerRoutes = (containers: ContainersFace, clock: Clock): reado
       await containers.remove(required(request, 'name'), { force: query.flag('force'), volumes: query.flag('v'), link: query.flag('link') });
       return { status: 204 };
   } },
-  { method: 'GET', path: '/containers/{name}/top', async handle(request) {
-      const { titles, processes } = await containers.top(required(request, 'name'), request.query.optional('ps_args') ?? '-ef');
-      return { status: 200, json: { Processes: processes, Titles: titles } };
-  } },
+];
+
+const streamRoutes = (containers: ContainersFace): readonly Route[] => [
   { method: 'POST', path: '/containers/{name}/wait', endless: true, handle: (request) => wait(containers, request) },
   { method: 'GET', path: '/containers/{name}/logs', endless: true, handle: (request) => logs(containers, request) },
   { method: 'POST', path: '/containers/{name}/attach', upgrade: 'tcp', endless: true, takeover: (request) => attach(containers, request) },

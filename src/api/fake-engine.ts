@@ -2,7 +2,7 @@
 import type { AttachSession, ContainerView, Engine, ExecView, ImageView, SystemInfo } from '../engine/index.ts';
 import { conflict, EngineError, notFound } from '../lib/errors.ts';
 import { parseDiffId, parseImageId } from '../oci/digest.ts';
-import type { EventLine, HostConfig } from '../wire/types.ts';
+import type { EventLine, HostConfig, ProgressLine } from '../wire/types.ts';
 
 export const CONTAINER_ID = '388deedef289c30f323eb2f8f742a848a87f17775d6433717dd8dd3753cef4af';
 export const IMAGE_ID = parseImageId(`sha256:${'c1d3'.repeat(16)}`);
@@ -86,7 +86,8 @@ const none = (name: string) => { if (!['probe', '/probe', CONTAINER_ID, CONTAINE
 const noImage = (name: string) => { if (!['busybox', 'busybox:latest', 'registry:5000/a/b:1', IMAGE_ID].includes(name)) throw notFound(`No such image: ${name}`); };
 
 const images: Engine['images'] = {
-  async pull(reference, { onLine }) {
+  async pull(reference, options) {
+    const onLine = (line: ProgressLine) => options.onLine(line);
     if (reference.startsWith('nosuch')) throw notFound(`pull access denied for ${reference}`);
     onLine({ status: `Pulling from library/${reference.split(':')[0]}`, id: 'latest' });
     if (reference.startsWith('breaks')) throw new EngineError('corrupt', 'layer is not what was promised');

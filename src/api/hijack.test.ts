@@ -48,7 +48,9 @@ test('a terminal, and clients before 1.42, get raw-stream; the terminal also unf
     client.send(attachHead(UPGRADE).replace('v1.51', 'v1.41'));
     session.print('stdout', 'x');
     session.exit();
-    assert.match(await client.ended(), /Content-Type: application\/vnd.docker.raw-stream\r\n[^]*\r\n\r\n\x01\0{6}\x01x$/);
+    const reply = await client.ended();
+    assert.match(reply, /Content-Type: application\/vnd.docker.raw-stream\r\n/);
+    assert.ok(reply.endsWith('\r\n\r\n\x01\0\0\0\0\0\0\x01x'));
   });
 });
 

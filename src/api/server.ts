@@ -39,82 +39,98 @@ export interface ApiServer {
 
 interface Call { match: RouteMatch | undefined; request: ApiRequest; refusal: Answer | undefined; abort: AbortController }
 
-export function openServer(needs: ServerNeeds): ApiServer {
-  const find = openRouter(needs.routes);
-  const calls = new Set<Call>();
-  let draining = false;
-  let whenIdle: Array<() => void> = [];
-  const headers = {
-    'Api-Version': MAX_VERSION, 'Docker-Experimental': String(needs.experimental), Ostype: 'linux', Server: `Docker/${needs.engineVersion} (linux)`,
-  };
+export const openServer = (needs: ServerNeeds): ApiServer => new HttpApi(needs);
 
-  const begin = (message: IncomingMessage, body: AsyncIterable<Uint8Array>): Call => {
-    const call = openCall({ find, message, body, clock: needs.clock });
-    calls.add(call);
-    if (draining && call.match?.route.endless) call.abort.abort(stopping());
-    return call;
-  };
-  const end = (call: Call) => {
-    calls.delete(call);
-    if (calls.size === 0) { for (const resolve of whenIdle) resolve(); whenIdle = []; }
-  };
+class HttpApi implements ApiServer {
+  readonly http: Server;
+  readonly #needs: ServerNeeds;
+  readonly #find: ReturnType<typeof openRouter>;
+  /** Said by every answer. */
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #calls = new Set<Call>();
+  #draining = false;
+  #whenIdle: Array<() => void> = [];
 
-  const http = createServer({
-    maxHeaderSize: MAX_HEAD_BYTES, keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: 0, // a build context or an image over a slow line takes as long as it takes
-    shouldUpgradeCallback: (message) => isTakeover(find, message),
-  });
-  const serve = async (message: IncomingMessage, response: ServerResponse) => {
-    const call = begin(message, message);
+  constructor(needs: ServerNeeds) {
+    this.#needs = needs;
+    this.#find = openRouter(needs.routes);
+    this.#headers = {
+      'Api-Version': MAX_VERSION, 'Docker-Experimental': String(needs.experimental), Ostype: 'linux', Server: `Docker/${needs.engineVersion} (linux)`,
+    };
+    this.http = createServer({
+      maxHeaderSize: MAX_HEAD_BYTES, keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: 0, // a build context or an image over a slow line takes as long as it takes
+      shouldUpgradeCallback: (message) => isTakeover(this.#find, message),
+    });
+    this.http.on('request', (message, response) => { void this.#serve(message, response); });
+    this.http.on('upgrade', (message, socket, head) => {
+      // Without a listener, a client that resets its connection would end the process.
+      for (const stream of new Set<Duplex>([socket, message.socket])) stream.on('error', (error) => needs.log.debug('connection failed', { error }));
+      void this.#upgrade(message, socket, head);
+    });
+    this.http.on('clientError', (error, socket) => {
+      needs.log.debug('no HTTP request', { error });
+      if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request');
+      else socket.destroy();
+    });
+  }
+
+  active(): number { return this.#calls.size; }
+
+  idle(): Promise<void> {
+    return new Promise((resolve) => { if (this.#calls.size === 0) resolve(); else this.#whenIdle.push(resolve); });
+  }
+
+  drain(): void {
+    this.#draining = true;
+    for (const call of this.#calls) if (call.match?.route.endless) call.abort.abort(stopping());
+  }
+
+  async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    const call = this.#begin(message, message);
     response.on('close', () => { if (!response.writableFinished) call.abort.abort(goneAway()); });
     try {
-      if (draining) response.setHeader('Connection', 'close');
-      const answer = await answerCall(call, needs.log);
-      await send(response, answer, headers);
+      if (this.#draining) response.setHeader('Connection', 'close');
+      await send(response, await answerCall(call, this.#needs.log), this.#headers);
     } catch (error) {
       // The head has been sent: all that can be said now is that the body is not whole.
-      if (!call.request.signal.aborted) needs.log.error('answer broke off', { method: call.request.method, path: call.request.path, error });
+      if (!call.request.signal.aborted) this.#needs.log.error('answer broke off', { method: call.request.method, path: call.request.path, error });
       response.destroy();
-    } finally { end(call); }
-  };
-  const upgrade = async (message: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const legacy = needs.legacy.has(message.socket);
+    } finally { this.#end(call); }
+  }
+
+  async #upgrade(message: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const { log, clock } = this.#needs;
+    const legacy = this.#needs.legacy.has(message.socket);
     let call: Call | undefined;
     try {
       // A body that cannot be read is the handler's to refuse, like any other.
-      call = begin(message, await upgradeBody(message, socket, head).then(once, failing));
+      call = this.#begin(message, await upgradeBody(message, socket, head).then(once, failing));
       const { abort, request } = call;
       socket.once('close', () => abort.abort(goneAway()));
-      const outcome = await answerCall(call, needs.log, { upgraded: true });
-      if (!isSession(outcome)) return socket.end(answerHead(outcome, headers));
-      socket.write(takeoverHead(outcome, { legacy, headers, request: message }));
-      await serveTakeover(socket, outcome, { clock: needs.clock, log: needs.log, signal: request.signal });
+      const outcome = await answerCall(call, log, { upgraded: true });
+      if (!isSession(outcome)) { socket.end(answerHead(outcome, this.#headers)); return; }
+      socket.write(takeoverHead(outcome, { legacy, headers: this.#headers, request: message }));
+      await serveTakeover(socket, outcome, { clock, log, signal: request.signal });
     } catch (error) {
-      needs.log.error('takeover broke off', { path: message.url, error });
+      log.error('takeover broke off', { path: message.url, error });
       socket.destroy();
-    } finally { if (call) end(call); }
-  };
-  http.on('request', (message, response) => { void serve(message, response); });
-  http.on('upgrade', (message, socket, head) => {
-    // Without a listener, a client that resets its connection would end the process.
-    socket.on('error', (error) => needs.log.debug('connection failed', { error }));
-    void upgrade(message, socket, head);
-  });
-  http.on('clientError', (error, socket) => {
-    needs.log.debug('no HTTP request', { error });
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request');
-    else socket.destroy();
-  });
+    } finally { if (call) this.#end(call); }
+  }
 
-  return {
-    http,
-    active: () => calls.size,
-    idle: () => new Promise((resolve) => { if (calls.size === 0) resolve(); else whenIdle.push(resolve); }),
-    drain() {
-      draining = true;
-      for (const call of calls) if (call.match?.route.endless) call.abort.abort(stopping());
-    },
-  };
+  #begin(message: IncomingMessage, body: AsyncIterable<Uint8Array>): Call {
+    const call = openCall({ find: this.#find, message, body, clock: this.#needs.clock });
+    this.#calls.add(call);
+    if (this.#draining && call.match?.route.endless) call.abort.abort(stopping());
+    return call;
+  }
+
+  #end(call: Call): void {
+    this.#calls.delete(call);
+    if (this.#calls.size > 0) return;
+    for (const resolve of this.#whenIdle) resolve();
+    this.#whenIdle = [];
+  }
 }
 
 const goneAway = () => new EngineError('cancelled', 'the client went away');
