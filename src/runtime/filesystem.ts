@@ -21,7 +21,7 @@ export function mountsOf(host: HostConfig, mounts: readonly BundleMount[]): OciM
 }
 
 export function hiddenPaths(host: HostConfig): { maskedPaths: readonly string[]; readonlyPaths: readonly string[] } {
-  if (host.Privileged) return { maskedPaths: [], readonlyPaths: [] };
+  if (host.Privileged || host.SecurityOpt?.includes('systempaths=unconfined')) return { maskedPaths: [], readonlyPaths: [] };
   return { maskedPaths: host.MaskedPaths ?? DEFAULT_MASKED, readonlyPaths: host.ReadonlyPaths ?? DEFAULT_READONLY };
 }
 

@@ -40,7 +40,7 @@ function memoryOf(host: HostConfig, support: Support): Json {
   if (host.MemorySwap !== 0 || host.Memory > 0) {
     const swap = host.MemorySwap === 0 ? host.Memory * 2 : host.MemorySwap;
     if (support.file('memory', 'memory.memsw.limit_in_bytes')) memory['swap'] = swap;
-    else if (host.MemorySwap > 0) support.dropped('the swap limit');
+    else if (host.MemorySwap > 0 && host.MemorySwap !== host.Memory * 2) support.dropped('the swap limit'); // Docker's default is no wish
   }
   if (host.MemorySwappiness !== null && host.MemorySwappiness >= 0) memory['swappiness'] = host.MemorySwappiness;
   if (host.OomKillDisable === true) memory['disableOOMKiller'] = true;
