@@ -1,4 +1,5 @@
 // The world of the command line made of this process: its streams, signals, environment and files.
+import { spawnSync } from 'node:child_process';
 import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname } from 'node:path';
@@ -19,7 +20,7 @@ export function openTerminal({ onBrokenPipe }: { onBrokenPipe: () => void }): Io
     stdin: {
       isTTY: isatty(0),
       chunks: () => process.stdin,
-      setRawMode: (raw) => { if (isatty(0)) process.stdin.setRawMode(raw); },
+      setRawMode,
     },
     size: () => (stdout.isTTY ? { columns: stdout.columns, rows: stdout.rows } : undefined),
     onResize: (changed) => {
@@ -40,6 +41,16 @@ export function openTerminal({ onBrokenPipe }: { onBrokenPipe: () => void }): Io
     removeFile: (path) => rm(path, { force: true }),
     exists: (path) => access(path).then(() => true, () => false),
   };
+}
+
+/**
+ * Node's raw mode still turns every line feed of the output into two characters, which garbles full-screen programs in a container. There
+ * is no call for that in Node; stty is one, and everywhere. Leaving raw mode, and the end of the process, bring the old settings back.
+ */
+function setRawMode(raw: boolean): void {
+  if (!isatty(0)) return;
+  process.stdin.setRawMode(raw);
+  if (raw) spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
 }
 
 function outputOf(stream: NodeJS.WriteStream, isTTY: boolean, onBrokenPipe: () => void): Output {

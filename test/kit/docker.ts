@@ -6,7 +6,7 @@ import { until } from './poll.ts';
 /** Debian's and the newer one, where installed; and our own command line, which takes the same words. */
 export const CLIS = { debian: '/usr/bin/docker', newer: '/usr/local/bin/docker' } as const;
 
-export interface Outcome { code: number | null; stdout: string; stderr: string; stdoutBytes: Buffer }
+export interface Outcome { code: number | null; signal: string | null; stdout: string; stderr: string; stdoutBytes: Buffer }
 
 export interface RunOptions {
   /** stdin; without it, end of input at once. */
@@ -98,10 +98,10 @@ function outcomeOf(child: ChildProcessByStdio<Writable, Readable, Readable>, kep
       reject(new Error(`${kept.name}: still running after ${kept.timeoutMs} ms\n${text()}`));
     }, kept.timeoutMs);
     child.once('error', (error) => { clearTimeout(late); reject(error); });
-    child.once('close', (code) => {
+    child.once('close', (code, signal) => {
       clearTimeout(late);
       const stdoutBytes = Buffer.concat(kept.out);
-      resolve({ code, stdout: stdoutBytes.toString('utf8'), stderr: Buffer.concat(kept.err).toString('utf8'), stdoutBytes });
+      resolve({ code, signal, stdout: stdoutBytes.toString('utf8'), stderr: Buffer.concat(kept.err).toString('utf8'), stdoutBytes });
     });
   });
 }
