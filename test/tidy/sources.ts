@@ -33,7 +33,7 @@ export function readSources(): Source[] {
 export function sourceOf(path: string, text: string): Source {
   const code = bareCode(text);
   const room = /^src\/([^/]+)\//.exec(path)?.[1] ?? '';
-  return { path, text, code, imports: importsOf(text, code), room, isTest: !path.startsWith('src/') || /(\.(test|fixture)|\/test-kit)\.ts$/.test(path) };
+  return { path, text, code, imports: importsOf(text, code), room, isTest: !path.startsWith('src/') || /(\.test|\.fixture|\/fixture|\/test-kit)\.ts$/.test(path) };
 }
 
 /** The project's path of a relative import, or undefined for a package or builtin. */
