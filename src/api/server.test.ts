@@ -29,6 +29,18 @@ test('a client that goes away aborts the signal of its request', async () => {
   await eventually(() => aborted, 'signal aborted');
 });
 
+test('a client that half-closes behind its request still gets the answer, and what is endless ends', async () => {
+  await using api = await openTestApi({
+    system: { info: async () => { await new Promise((resolve) => { setTimeout(resolve, 20); }); return (await import('./fake-engine.ts')).INFO; } },
+    events: { async *subscribe({ signal }): AsyncGenerator<EventLine> { yield* EVENTS; await new Promise((resolve) => { signal.addEventListener('abort', resolve); }); } },
+  });
+  for (const [path, body] of [['/info', '"ID":"3a3abf0f"'], ['/events', '"Action":"create"']] as const) {
+    const client = await api.raw();
+    client.socket.end(`GET ${path} HTTP/1.1\r\nHost: d\r\n\r\n`);
+    assert.ok((await client.ended()).includes(body), path);
+  }
+});
+
 test('events: headers at once, a line each, the signal ends it; a bad filter is refused before the headers', async () => {
   let ended = false;
   const more = Promise.withResolvers<void>();

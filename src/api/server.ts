@@ -62,6 +62,9 @@ class HttpApi implements ApiServer {
       requestTimeout: 0, // a build context or an image over a slow line takes as long as it takes
       shouldUpgradeCallback: (message) => isTakeover(this.#find, message),
     });
+    // A half-close looks like a client that has gone, so it aborts the request; but `printf … | nc` half-closes and still reads, so what
+    // has an answer in spite of that gets to send it. Node would end the connection instead.
+    Object.assign(this.http, { httpAllowHalfOpen: true });
     this.http.on('request', (message, response) => { void this.#serve(message, response); });
     this.http.on('upgrade', (message, socket, head) => {
       // Without a listener, a client that resets its connection would end the process.
@@ -88,7 +91,10 @@ class HttpApi implements ApiServer {
 
   async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const call = this.#begin(message, message);
-    response.on('close', () => { if (!response.writableFinished) call.abort.abort(goneAway()); });
+    const leave = () => call.abort.abort(goneAway());
+    const { socket } = message; // by the time of 'close' the response and the request may have lost it
+    socket.once('end', leave);
+    response.on('close', () => { socket.off('end', leave); if (!response.writableFinished) leave(); });
     try {
       if (this.#draining) response.setHeader('Connection', 'close');
       await send(response, await answerCall(call, this.#needs.log), this.#headers);
