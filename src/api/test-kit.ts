@@ -33,7 +33,7 @@ export async function openTestApi(overrides: Overrides = {}, config: Partial<Api
   const api = await openApi({
     engine, log: silentLog, clock: systemClock,
     config: { listen: [{ kind: 'unix', path, gid: undefined }], allowPlainTcp: false, files: socketFiles, ...config },
-  });
+  }).catch(async (error: unknown) => { await rm(directory, { recursive: true, force: true }); throw error; });
   const ask = (method: string, target: string, options?: Ask) => askSocket({ socketPath: path }, { method, path: target, ...options });
   return {
     path, api, calls: engine.calls, ask, raw: () => openRaw(path),
