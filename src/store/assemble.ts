@@ -29,9 +29,13 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
   const at = layoutOf(root);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => extractors.close());
-  await makeRoot(disk, root, at.own);
-  const lock = undo.use(lockRoot(root, at.own, kernel.files));
-  await makeDirectories(disk, root, directoriesOf(root));
+  const lock = undo.use(await writable(root, async () => {
+    await makeRoot(disk, root, at.own);
+    using taken = new DisposableStack();
+    taken.use(lockRoot(root, at.own, kernel.files));
+    await makeDirectories(disk, directoriesOf(root));
+    return taken.move();
+  }));
 
   const report = new Report();
   const room: Room = { disk, at, log, clock, report };
@@ -59,19 +63,23 @@ async function makeRoot(disk: Disk, root: string, own: string): Promise<void> {
   if (!/^\/.*[^/]$/.test(root)) throw new EngineError('invalid', `data root must be an absolute path without a slash at its end: ${JSON.stringify(root)}`);
   const missing: string[] = [];
   for (let path = root; path !== '' && disk.kind(path) === undefined; path = directoryOf(path)) missing.push(path);
-  await makeDirectories(disk, root, [...missing.toReversed().map((path) => [path, path === root ? 0o710 : 0o755] as const), [own, 0o700]]);
+  await makeDirectories(disk, [...missing.toReversed().map((path) => [path, path === root ? 0o710 : 0o755] as const), [own, 0o700]]);
 }
 
 /** Only what is missing, and synced once: later syncs may then rely on every directory. */
-async function makeDirectories(disk: Disk, root: string, wanted: ReadonlyArray<readonly [path: string, mode: number]>): Promise<void> {
+async function makeDirectories(disk: Disk, wanted: ReadonlyArray<readonly [path: string, mode: number]>): Promise<void> {
   const made: string[] = [];
+  for (const [path, mode] of wanted) {
+    if (disk.kind(path) !== undefined) continue;
+    await disk.mkdir(path, mode);
+    made.push(path);
+  }
+  for (const parent of new Set(made.map((path) => directoryOf(path) || '/'))) await disk.syncDir(parent);
+}
+
+async function writable<T>(root: string, prepare: () => Promise<T>): Promise<T> {
   try {
-    for (const [path, mode] of wanted) {
-      if (disk.kind(path) !== undefined) continue;
-      await disk.mkdir(path, mode);
-      made.push(path);
-    }
-    for (const parent of new Set(made.map((path) => directoryOf(path) || '/'))) await disk.syncDir(parent);
+    return await prepare();
   } catch (error) {
     if (errnoOf(error) === 'EROFS') throw new EngineError('unavailable', `data root ${root} is on a read-only file system: it must be writable`, { cause: error });
     throw error;

@@ -114,7 +114,14 @@ export interface LayerStore {
   removeActive(containerId: string): Promise<void>;
   /** Bytes that a container has written, by walking its upper directory. */
   activeSizeBytes(containerId: string): Promise<number>;
+  /** The file from which, with `diffPath`, the layer's exact tar can be put together (see tarsplit.ts). */
+  tarSplitPath(chainId: ChainId): string;
+  /** Reads every file of a layer and tells what is not as it was extracted; nothing when all is well. not-found without such a layer. */
+  verify(chainId: ChainId, options?: { signal?: AbortSignal | undefined }): Promise<LayerDamage[]>;
 }
+
+/** `file` is undefined when the damage is in the layer's own records. */
+export interface LayerDamage { file: string | undefined; reason: string }
 
 /** distribution/: which blob a layer came from, as Docker records it (used by push). */
 export interface DistributionStore {

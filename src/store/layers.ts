@@ -5,8 +5,11 @@ import { collectLayers } from './collect.ts';
 import type { LayerStore } from './index.ts';
 import { loadActives, loadLayers, type Referenced } from './layer-load.ts';
 import { LayerState } from './layer-state.ts';
+import { tarSplitPath } from './layout.ts';
 import type { Room } from './room.ts';
 import { stageLayer, type Extraction } from './staging.ts';
+import { verifyLayer } from './verify.ts';
+import { notFound } from '../lib/errors.ts';
 import type { ChainId } from '../oci/digest.ts';
 
 export interface OpenedLayers {
@@ -36,6 +39,13 @@ export async function openLayers(room: Room, { extractors, mounts }: { extractor
     async activeSizeBytes(containerId) {
       const active = state.actives.get(containerId);
       return active ? await treeSizeBytes(`${room.at.overlay}/${active.mountId}/diff`) : 0;
+    },
+    tarSplitPath: (chainId) => tarSplitPath(room.at, chainId),
+    async verify(chainId, options) {
+      const layer = state.layers.get(chainId);
+      if (!layer) throw notFound(`No such layer: ${chainId}`);
+      using _keeps = state.lease([chainId]);
+      return await verifyLayer(layer, { tarSplitPath: tarSplitPath(room.at, chainId), clock: room.clock, signal: options?.signal });
     },
   };
   return { store, state, referenced, collect: (imageRoots) => collectLayers({ room, state, imageRoots }) };
