@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { openFiles } from '../kernel/files.ts';
+import { openLinux } from '../kernel/index.ts';
 import { kindOf } from '../lib/errors.ts';
 import { digestOf, hexOf, type Digest } from '../oci/digest.ts';
 import { commitChain, containerOf, diffIdOf, imageOf, openTestStore, temporary, topOf } from '../../test/kit/store.ts';
@@ -194,7 +194,7 @@ test('a root on which a Docker daemon runs is refused, and none can start beside
   using root = temporary();
   mkdirSync(`${root.path}/volumes`);
   writeFileSync(`${root.path}/volumes/metadata.db`, '');
-  const files = openFiles();
+  const { files } = openLinux({ selfCommand: [] });
   const dockers = openSync(`${root.path}/volumes/metadata.db`, 'r+');
   try {
     assert.ok(files.tryLock(dockers));
