@@ -71,6 +71,8 @@ export interface Registry {
    * the last byte, when digest or size are not as promised; 401, 403 and 404 fail at once.
    */
   blob(reference: Reference, want: Descriptor, call: BlobCall): AsyncIterable<Uint8Array>;
+  /** The tags of a repository, in the registry's order. */
+  tags(reference: Reference, call: RegistryCall): Promise<string[]>;
   /** Tries credentials against a registry (POST /auth). Returns the identity token, or ''. Rejects with unauthorized. */
   login(auth: RegistryAuth, call: { signal?: AbortSignal | undefined }): Promise<string>;
   /** The descriptor of what a reference names and the platforms it offers (GET /distribution/NAME/json). */

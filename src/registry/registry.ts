@@ -20,6 +20,8 @@ import type { BlobCall, Registry, RegistryCall, RegistryConfig, Resolved } from 
 const MAX_INDEX_DEPTH = 2;
 /** A mirror that could not be reached is left alone for so long, or each layer would wait for it. */
 const AVOID_MIRROR_MS = 60_000;
+/** A repository with more tags is not pulled as a whole by anyone. */
+const MAX_TAGS = 10_000;
 /** Finding out whether a registry on the local network speaks HTTPS must not take as long as a connection may. */
 const PROBE_MS = 5_000;
 
@@ -108,8 +110,36 @@ class RegistryClient implements Registry {
     return { top, platforms: [{ os, architecture, ...(variant === '' ? {} : { variant }), ...(osVersion === '' ? {} : { osVersion }) }] };
   }
 
+  async tags(reference: Reference, call: RegistryCall): Promise<string[]> {
+    call.signal?.throwIfAborted();
+    const notes: string[] = [];
+    for (const endpoint of this.#endpoints(reference)) {
+      const auth = endpoint.isMirror ? undefined : call.auth;
+      try {
+        return await this.#overAnyScheme(endpoint, (base) => retrying(() => this.#tagsFrom({ ...call, auth, reference }, base), this.#patience(call.signal)));
+      } catch (error) {
+        this.#passOver(endpoint, error, { notes, isFinal: false });
+      }
+    }
+    throw new RegistryFailure('unavailable', `no registry to ask for ${familiarName(reference)}`);
+  }
+
   async close(): Promise<void> {
     this.#transport.close();
+  }
+
+  /** Follows the pages of the list. Source: distribution API v2, "Listing Image Tags". */
+  async #tagsFrom({ reference, auth, signal }: RegistryCall & { reference: Reference }, base: URL): Promise<string[]> {
+    const tags: string[] = [];
+    let next: URL | undefined = at(base, `/v2/${reference.path}/tags/list`);
+    while (next !== undefined && tags.length < MAX_TAGS) {
+      const response: Response = await this.#authorizer.send({ method: 'GET', url: next, headers: { Accept: 'application/json' }, signal }, { base, scope: scopeOf(reference), auth });
+      if (response.status !== 200) throw imageFailure(await this.#transport.text(response, signal), { reference, what: 'manifest', auth });
+      const link = /<([^>]+)>\s*;\s*rel="?next"?/.exec(String(response.message.headers.link ?? ""))?.[1];
+      tags.push(...tagsIn(await this.#transport.bytes(response, { maxBytes: this.#config.limits.manifestBytes, signal })));
+      next = link === undefined ? undefined : new URL(link, next);
+    }
+    return tags;
   }
 
   /** The manifest or index by digest, or by the reference's tag. */
@@ -214,3 +244,11 @@ function registryOf(serverAddress: string): string {
   return ['', 'docker.io', 'index.docker.io', 'registry-1.docker.io', 'registry.hub.docker.com'].includes(host) ? DEFAULT_REGISTRY : host;
 }
 
+function tagsIn(bytes: Uint8Array): string[] {
+  let parsed: unknown;
+  try { parsed = JSON.parse(new TextDecoder().decode(bytes)); } catch (cause) { throw corrupt('the registry\'s list of tags is no JSON', { cause }); }
+  const tags = typeof parsed === 'object' && parsed !== null && 'tags' in parsed ? parsed.tags : undefined;
+  if (tags === null) return [];
+  if (!Array.isArray(tags) || !tags.every((tag) => typeof tag === 'string')) throw corrupt('the registry\'s list of tags has no list of strings in "tags"');
+  return tags;
+}

@@ -44,6 +44,24 @@ test('one who leaves does not stop the other; the last one who leaves stops the 
   await flights.landed(CHAIN); // nothing is on its way any more
 });
 
+test('who comes while an abandoned flight is being taken down gets one of its own', async () => {
+  const flights = new Flights();
+  const leaver = new AbortController();
+  const down = Promise.withResolvers<void>();
+  const abandoned = flights.join(CHAIN, { ...quiet }, { signal: leaver.signal, fly: async (_events, signal) => { await down.promise; signal.throwIfAborted(); } });
+  leaver.abort(new Error('gone'));
+  const landed = Promise.withResolvers<void>();
+  const fresh = flights.join(CHAIN, { ...quiet }, { signal: new AbortController().signal, fly: () => landed.promise });
+  down.resolve();
+  await assert.rejects(abandoned, /gone/);
+  let isOver = false;
+  const waited = flights.landed(CHAIN).then(() => { isOver = true; });
+  await new Promise(setImmediate);
+  assert.equal(isOver, false, 'the fresh one is still on its way');
+  landed.resolve();
+  await Promise.all([fresh, waited]);
+});
+
 test('a failure reaches everyone who waits', async () => {
   const flights = new Flights();
   const fly = async () => { throw new Error('no bytes'); };

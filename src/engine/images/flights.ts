@@ -20,7 +20,10 @@ export class Flights {
     const left = Promise.withResolvers<never>();
     const leave = () => {
       flight.listeners.delete(tell);
-      if (flight.listeners.size === 0) flight.abort.abort(signal.reason);
+      if (flight.listeners.size === 0) {
+        this.#forget(chainId, flight); // whoever comes from now on wants a flight of its own, not to fall with this one
+        flight.abort.abort(signal.reason);
+      }
       left.reject(signal.reason as Error);
     };
     signal.addEventListener('abort', leave, { once: true });
@@ -48,8 +51,12 @@ export class Flights {
       moved: (status, bytes) => { flight.last = (to) => to.moved(status, bytes); for (const to of listeners) to.moved(status, bytes); },
     };
     this.#flights.set(chainId, flight);
-    flight.done = fly(events, abort.signal).finally(() => { if (this.#flights.get(chainId) === flight) this.#flights.delete(chainId); });
+    flight.done = fly(events, abort.signal).finally(() => this.#forget(chainId, flight));
     flight.done.catch(() => {}); // each joiner sees the error through its own await
     return flight;
+  }
+
+  #forget(chainId: ChainId, flight: Flight): void {
+    if (this.#flights.get(chainId) === flight) this.#flights.delete(chainId);
   }
 }

@@ -22,11 +22,10 @@ export type LayerProgress = ReturnType<typeof layerProgress>;
 
 export function bar(status: string, id: string, { currentBytes, totalBytes }: { currentBytes: number; totalBytes: number }): ProgressLine {
   const percent = totalBytes > 0 ? Math.min(50, Math.floor((currentBytes / totalBytes) * 50)) : 0;
-  const line = `[${'='.repeat(percent)}>${' '.repeat(Math.max(0, 50 - percent))}]`.slice(0, 52);
   return {
     status,
     progressDetail: { current: currentBytes, total: totalBytes },
-    progress: `${percent === 50 ? `[${'='.repeat(50)}>]` : line} ${humanSize(currentBytes).padStart(8)}/${humanSize(totalBytes)}`,
+    progress: `[${'='.repeat(percent)}>${' '.repeat(50 - percent)}] ${humanSize(currentBytes).padStart(8)}/${humanSize(totalBytes)}`,
     id,
   };
 }

@@ -1,6 +1,6 @@
 // A reference becomes an image: layers as they arrive, then the config, and the name last.
 import type { Clock } from '../../lib/clock.ts';
-import { corrupt, invalid } from '../../lib/errors.ts';
+import { corrupt } from '../../lib/errors.ts';
 import { Limiter } from '../../lib/lock.ts';
 import type { Log } from '../../lib/log.ts';
 import { chainIds, hexOf, type ChainId } from '../../oci/digest.ts';
@@ -40,9 +40,7 @@ interface Wanted { descriptor: Descriptor; config: ImageConfig; index: number; c
 export function makePull(needs: PullNeeds): (text: string, options: PullOptions) => Promise<void> {
   const flights = new Flights();
   const slots = new Limiter(needs.maxConcurrentDownloads);
-  return async (text, options) => {
-    if (options.all) throw invalid('pull --all-tags: pull the tags one by one');
-    const reference = withDefaultTag(parseReference(text));
+  const pullOne = async (reference: Reference, options: PullOptions) => {
     const call = { auth: options.auth, signal: options.signal };
     const resolved = await needs.registry.resolve(reference, { ...call, platform: options.platform ?? needs.platform });
     options.onLine({ status: `Pulling from ${reference.path}`, id: reference.tag ?? reference.digest ?? 'latest' });
@@ -58,6 +56,11 @@ export function makePull(needs: PullNeeds): (text: string, options: PullOptions)
       await needs.store.images.add(config);
     }
     await nameImage(needs, { reference, resolved, config, options });
+  };
+  return async (text, options) => {
+    const reference = parseReference(text);
+    if (!options.all || reference.tag !== undefined || reference.digest !== undefined) return await pullOne(withDefaultTag(reference), options);
+    for (const tag of await needs.registry.tags(reference, { auth: options.auth, signal: options.signal })) await pullOne({ ...reference, tag }, options);
   };
 }
 
