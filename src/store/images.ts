@@ -1,5 +1,6 @@
 // imagedb: image configs by the digest of their bytes, all of them in memory (a few kilobytes each).
 import { conflict, messageOf } from '../lib/errors.ts';
+import { KeyedLock } from '../lib/lock.ts';
 import { chainIds, digestOf, hexOf, parseImageId, type ChainId, type ImageId } from '../oci/digest.ts';
 import type { ImageConfig } from '../oci/manifest.ts';
 import { parseImageConfig } from '../oci/parse-manifest.ts';
@@ -27,6 +28,7 @@ export async function openImages(room: Room, state: LayerState): Promise<OpenedI
   const whole = (image: Known | undefined): image is Known => image !== undefined && (image.top === undefined || state.layers.has(image.top));
   for (const [id, image] of images) if (!whole(image)) passOver(room, imagePath(room.at, id), 'hidden, since some of its layers are missing: pull it again');
 
+  const writing = new KeyedLock(); // two pulls of one image finish together, and both have to find it whole
   const store: ImageStore = {
     get(id) {
       const image = images.get(id);
@@ -37,6 +39,7 @@ export async function openImages(room: Room, state: LayerState): Promise<OpenedI
       const image = knownOf(config);
       if (digestOf(config.bytes) as string !== config.id) throw conflict(`image config ${config.id} does not hash to its ID`);
       using _keeps = state.lease(image.top === undefined ? [] : [image.top]);
+      using _guard = await writing.hold(config.id);
       if (!whole(image)) throw conflict(`image ${config.id} cannot be recorded before all of its layers are`);
       if (!images.has(config.id)) await replaceFile(room.disk, imagePath(room.at, config.id), { data: config.bytes, mode: MODE.record });
       if (options?.parent !== undefined) await writeParent(room, config.id, options.parent);
@@ -44,6 +47,7 @@ export async function openImages(room: Room, state: LayerState): Promise<OpenedI
     },
     async remove(id) {
       const { disk, at } = room;
+      using _guard = await writing.hold(id);
       if (!images.has(id)) return;
       await disk.remove(imagePath(at, id));
       await disk.syncDir(at.imageContent);

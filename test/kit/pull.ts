@@ -1,0 +1,78 @@
+// A pull over the API as a client sees it: its lines as they come, its error wherever it stands, and a way to walk off in the middle.
+import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import type { ProgressLine } from '../../src/wire/types.ts';
+import { ask } from './http.ts';
+import { until } from './poll.ts';
+
+export interface Pulled {
+  status: number;
+  lines: ProgressLine[];
+  /** What went wrong, in the answer or in its last line; undefined when it was pulled. */
+  error: string | undefined;
+}
+
+export interface Pulling {
+  /** So far. */
+  readonly lines: readonly ProgressLine[];
+  /** Rejects when the client walked off, or the engine did. */
+  readonly done: Promise<Pulled>;
+  /** Until a line of this status (of this layer) has come. */
+  sees(status: string | RegExp, id?: string): Promise<ProgressLine>;
+  /** The client is gone: its connection is cut. */
+  leave(): void;
+}
+
+export function startPull(socket: string, image: string, query: Readonly<Record<string, string>> = {}): Pulling {
+  const lines: ProgressLine[] = [];
+  const { promise: done, resolve, reject } = Promise.withResolvers<Pulled>();
+  done.catch(() => {}); // told to whoever awaits it
+  const path = `/images/create?${new URLSearchParams({ fromImage: image, ...query }).toString()}`;
+  const sent = request({ socketPath: socket, method: 'POST', path, agent: false }, (response) => {
+    let rest = '';
+    response.setEncoding('utf8').on('data', (text: string) => {
+      const parts = (rest + text).split('\n');
+      rest = parts.pop() ?? '';
+      for (const part of parts) if (part.trim() !== '') lines.push(JSON.parse(part) as ProgressLine);
+    }).on('error', reject).on('end', () => {
+      const status = response.statusCode ?? 0;
+      const message = status === 200 ? lines.at(-1)?.error : (lines[0] as { message?: string } | undefined)?.message ?? rest;
+      resolve({ status, lines, error: message });
+    });
+  });
+  sent.on('error', reject).end();
+  return {
+    lines, done,
+    leave: () => { sent.destroy(); },
+    sees: (status, id) => until(`a line ${String(status)} of ${id ?? 'anything'}`, () => lines.find((line) =>
+      (typeof status === 'string' ? line.status === status : status.test(line.status ?? '')) && (id === undefined || line.id === id))),
+  };
+}
+
+export const pull = (socket: string, image: string, query?: Readonly<Record<string, string>>): Promise<Pulled> => startPull(socket, image, query).done;
+
+/** Pulls or throws with what the engine said. */
+export async function mustPull(socket: string, image: string): Promise<ProgressLine[]> {
+  const { status, lines, error } = await pull(socket, image);
+  if (status !== 200 || error !== undefined) throw new Error(`pull ${image}: ${status} ${error}\n${lines.map((line) => JSON.stringify(line)).join('\n')}`);
+  return lines;
+}
+
+/** IDs of the images there are. */
+export async function imageIds(socket: string): Promise<string[]> {
+  return (await ask(socket, { path: '/images/json' })).json<Array<{ Id: string }>>().map(({ Id }) => Id).sort();
+}
+
+/** Everything below a data root: names, types, sizes of files, targets of symlinks. Equal lists: the same store. */
+export function listTree(root: string, below = ''): string[] {
+  return readdirSync(join(root, below)).sort().flatMap((name) => {
+    const path = join(below, name);
+    const stat = lstatSync(join(root, path));
+    if (stat.isDirectory()) return [`${path}/`, ...listTree(root, path)];
+    return [stat.isSymbolicLink() ? `${path} -> ${readlinkSync(join(root, path))}` : `${path} ${stat.size}`];
+  });
+}
+
+/** 12 digits, as layers are called in progress lines. */
+export const shortOf = (digest: string): string => digest.slice('sha256:'.length, 'sha256:'.length + 12);
