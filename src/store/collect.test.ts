@@ -58,7 +58,7 @@ test('after any power cut a collected layer is whole or gone', async () => {
   assert.equal((await store.collect()).length, 2);
   await store.close();
   for (const state of disk.crashStates({ from, perStep: 8, random: seeded(4) })) {
-    using after = temporary({ inMemory: true });
+    using after = temporary();
     state.materialize(after.path);
     const reopened = await openTestStore(after.path);
     assert.deepEqual(reopened.recovered.quarantined.filter(({ reason }) => !reason.includes('below it')), []);

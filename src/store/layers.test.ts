@@ -95,7 +95,7 @@ test('a layer costs one sync of the file system and two flushes', async () => {
 
 test('commit leaves everything or nothing, whichever step fails', async () => {
   for (let n = 1; ; n++) {
-    using root = temporary({ inMemory: true });
+    using root = temporary();
     const disk = new RecordingDisk(root.path, quickDisk);
     const store = await openTestStore(root.path, { disk });
     await commitChain(store, 'a');
@@ -127,7 +127,7 @@ test('after any power cut a layer is whole or absent, and there once acknowledge
   await store.close();
   const random = seeded(1);
   for (const state of disk.crashStates({ from, perStep: 6, random })) {
-    using after = temporary({ inMemory: true });
+    using after = temporary();
     state.materialize(after.path);
     const reopened = await openTestStore(after.path);
     const there = [topOf('a'), topOf('a', 'b')].map((chainId) => reopened.layers.get(chainId));

@@ -53,7 +53,7 @@ test('after any power cut the names are the old ones or the new ones, and the ne
   const renamed = disk.ops.length;
   await store.close();
   for (const state of disk.crashStates({ from, perStep: 8, random: seeded(3) })) {
-    using after = temporary({ inMemory: true });
+    using after = temporary();
     state.materialize(after.path);
     const reopened = await openTestStore(after.path);
     const names = [...reopened.names.all().keys()].join();

@@ -21,8 +21,8 @@ export const realDisk: Disk = openDisk(files);
 /** For stores whose durability nobody tests. */
 export const quickDisk: Disk = { ...realDisk, sync: () => Promise.resolve(), syncDir: () => Promise.resolve(), writeOut: () => Promise.resolve() };
 
-/** An empty directory that is gone at the end of its block; in memory where hundreds of them are needed. */
-export function temporary({ inMemory = false }: { inMemory?: boolean } = {}): Disposable & { path: string } {
+/** An empty directory that is gone at the end of its block; in memory, since hundreds are made and nobody tests the flash. */
+export function temporary({ inMemory = true }: { inMemory?: boolean } = {}): Disposable & { path: string } {
   const path = mkdtempSync(`${inMemory && existsSync('/dev/shm') ? '/dev/shm' : tmpdir()}/store-test-`);
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
