@@ -93,11 +93,13 @@ function takeLong(parse: Parse, word: string): void {
   const equals = word.indexOf('=');
   const name = word.slice(2, equals < 0 ? undefined : equals);
   const spec = parse.options.specs.find((one) => one.name === name);
-  if (!spec) {
-    if (name === 'help') parse.help = true;
-    else if (name === '' || name.startsWith('-')) throw usageFailure(`bad flag syntax: ${word}`, parse.options.path);
-    else throw usageFailure(`unknown flag: --${name}`, parse.options.path);
+  if (name === 'help') {
+    parse.help = true;
     return;
+  }
+  if (!spec) {
+    if (name === '' || name.startsWith('-')) throw usageFailure(`bad flag syntax: ${word}`, parse.options.path);
+    throw usageFailure(`unknown flag: --${name}`, parse.options.path);
   }
   if (equals >= 0) return keep(parse, spec, word.slice(equals + 1));
   if (spec.type === 'bool') return keep(parse, spec, 'true');

@@ -46,15 +46,23 @@ export function rawTerminal(io: Io): Disposable {
   return { [Symbol.dispose]: () => io.stdin.setRawMode(false) };
 }
 
+/** The first size may come before the process has its terminal: it is told this often, a little later each time. */
+const SIZE_TRIES = 6;
+const SIZE_DELAY_MS = 10;
+
 /** Tells the daemon the size of the terminal now and whenever it changes; `path` is `/containers/x` or `/exec/x`. */
 export function followSize(client: DaemonClient, io: Io, path: string): Disposable {
-  const tell = () => {
-    const size = io.size();
-    // A size that gets lost is told again by the next change; it is nothing to end a session for.
-    if (size && size.rows > 0) client.text('POST', `${path}/resize`, { query: { h: size.rows, w: size.columns } }).catch(() => {});
+  const tell = async () => {
+    for (let tries = 1; tries <= SIZE_TRIES; tries++) {
+      const size = io.size();
+      if (!size || size.rows === 0) return;
+      const told = await client.text('POST', `${path}/resize`, { query: { h: size.rows, w: size.columns } }).then(() => true, () => false);
+      if (told) return;
+      await io.clock.sleep(SIZE_DELAY_MS * tries);
+    }
   };
-  tell();
-  return io.onResize(tell);
+  void tell();
+  return io.onResize(() => void tell());
 }
 
 /** Passes signals on to the container until disposed. */

@@ -16,9 +16,8 @@ export const logout: Command = {
   run: async (call) => {
     const key = serverKey(call.args[0] ?? 'docker.io');
     const config = await readConfig(call);
-    if (!Object.hasOwn(config.auths ?? {}, key)) return print(call, `Not logged in to ${key}`);
     print(call, `Removing login credentials for ${key}`);
-    await writeConfig(call, { ...config, auths: Object.fromEntries(Object.entries(config.auths ?? {}).filter(([name]) => name !== key)) });
+    if (Object.hasOwn(config.auths ?? {}, key)) await writeConfig(call, { ...config, auths: Object.fromEntries(Object.entries(config.auths ?? {}).filter(([name]) => name !== key)) });
   },
 };
 

@@ -7,7 +7,7 @@ import { runSession } from '../streams.ts';
 import { Detached, followSize, proxySignals } from '../terminal.ts';
 import { readConfig } from '../config.ts';
 import { bodyOf, createContainer, helpFor, sentence } from './create.ts';
-import { waitFor, type ExitPromise } from './wait-exit.ts';
+import { waitFor } from './wait-exit.ts';
 
 const EXIT_CANNOT_RUN = 126;
 const EXIT_NOT_FOUND = 127;
@@ -49,18 +49,14 @@ async function runContainer(call: Call): Promise<number> {
     throw error;
   }
   using _size = flags.bool('tty') && io.stdout.isTTY ? followSize(client, io, containerPath(id)) : undefined;
-  return finish(session, exit, attach);
-}
-
-async function finish(session: Promise<void>, exit: ExitPromise, attach: ReadonlySet<string>): Promise<number> {
   try {
     await session;
   } catch (error) {
     if (error instanceof Detached) return 0;
     throw error;
   }
-  void attach;
-  return exit.code;
+  // Awaited here: signals are passed on until the container is gone, not until its output is.
+  return await exit.code;
 }
 
 /** A refusal before the start: 125, or what it says about the command, and where to read about it. */

@@ -77,7 +77,7 @@ async function startAttached(call: Call): Promise<number> {
     if (error instanceof Detached) return 0;
     throw error;
   }
-  return exit.code;
+  return await exit.code;
 }
 
 async function runAttach(call: Call): Promise<number> {
@@ -95,7 +95,7 @@ async function runAttach(call: Call): Promise<number> {
   const { connection, detachKeys } = await attachTo(call, container.Id, stdin);
   using _size = tty && io.stdout.isTTY ? followSize(client, io, containerPath(container.Id)) : undefined;
   await runSession({ io, connection, tty, stdin, detachKeys });
-  return exit.code;
+  return await exit.code;
 }
 
 async function attachTo(call: Call, id: string, stdin: boolean) {
