@@ -57,7 +57,7 @@ test('after any power cut a collected layer is whole or gone', async () => {
   const from = disk.ops.length;
   assert.equal((await store.collect()).length, 2);
   await store.close();
-  for (const state of disk.crashStates({ from, perStep: 8, random: seeded(4) })) {
+  for (const state of disk.crashStates({ from, perStep: 4, random: seeded(4) })) {
     using after = temporary();
     state.materialize(after.path);
     const reopened = await openTestStore(after.path);

@@ -85,7 +85,7 @@ test('after any power cut a record is the old or the new one, and whole', async 
   await store.close();
   const [from = 0, created = 0, v1 = 0, v2 = 0, v3 = 0, removed = 0] = marks;
   for (const state of disk.crashStates({ from, perStep: 8, random: seeded(5) })) {
-    using after = temporary({ inMemory: true });
+    using after = temporary();
     state.materialize(after.path);
     const reopened = await openTestStore(after.path);
     const name = reopened.containers.loaded()[0]?.record.Name ?? 'none';
