@@ -11,13 +11,16 @@ import { openRuntime } from '../runtime/index.ts';
 import { openStore } from '../store/index.ts';
 import { systemClock as clock } from '../lib/clock.ts';
 import { gatherFacts } from './facts.ts';
-import { VERSION } from '../lib/version.ts';
+import { GIT_COMMIT, VERSION } from '../lib/version.ts';
+import { daemonHelp } from './flags.ts';
 import { keepTrim } from './idle.ts';
 import { listenTargets, socketFiles } from './listen.ts';
 import { holdPidFile, readDaemonId } from './files.ts';
 
 /** Runs until SIGTERM or SIGINT. Resolves with the exit code: 0 after a clean stop, 1 when it could not start. */
 export async function runDaemon(words: readonly string[], env: NodeJS.ProcessEnv, selfCommand: readonly string[]): Promise<number> {
+  if (words.some((word) => word === '--help' || word === '-h')) return print(daemonHelp());
+  if (words.includes('--version') || words.includes('-v')) return print(`Vaquita version ${VERSION}, build ${GIT_COMMIT}\n`);
   let config: Config;
   try {
     config = readConfig(words, env);
@@ -64,6 +67,11 @@ async function serve(config: Config, { log, selfCommand, stopped }: { log: Log; 
   log.info('daemon is ready', { version: VERSION, dataRoot: config.dataRoot, listening: api.addresses });
   void engine.startWanted();
   log.info('daemon is stopping', { signal: await stopped });
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return 0;
 }
 
 function signalled(log: Log): Promise<string> {

@@ -52,6 +52,16 @@ export const FIXED_FLAGS: ReadonlyArray<FlagSpec & { accepts: readonly string[];
   { name: 'selinux-enabled', kind: 'bool', accepts: ['false'], why: 'SELinux labels come later', help: 'Enable selinux support' },
 ];
 
+/** What `vaquita daemon --help` prints. */
+export function daemonHelp(): string {
+  const placeholder = { string: ' string', int: ' int', list: ' list', bool: '' };
+  const lines = [...FLAGS, ...FIXED_FLAGS].toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((flag) => {
+    const left = `  ${flag.short ? `-${flag.short}, ` : '    '}--${flag.name}${placeholder[flag.kind]}`;
+    return `${left.padEnd(42)} ${flag.help}`;
+  });
+  return `\nUsage:  vaquita daemon [OPTIONS]\n\nThe engine: keeps images and containers, and answers Docker's API.\n\nOptions:\n${lines.join('\n')}\n`;
+}
+
 export type FlagValues = Map<string, string[]>;
 
 /** Reads words as dockerd does; values of a repeated flag are kept in order. Error: invalid, naming the flag. */
