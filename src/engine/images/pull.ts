@@ -1,9 +1,9 @@
 // A reference becomes an image: layers as they arrive, then the config, and the name last.
 import type { Clock } from '../../lib/clock.ts';
-import { corrupt } from '../../lib/errors.ts';
+import { corrupt, EngineError, kindOf, messageOf } from '../../lib/errors.ts';
 import { Limiter } from '../../lib/lock.ts';
 import type { Log } from '../../lib/log.ts';
-import { chainIds, hexOf, type ChainId } from '../../oci/digest.ts';
+import { chainIds, hexOf, parseImageId, type ChainId } from '../../oci/digest.ts';
 import type { Descriptor, ImageConfig, Platform } from '../../oci/manifest.ts';
 import { compressionOf, parseImageConfig } from '../../oci/parse-manifest.ts';
 import { familiarName, familiarString, familiarWithDigest, parseReference, withDefaultTag, type Reference } from '../../oci/reference.ts';
@@ -44,17 +44,15 @@ export function makePull(needs: PullNeeds): (text: string, options: PullOptions)
     const call = { auth: options.auth, signal: options.signal };
     const resolved = await needs.registry.resolve(reference, { ...call, platform: options.platform ?? needs.platform });
     options.onLine({ status: `Pulling from ${reference.path}`, id: reference.tag ?? reference.digest ?? 'latest' });
-    const config = parseImageConfig(await needs.registry.config(reference, resolved.config, call));
+    const config = needs.store.images.get(parseImageId(resolved.config.digest)) ?? parseImageConfig(await needs.registry.config(reference, resolved.config, call));
     if (config.diffIds.length !== resolved.layers.length) {
       throw corrupt(`manifest ${resolved.manifest.digest} of ${familiarString(reference)}: ${resolved.layers.length} layers, but its image config names ${config.diffIds.length}`);
     }
     const known = needs.store.images.get(config.id) !== undefined;
     using _lease = needs.store.layers.lease(chainIds(config.diffIds));
-    if (!known) {
-      await fetchLayers(needs, { reference, resolved, config, options, flights, slots });
-      options.signal.throwIfAborted();
-      await needs.store.images.add(config);
-    }
+    if (!known) await fetchLayers(needs, { reference, resolved, config, options, flights, slots });
+    options.signal.throwIfAborted();
+    await needs.store.images.add(config); // also when it was there a moment ago: it may be being removed
     await nameImage(needs, { reference, resolved, config, options });
   };
   return async (text, options) => {
@@ -103,11 +101,11 @@ async function fly(needs: PullNeeds, flight: { pull: PullOf; wanted: Wanted; eve
       signal,
       onRetry: ({ waitMs }) => events.status(`Retrying in ${Math.max(1, Math.round(waitMs / 1000))} second${waitMs >= 1500 ? 's' : ''}`),
     });
+    const source = new Source(blob, events);
     await using staged = await needs.store.layers.stage({
-      diffId, parent: wanted.parent, compression, signal,
-      source: announced(blob, events),
+      diffId, parent: wanted.parent, compression, signal, source,
       onProgress: (bytes) => { if (bytes < descriptor.size) events.moved('Downloading', bytes); },
-    });
+    }).catch((error: unknown) => { throw source.failed || signal.aborted ? error : unregistered(descriptor, error); });
     events.moved('Extracting', descriptor.size);
     if (wanted.parent !== undefined) await pull.flights.landed(wanted.parent);
     signal.throwIfAborted();
@@ -122,13 +120,34 @@ async function isPending(promise: Promise<unknown>): Promise<boolean> {
 }
 
 /** The blob's bytes, and a word when the last one is in. */
-async function* announced(blob: AsyncIterable<Uint8Array>, events: FlightEvents): AsyncGenerator<Uint8Array> {
-  events.moved('Downloading', 0);
-  yield* blob; // has held them to digest and size when it ends
-  events.status('Verifying Checksum');
-  events.status('Download complete');
-  events.moved('Extracting', 0);
+class Source implements AsyncIterable<Uint8Array> {
+  /** It was the registry that failed, which says so itself. */
+  failed = false;
+  readonly #blob: AsyncIterable<Uint8Array>;
+  readonly #events: FlightEvents;
+
+  constructor(blob: AsyncIterable<Uint8Array>, events: FlightEvents) {
+    this.#blob = blob;
+    this.#events = events;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    this.#events.moved('Downloading', 0);
+    try {
+      yield* this.#blob; // has held them to digest and size when it ends
+    } catch (error) {
+      this.failed = true;
+      throw error;
+    }
+    this.#events.status('Verifying Checksum');
+    this.#events.status('Download complete');
+    this.#events.moved('Extracting', 0);
+  }
 }
+
+/** Archive and disk do not know which layer it was. The first words are Docker's. */
+const unregistered = (layer: Descriptor, error: unknown) =>
+  new EngineError(kindOf(error), `failed to register layer ${layer.digest}: ${messageOf(error)}`, { cause: error });
 
 async function nameImage(needs: PullNeeds, pull: Pick<PullOf, 'reference' | 'resolved' | 'config' | 'options'>): Promise<void> {
   const { reference, resolved, config, options } = pull;
