@@ -101,11 +101,12 @@ async function fly(needs: PullNeeds, flight: { pull: PullOf; wanted: Wanted; eve
       signal,
       onRetry: ({ waitMs }) => events.status(`Retrying in ${Math.max(1, Math.round(waitMs / 1000))} second${waitMs >= 1500 ? 's' : ''}`),
     });
-    const source = new Source(blob, events);
+    let isNamed = false;
     await using staged = await needs.store.layers.stage({
-      diffId, parent: wanted.parent, compression, signal, source,
+      diffId, parent: wanted.parent, compression, signal,
+      source: announced(blob, events, () => { isNamed = true; }),
       onProgress: (bytes) => { if (bytes < descriptor.size) events.moved('Downloading', bytes); },
-    }).catch((error: unknown) => { throw source.failed || signal.aborted ? error : unregistered(descriptor, error); });
+    }).catch((error: unknown) => { throw isNamed || signal.aborted ? error : unregistered(descriptor, error); });
     events.moved('Extracting', descriptor.size);
     if (wanted.parent !== undefined) await pull.flights.landed(wanted.parent);
     signal.throwIfAborted();
@@ -119,30 +120,18 @@ async function isPending(promise: Promise<unknown>): Promise<boolean> {
   return await Promise.race([promise.then(() => false), new Promise<boolean>((resolve) => { setImmediate(resolve, true); })]);
 }
 
-/** The blob's bytes, and a word when the last one is in. */
-class Source implements AsyncIterable<Uint8Array> {
-  /** It was the registry that failed, which says so itself. */
-  failed = false;
-  readonly #blob: AsyncIterable<Uint8Array>;
-  readonly #events: FlightEvents;
-
-  constructor(blob: AsyncIterable<Uint8Array>, events: FlightEvents) {
-    this.#blob = blob;
-    this.#events = events;
+/** The blob's bytes, and a word when the last one is in; `onFailure` is told that it was the registry that failed, which says so itself. */
+async function* announced(blob: AsyncIterable<Uint8Array>, events: FlightEvents, onFailure: () => void): AsyncGenerator<Uint8Array> {
+  events.moved('Downloading', 0);
+  try {
+    yield* blob; // has held them to digest and size when it ends
+  } catch (error) {
+    onFailure();
+    throw error;
   }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    this.#events.moved('Downloading', 0);
-    try {
-      yield* this.#blob; // has held them to digest and size when it ends
-    } catch (error) {
-      this.failed = true;
-      throw error;
-    }
-    this.#events.status('Verifying Checksum');
-    this.#events.status('Download complete');
-    this.#events.moved('Extracting', 0);
-  }
+  events.status('Verifying Checksum');
+  events.status('Download complete');
+  events.moved('Extracting', 0);
 }
 
 /** Archive and disk do not know which layer it was. The first words are Docker's. */
