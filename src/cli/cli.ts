@@ -8,6 +8,7 @@ import { DaemonError, EXIT_USAGE, Failure } from './failure.ts';
 import { flag, parseFlags, usageFailure, type Flags } from './flags.ts';
 import { commandHelp, groupHelp, overviewHelp } from './help.ts';
 import type { Io } from './io.ts';
+import { missingCommand } from './missing.ts';
 
 export { openClient, type ClientOptions, type DaemonClient } from './client.ts';
 export type { Input, Io, Output, Size } from './io.ts';
@@ -97,6 +98,8 @@ async function dispatch(words: readonly string[], client: DaemonClient, io: Io):
   const group = groups.find((one) => one.name === word);
   if (group) return runInGroup(group, rest, { client, io, configDirectory });
   const command = findCommand(commands, word);
+  const missing = command ? undefined : missingCommand(word);
+  if (missing) throw missing;
   if (!command && rest.includes('--help')) return say(io, overview());
   if (!command) throw new Failure(`${PROGRAM}: '${word}' is not a ${PROGRAM} command.\nSee '${PROGRAM} --help'`);
   return runCommand(command, rest, { client, io, configDirectory, path: `${PROGRAM} ${command.name}` });
@@ -109,6 +112,8 @@ async function runInGroup(group: Group, words: readonly string[], around: Surrou
   const [word, ...rest] = words;
   const command = word === undefined ? undefined : findCommand(group.commands, word);
   if (command) return runCommand(command, rest, { ...around, path: `${path} ${command.name}` });
+  const missing = word === undefined ? undefined : missingCommand(word, group.name);
+  if (missing) throw missing;
   if (word !== undefined && word.startsWith('-') && word !== '--help' && word !== '-h') throw usageFailure(`unknown flag: ${word}`, path);
   const unknown = word !== undefined && !word.startsWith('-');
   (unknown ? around.io.stderr : around.io.stdout).write(groupHelp(group, path));
@@ -131,7 +136,8 @@ function explain(words: readonly string[], io: Io, overview: () => string): numb
   const path = [PROGRAM, ...(group ? [group.name] : []), ...(command ? [command.name] : [])].join(' ');
   if (command) return say(io, commandHelp(command, path, io.size()?.columns));
   if (group && second === undefined) return say(io, groupHelp(group, path));
-  throw new Failure(`unknown help topic: ${words.join(' ')}`);
+  const missing = group ? missingCommand(second ?? '', group.name) : missingCommand(first);
+  throw missing ?? new Failure(`unknown help topic: ${words.join(' ')}`);
 }
 
 const findCommand = (among: readonly Command[], word: string): Command | undefined =>
