@@ -97,7 +97,7 @@ export function failureCode(message: string): number {
 
 export function mountOverlay(needs: Pick<ContainerNeeds, 'kernel'>, overlay: OverlayMount): void {
   if (isMounted(needs, overlay.mergedDir)) return;
-  needs.kernel.mounts.mount({ source: 'overlay', target: overlay.mergedDir, fsType: 'overlay', data: overlay.data });
+  needs.kernel.mounts.mount({ source: 'overlay', target: overlay.mergedDir, fsType: 'overlay', data: overlay.data, ...(overlay.cwd === undefined ? {} : { cwd: overlay.cwd }) });
 }
 
 /** Unmounts a container's file system; fine when it is not mounted. */

@@ -101,12 +101,12 @@ async function fly(needs: PullNeeds, flight: { pull: PullOf; wanted: Wanted; eve
       signal,
       onRetry: ({ waitMs }) => events.status(`Retrying in ${Math.max(1, Math.round(waitMs / 1000))} second${waitMs >= 1500 ? 's' : ''}`),
     });
-    let isNamed = false;
+    const course: Course = { phase: 'Downloading', isNamed: false };
     await using staged = await needs.store.layers.stage({
       diffId, parent: wanted.parent, compression, signal,
-      source: announced(blob, events, () => { isNamed = true; }),
-      onProgress: (bytes) => { if (bytes < descriptor.size) events.moved('Downloading', bytes); },
-    }).catch((error: unknown) => { throw isNamed || signal.aborted ? error : unregistered(descriptor, error); });
+      source: announced(blob, events, course),
+      onProgress: (bytes) => { if (bytes < descriptor.size) events.moved(course.phase, bytes); },
+    }).catch((error: unknown) => { throw course.isNamed || signal.aborted ? error : unregistered(descriptor, error); });
     events.moved('Extracting', descriptor.size);
     if (wanted.parent !== undefined) await pull.flights.landed(wanted.parent);
     signal.throwIfAborted();
@@ -120,18 +120,22 @@ async function isPending(promise: Promise<unknown>): Promise<boolean> {
   return await Promise.race([promise.then(() => false), new Promise<boolean>((resolve) => { setImmediate(resolve, true); })]);
 }
 
-/** The blob's bytes, and a word when the last one is in; `onFailure` is told that it was the registry that failed, which says so itself. */
-async function* announced(blob: AsyncIterable<Uint8Array>, events: FlightEvents, onFailure: () => void): AsyncGenerator<Uint8Array> {
-  events.moved('Downloading', 0);
+/** How far a layer is; `isNamed` when the registry failed, which says itself what it was about. */
+interface Course { phase: 'Downloading' | 'Extracting'; isNamed: boolean }
+
+/** The blob's bytes, and a word when the last one is in. */
+async function* announced(blob: AsyncIterable<Uint8Array>, events: FlightEvents, course: Course): AsyncGenerator<Uint8Array> {
+  events.moved(course.phase, 0);
   try {
     yield* blob; // has held them to digest and size when it ends
   } catch (error) {
-    onFailure();
+    course.isNamed = true;
     throw error;
   }
   events.status('Verifying Checksum');
   events.status('Download complete');
-  events.moved('Extracting', 0);
+  course.phase = 'Extracting';
+  events.moved(course.phase, 0);
 }
 
 /** Archive and disk do not know which layer it was. The first words are Docker's. */

@@ -16,11 +16,11 @@ export function viewImage(store: Store, config: ImageConfig, containers: number)
     config,
     repoTags: names.filter((name) => !name.includes('@')),
     repoDigests: names.filter((name) => name.includes('@')),
-    parent: '',
+    parent: store.images.parentOf(config.id) ?? '',
     sizeBytes: totalOf(store, config),
     graph: graphOf(layers),
     containers,
-    lastTagTime: ZERO_TIME,
+    lastTagTime: store.images.lastTagged(config.id) ?? ZERO_TIME,
   };
 }
 
