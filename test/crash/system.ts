@@ -17,10 +17,11 @@ export interface LoopMount extends AsyncDisposable {
 }
 
 /** Buffered, not direct: qemu-storage-daemon 7.2 overwrites the buffer of a write when another one arrives beside it. */
-export async function mountLoop(file: string, target: string, options: { direct?: boolean; mountOptions?: string } = {}): Promise<LoopMount> {
+export async function mountLoop(file: string, target: string, options: { direct?: boolean; mountOptions?: string; format?: (device: string) => void } = {}): Promise<LoopMount> {
   await using undo = new AsyncDisposableStack();
   const device = run('losetup', ...(options.direct ? ['--direct-io=on'] : []), '-f', '--show', file).trim();
   undo.defer(() => { run('losetup', '-d', device); });
+  options.format?.(device);
   run('mount', '-t', 'ext4', '-o', options.mountOptions ?? 'noatime', device, target);
   undo.defer(() => unmount(target));
   const held = undo.move();
