@@ -46,10 +46,9 @@ function defaultMounts(host: HostConfig): OciMount[] {
 }
 
 function ipcMounts(host: HostConfig, guarded: readonly string[]): OciMount[] {
-  if (host.IpcMode === 'host') {
-    return ['/dev/mqueue', '/dev/shm'].map((path) => ({ destination: path, type: 'bind', source: path, options: ['rbind', ...guarded] }));
-  }
+  // A mount of queues shows those of its IPC namespace: the host's own when that is shared.
   const queue = { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: guarded };
+  if (host.IpcMode === 'host') return [queue, { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['rbind', ...guarded] }];
   if (host.IpcMode === 'none') return [queue];
   const size = host.ShmSize > 0 ? host.ShmSize : DEFAULT_SHM_BYTES;
   return [queue, { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: [...guarded, 'mode=1777', `size=${size}`] }];

@@ -98,7 +98,7 @@ class CrunRuntime implements Runtime {
 
   async #start(id: string, spec: OciSpec): Promise<void> {
     try {
-      await this.#needs.crun.run('start', id);
+      await this.#needs.crun.runPlain('start', id);
     } catch (error) {
       await this.delete(id);
       throw crunError('start', error instanceof Error && error.cause instanceof Error ? error.cause.message : messageOf(error), programOf(spec));
@@ -160,19 +160,28 @@ class CrunRuntime implements Runtime {
   }
 
   async delete(id: string): Promise<void> {
-    const { crun, kernel, machine, places } = this.#needs;
+    const { kernel, places } = this.#needs;
     this.#exits.forget(id);
     const record = await this.#record(id);
-    if (readdirSync(places.crun).includes(id)) {
-      // On cgroup v1 a frozen process does not die before it is thawed.
-      if (record && isFrozen(machine, record.cgroupPath)) await crun.run('resume', id);
-      await crun.run('delete', '--force', id);
-    }
+    if (readdirSync(places.crun).includes(id)) await this.#deleteState(id, record);
     const monitor = record?.monitor ?? this.#monitorOf(id);
     // Only when conmon is gone can no exit file appear under this name, where the next task of the container would find it.
     if (monitor && !await this.#until(() => !isAlive(kernel, monitor))) kernel.processes.signal(monitor.pid, SIGKILL);
     rmSync(this.#bundle(id), { recursive: true, force: true });
     rmSync(`${places.exits}/${id}`, { force: true });
+  }
+
+  async #deleteState(id: string, record: TaskRecord | undefined): Promise<void> {
+    const { crun, kernel, log, machine, places } = this.#needs;
+    try {
+      // On cgroup v1 a frozen process does not die before it is thawed.
+      if (record && isFrozen(machine, record.cgroupPath)) await crun.run('resume', id);
+      await crun.run('delete', '--force', id);
+    } catch (error) {
+      if (record && isAlive(kernel, record.task)) throw error;
+      log.warn('crun could not delete what it had of an ended container; its state was removed', { container: id, error });
+      rmSync(`${places.crun}/${id}`, { recursive: true, force: true }); // half made: crun cannot read it itself
+    }
   }
 
   async reopenLog(id: string): Promise<void> {
@@ -196,7 +205,7 @@ class CrunRuntime implements Runtime {
     const { crun, places } = this.#needs;
     const known = readTaskRecord(this.#bundle(id));
     if (known || !readdirSync(places.crun).includes(id)) return known;
-    const pid = await crun.run('state', id).then(parsePid, () => undefined); // half made: crun itself cannot read it
+    const pid = await crun.runPlain('state', id).then(parsePid, () => undefined); // half made: crun itself cannot read it
     if (pid === undefined) return undefined;
     return this.#writeRecord(id, pid, parseSpec(readFileSync(`${this.#bundle(id)}/config.json`, 'utf8')));
   }
