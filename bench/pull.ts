@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { freeze } from '../test/crash/engines.ts';
 import { openRegistry } from '../test/crash/registry.ts';
 import { measureBeside, type BesideFigures } from './beside.ts';
 import { bigFiles, smallFiles, type BenchImage } from './images.ts';
@@ -27,7 +28,7 @@ const scratch = mkdtempSync(`${values.directory}/vaquita-bench-`);
 undo.defer(() => { rmSync(scratch, { recursive: true, force: true }); });
 const engines = values.engines.split(',').map((word): Engine => {
   const [label = word, path] = word.split('=');
-  return { label, name: path ?? label, version: '' };
+  return { label, name: freeze(path ?? label, `${scratch}/frozen`), version: '' };
 });
 const registry = undo.use(await openRegistry(`${scratch}/registry`));
 const images = [smallFiles(), bigFiles()].filter((image) => values.images.split(',').includes(image.name));

@@ -3,7 +3,7 @@ import { appendFileSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { CutDisks, diceOf } from './cutstates.ts';
-import type { EngineName } from './engines.ts';
+import { freeze, type EngineName } from './engines.ts';
 import { twoVersions } from './image.ts';
 import { judge, type Verdict } from './judge.ts';
 import { openRegistry } from './registry.ts';
@@ -52,7 +52,8 @@ export async function powercut(options: PowercutOptions): Promise<PowercutReport
   const scratch = mkdtempSync(`${roomyDirectory()}/vaquita-powercut-`);
   undo.defer(() => rmSync(scratch, { recursive: true, force: true }));
   const registry = undo.use(await openRegistry(`${scratch}/registry`));
-  const recording = await record({ ...options, scratch: `${scratch}/recording`, registry, images: twoVersions(options.files), diskBytes: DISK_BYTES });
+  const engine = freeze(options.engine, `${scratch}/frozen`);
+  const recording = await record({ ...options, engine, scratch: `${scratch}/recording`, registry, images: twoVersions(options.files), diskBytes: DISK_BYTES });
   const disks = new CutDisks(recording.entries, recording);
   const diskFile = `${scratch}/cut.raw`;
   disks.writeAll(diskFile);
@@ -71,7 +72,7 @@ export async function powercut(options: PowercutOptions): Promise<PowercutReport
     options.signal?.throwIfAborted();
     // Every cut has dice of its own: one of many can be repeated without the others.
     disks.write(cut, diceOf(options.seed * 100_003 + n), diskFile);
-    const verdict = await judge(diskFile, cut, { engine: options.engine, scratch, registry: registry.host, recording });
+    const verdict = await judge(diskFile, cut, { engine, scratch, registry: registry.host, recording });
     count(report, { n, cut, ...verdict });
     if (cut >= (promises[0]?.from ?? Infinity)) report.cutsAfterSuccess++;
     options.progress?.(`cut ${n + 1}/${cuts.length} after write ${cut}/${entries.length}: ${sentence(verdict)}`);
