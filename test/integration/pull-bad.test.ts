@@ -22,21 +22,18 @@ const LONGER = Buffer.concat([LAYER, randomBytes(100)]);
 /** For an answer that no second try could change; a try more would take a second, and this machine has other work too. */
 const PROMPT_MS = 3000;
 
-const root = openTempRoot();
+const held = new AsyncDisposableStack();
+const root = held.use(openTempRoot());
 let daemon: Daemon;
 let registry: FakeRegistry;
 
 before(async () => {
-  registry = await openFakeRegistry();
-  daemon = await startDaemon({ root: join(root.path, 'engine'), config: { 'max-download-attempts': 2 } });
+  registry = held.use(await openFakeRegistry());
+  daemon = held.use(await startDaemon({ root: join(root.path, 'engine'), config: { 'max-download-attempts': 2 } }));
   registry.addImage('fine', '1', { layers: [gzipSync(treeTar({ 'fine': 'fine' }))], diffIds: [digestOf(treeTar({ 'fine': 'fine' }))] });
   await mustPull(daemon.socket, `${registry.host}/fine:1`);
 });
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-  await root[Symbol.asyncDispose]();
-});
+after(() => held.disposeAsync());
 
 /** Pulls what is bad and checks everything that has to be so whatever is bad about it. */
 async function refused(reference: string, expected: RegExp): Promise<{ elapsedMs: number; status: number }> {

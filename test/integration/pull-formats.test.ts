@@ -14,7 +14,8 @@ import { treeTar, type Tree } from '../kit/image.ts';
 import { imageIds, listTree, mustPull, pull } from '../kit/pull.ts';
 import { openTempRoot } from '../kit/temp.ts';
 
-const root = openTempRoot();
+const held = new AsyncDisposableStack();
+const root = held.use(openTempRoot());
 const outside = join(root.path, 'outside');
 let daemon: Daemon;
 let registry: FakeRegistry;
@@ -22,14 +23,10 @@ let registry: FakeRegistry;
 before(async () => {
   mkdirSync(join(outside, 'folder'), { recursive: true });
   writeFileSync(join(outside, 'folder', 'canary'), 'alive');
-  registry = await openFakeRegistry();
-  daemon = await startDaemon({ root: join(root.path, 'engine') });
+  registry = held.use(await openFakeRegistry());
+  daemon = held.use(await startDaemon({ root: join(root.path, 'engine') }));
 });
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-  await root[Symbol.asyncDispose]();
-});
+after(() => held.disposeAsync());
 
 interface Inspected { Id: string; Architecture: string; Variant?: string; GraphDriver: { Data: { UpperDir: string } }; RootFS: { Layers: string[] }; RepoDigests: string[] }
 const inspect = async (name: string) => (await ask(daemon.socket, { path: `/images/${name}/json` })).json<Inspected>();

@@ -12,20 +12,14 @@ import { treeTar } from '../kit/image.ts';
 import { mustPull, shortOf } from '../kit/pull.ts';
 import { openTempRoot } from '../kit/temp.ts';
 
-const root = openTempRoot();
+const held = new AsyncDisposableStack();
+const root = held.use(openTempRoot());
 let daemon: Daemon;
 let registry: FakeRegistry;
 
-before(async () => { daemon = await startDaemon({ root: join(root.path, 'engine') }); });
-beforeEach(async () => {
-  await registry?.[Symbol.asyncDispose]();
-  registry = await openFakeRegistry();
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-  await root[Symbol.asyncDispose]();
-});
+before(async () => { daemon = held.use(await startDaemon({ root: join(root.path, 'engine') })); });
+beforeEach(async () => { registry = held.use(await openFakeRegistry()); });
+after(() => held.disposeAsync());
 
 function offer(name: string, pack: (tar: Uint8Array) => Uint8Array = (tar) => gzipSync(tar, { level: 1 }), layerType: string = MEDIA.dockerLayerGzip) {
   const tar = treeTar({ 'data': randomBytes(3 << 20), 'text': 'abc '.repeat(500_000) });

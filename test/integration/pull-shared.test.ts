@@ -12,19 +12,16 @@ import { until } from '../kit/poll.ts';
 import { imageIds, listTree, mustPull, pull, shortOf, startPull } from '../kit/pull.ts';
 import { openTempRoot } from '../kit/temp.ts';
 
-const root = openTempRoot();
+const held = new AsyncDisposableStack();
+const root = held.use(openTempRoot());
 let daemon: Daemon;
 let registry: FakeRegistry;
 
 before(async () => {
-  registry = await openFakeRegistry();
-  daemon = await startDaemon({ root: join(root.path, 'engine') });
+  registry = held.use(await openFakeRegistry());
+  daemon = held.use(await startDaemon({ root: join(root.path, 'engine') }));
 });
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-  await root[Symbol.asyncDispose]();
-});
+after(() => held.disposeAsync());
 
 const randomLayer = (sizeBytes: number) => treeTar({ 'data': randomBytes(sizeBytes) });
 

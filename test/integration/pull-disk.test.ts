@@ -1,0 +1,141 @@
+// What a pull does to the disk and its caches: what is written and synced, what stays in memory, and what happens when it is full or fails.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { closeSync, fstatSync, lstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { after, before, test } from 'node:test';
+import { openFiles } from '../../src/kernel/index.ts';
+import { digestOf } from '../../src/oci/digest.ts';
+import { startDaemon, type Daemon } from '../kit/daemon.ts';
+import { openFakeRegistry, type FakeRegistry } from '../kit/fake-registry.ts';
+import { ask } from '../kit/http.ts';
+import { treeTar } from '../kit/image.ts';
+import { processesOf } from '../kit/leaks.ts';
+import { until } from '../kit/poll.ts';
+import { imageIds, listTree, mustPull, pull, startPull } from '../kit/pull.ts';
+import { openSmallDisk, type SmallDisk } from '../kit/small-disk.ts';
+import { openTempRoot } from '../kit/temp.ts';
+
+const MIB = 1 << 20;
+const held = new AsyncDisposableStack();
+const root = held.use(openTempRoot());
+const traceFile = join(root.path, 'trace');
+let disk: SmallDisk;
+let daemon: Daemon;
+let registry: FakeRegistry;
+
+before(async () => {
+  registry = held.use(await openFakeRegistry());
+  disk = held.use(openSmallDisk({ file: join(root.path, 'disk'), path: join(root.path, 'engine/data'), sizeBytes: 160 * MIB }));
+  held.defer(async () => { await until('the tracer to end', () => processesOf(root.path).length === 0); });
+  daemon = held.use(await startDaemon({
+    root: join(root.path, 'engine'), readyTimeoutMs: 60_000,
+    wrap: ['strace', '-D', '-f', '-qq', '--seccomp-bpf', '-e', 'trace=sync,syncfs,fsync,fdatasync', '-e', 'signal=none', '-o', traceFile],
+  }));
+});
+after(() => held.disposeAsync());
+
+function offer(name: string, tars: readonly Uint8Array[]) {
+  registry.misbehave = () => undefined;
+  registry.requests.length = 0;
+  const blobs = tars.map((tar) => gzipSync(tar, { level: 1 }));
+  const { layers } = registry.addImage(name, '1', { layers: blobs, diffIds: tars.map((tar) => digestOf(tar)) });
+  return { reference: `${registry.host}/${name}:1`, layers, blobs };
+}
+
+/** Random bytes: packed they are as large as unpacked, so that whoever writes both writes twice as much. */
+const large = () => treeTar(Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`file-${n}`, randomBytes(MIB)])));
+
+/** The calls that the daemon and its workers made since the last asking. */
+function syncsSince(from: number): { names: string[]; end: number } {
+  const lines = readFileSync(traceFile, 'utf8').split('\n').filter((line) => /\b(?:sync|syncfs|fsync|fdatasync)\(/.test(line));
+  return { names: lines.slice(from).map((line) => /(\w+)\(/.exec(line)?.[1] ?? ''), end: lines.length };
+}
+
+const filesBelow = (path: string): string[] => readdirSync(path, { recursive: true, encoding: 'utf8' }).map((name) => join(path, name)).filter((file) => lstatSync(file).isFile());
+
+test('an image of 60 MB is written once, synced once per layer, and leaves the page cache', async (t) => {
+  const { reference, layers } = offer('large/image', [large(), large(), large()]);
+  const imageBytes = 60 * MIB;
+  const start = syncsSince(0).end, written = disk.writtenBytes();
+  await mustPull(daemon.socket, reference);
+  const { names } = syncsSince(start);
+  const count = (name: string) => names.filter((one) => one === name).length;
+  const cachedBytes = filesBelow(disk.path).reduce((sum, file) => sum + openFiles().cachedBytes(file), 0);
+
+  assert.deepEqual([count('sync'), count('fdatasync'), count('syncfs')], [0, 0, layers.length], names.join(' '));
+  // Of each layer its record and its name; of the image its config and its names, each with its directory.
+  assert.ok(count('fsync') <= 2 * layers.length + 4, names.join(' '));
+  assert.ok(cachedBytes <= imageBytes / 100, `${cachedBytes} bytes of the image stay in the page cache`);
+  const factor = (disk.writtenBytes() - written) / imageBytes;
+  t.diagnostic(`${names.length} syncs, ${cachedBytes} bytes cached, ${factor.toFixed(3)} bytes written for each byte of the image`);
+  assert.ok(factor < 1.15, `${factor.toFixed(3)} bytes written for each byte of the image`);
+});
+
+test('no compressed layer and no archive is in any file, not even an unlinked one, while a layer arrives', async () => {
+  const hex = treeTar({ 'text': randomBytes(2 * MIB).toString('hex') }); // packs to a half: packed and unpacked have nothing in common
+  const { reference, layers: [layer], blobs: [blob] } = offer('half/way', [hex]);
+  assert.ok(layer && blob);
+  const isLayer = (path: string) => path.endsWith(layer.digest);
+  registry.misbehave = ({ path }) => (isLayer(path) && registry.seen('blob').filter((seen) => isLayer(seen.path)).length === 1 ? { stallAfterBytes: blob.length - 1000 } : undefined);
+  const before = listTree(disk.path);
+  const pulling = startPull(daemon.socket, reference);
+  const extracted = () => filesBelow(join(disk.path, 'overlay2')).find((file) => file.endsWith('diff/text') && lstatSync(file).size > 3 * MIB);
+  const text = await until('most of the layer to be extracted', extracted);
+  assert.ok(readFileSync(text).subarray(0, 1000).equals(hex.subarray(512, 1512)), 'it is there as a file already');
+
+  const open = processesOf(join(root.path, 'engine')).flatMap(({ pid }) => readdirSync(`/proc/${pid}/fd`).map((fd) => `/proc/${pid}/fd/${fd}`));
+  const needles = [1000, blob.length / 2, blob.length - 2000].map((at) => Buffer.from(blob.subarray(Math.floor(at), Math.floor(at) + 64)));
+  const tarHead = hex.subarray(0, 512);
+  let looked = 0;
+  for (const file of [...filesBelow(disk.path), ...open]) {
+    const bytes = contentOf(file);
+    if (bytes === undefined) continue;
+    looked++;
+    assert.ok(!needles.some((needle) => bytes.includes(needle)), `${file} holds a part of the compressed layer`);
+    assert.ok(!bytes.includes(tarHead), `${file} holds a part of the archive`);
+  }
+  assert.ok(looked > 10, `only ${looked} files were looked at`);
+  pulling.leave();
+  await until('the store to be as before', () => JSON.stringify(listTree(disk.path)) === JSON.stringify(before));
+});
+
+test('a disk that fills in the middle of a layer: an error that says so, the space is given back, the daemon lives', async () => {
+  const small = offer('small/lower', [treeTar({ 'lower': randomBytes(MIB) })]);
+  await mustPull(daemon.socket, small.reference);
+  await until('the extractor to be let go', () => processesOf(join(root.path, 'engine')).filter(({ command }) => / worker /.test(command)).length === 0);
+  const [tree, images, freeBytes] = [listTree(disk.path), await imageIds(daemon.socket), disk.freeBytes()];
+  const tooLarge = treeTar(Object.fromEntries(Array.from({ length: 6 }, (_, n) => [`file-${n}`, randomBytes(20 * MIB)])));
+  const { reference, layers: [layer] } = offer('too/large', [tooLarge]);
+  const { error } = await pull(daemon.socket, reference);
+  assert.match(error ?? 'pulled', new RegExp(`^failed to register layer ${layer?.digest}: .*file-\\d.*ENOSPC: no space left on device`));
+  assert.deepEqual([listTree(disk.path), await imageIds(daemon.socket)], [tree, images]);
+  await until('the space to be given back', () => disk.freeBytes() >= freeBytes - 256 * 1024, 5000).catch(() => {});
+  assert.ok(disk.freeBytes() >= freeBytes - 256 * 1024, `${disk.freeBytes()} bytes free, ${freeBytes} before`);
+  const after = offer('small/after', [treeTar({ 'after': randomBytes(MIB) })]);
+  await mustPull(daemon.socket, after.reference);
+});
+
+test('a disk that turns read-only under the daemon: an error that says so, and what was there can still be read', async () => {
+  const { reference } = offer('broken/disk', [treeTar({ 'file': 'x' })]);
+  const [tree, images] = [listTree(disk.path), await imageIds(daemon.socket)];
+  disk.fail();
+  const { error, status } = await pull(daemon.socket, reference);
+  assert.match(error ?? `pulled, ${status}`, /EROFS: read-only file system/);
+  assert.ok(daemon.running);
+  assert.deepEqual([listTree(disk.path), await imageIds(daemon.socket)], [tree, images]);
+  assert.equal((await ask(daemon.socket, { path: '/_ping' })).status, 200);
+});
+
+/** Of a regular file, whatever its name; undefined of anything else. */
+function contentOf(path: string): Buffer | undefined {
+  let fd: number;
+  try { fd = openSync(path, 'r'); } catch { return undefined; } // closed meanwhile, or a socket
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile() || stat.size > 64 * MIB) return undefined;
+    const bytes = Buffer.alloc(stat.size);
+    return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
+  } finally { closeSync(fd); }
+}
