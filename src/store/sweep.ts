@@ -1,6 +1,7 @@
 // What opening throws away: the traces of whatever was under way when the last daemon ended.
 import { messageOf } from '../lib/errors.ts';
 import type { Mounts } from '../kernel/index.ts';
+import { directoryOf, STAGED_PREFIX } from './disk.ts';
 import { isOrphan, type Referenced } from './layer-load.ts';
 import type { LayerState } from './layer-state.ts';
 import { isHex64, isSnapshotId } from './layout.ts';
@@ -21,6 +22,7 @@ export async function sweep(needs: SweepNeeds): Promise<string[]> {
   await sweepWriteSets(needs);
   await sweepSnapshots(needs, inUse);
   await sweepLinks(room);
+  await sweepStagedFiles(room);
   for (const name of room.disk.list(room.at.own)) if (name.startsWith('new-')) await away(room, `${room.at.own}/${name}`);
   return room.disk.list(room.at.removed).map((name) => `${room.at.removed}/${name}`);
 }
@@ -71,6 +73,14 @@ async function sweepLinks(room: Room): Promise<void> {
     if (id === undefined || disk.kind(`${at.overlay}/${id}`) !== undefined) continue;
     await disk.remove(`${at.links}/${name}`);
     room.report.swept.push(`${at.links}/${name}`);
+  }
+}
+
+/** Files that were about to take another one's place. Those of images and containers go where these are read. */
+async function sweepStagedFiles(room: Room): Promise<void> {
+  const { at, disk } = room;
+  for (const directory of [directoryOf(at.repositories), at.blobsByDiffId, at.diffIdsByBlob]) {
+    for (const name of disk.list(directory)) if (name.startsWith(STAGED_PREFIX)) await away(room, `${directory}/${name}`);
   }
 }
 
