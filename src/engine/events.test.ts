@@ -58,3 +58,37 @@ test('a listener that is gone leaves nothing behind, and until ends the stream',
   assert.equal(events.listeners, 0);
   assert.deepEqual(await take(events.subscribe({ sinceNs: undefined, untilNs: systemClock.nowNanos() + 20_000_000n, filters: none, signal: new AbortController().signal }), 1), []);
 });
+
+test('who falls too far behind gets what it missed nothing of, then an error, never a hole', async () => {
+  const events = openEvents(systemClock);
+  const listening = events.subscribe({ sinceNs: undefined, untilNs: undefined, filters: new Map(), signal: new AbortController().signal })[Symbol.asyncIterator]();
+  const first = listening.next();
+  const publish = (n: number) => events.publish({ type: 'container', action: `n${n}`, id: 'x', attributes: {} });
+  for (let n = 0; n < 5000; n++) publish(n);
+  const heard = [(await first).value?.Action];
+  await assert.rejects(async () => {
+    for (let n = 5000; ; n++) {
+      publish(n); // it goes on while the listener catches up
+      heard.push((await listening.next()).value?.Action);
+    }
+  }, /events behind/);
+  assert.deepEqual(heard, heard.map((_action, n) => `n${n}`));
+  assert.equal(events.listeners, 0);
+});
+
+test('a long life of listening leaves one listener on the signal', async () => {
+  const events = openEvents(systemClock);
+  const client = new AbortController();
+  let added = 0;
+  const add = client.signal.addEventListener.bind(client.signal);
+  client.signal.addEventListener = ((...args: Parameters<typeof add>) => { added++; add(...args); }) as typeof add;
+  const listening = events.subscribe({ sinceNs: undefined, untilNs: undefined, filters: new Map(), signal: client.signal })[Symbol.asyncIterator]();
+  for (let n = 0; n < 50; n++) {
+    const next = listening.next();
+    events.publish({ type: 'container', action: `n${n}`, id: 'x', attributes: {} });
+    assert.equal((await next).value?.Action, `n${n}`);
+  }
+  assert.equal(added, 1);
+  client.abort();
+  assert.equal((await listening.next()).done, true);
+});

@@ -17,6 +17,7 @@ export interface Events extends EventsFace {
   readonly listeners: number;
 }
 
+/** `overrun`: it missed something, so nothing that came later is told either. */
 interface Listener { queue: EventLine[]; wake: () => void; overrun: boolean }
 
 /** Opens the log of events; time stamps are unique and ascending. */
@@ -32,7 +33,7 @@ export function openEvents(clock: Clock): Events {
       if (past.length > KEPT_EVENTS) past.shift();
       for (const listener of listeners) {
         if (listener.queue.length >= QUEUE_EVENTS) listener.overrun = true;
-        else listener.queue.push(line);
+        if (!listener.overrun) listener.queue.push(line);
         listener.wake();
       }
     },
@@ -40,10 +41,13 @@ export function openEvents(clock: Clock): Events {
       assertFilterKeys(options.filters, FILTER_KEYS);
       const listener: Listener = { queue: options.sinceNs === undefined ? [] : past.filter((line) => nanosOf(line) >= (options.sinceNs ?? 0n)), wake: () => {}, overrun: false };
       listeners.add(listener);
+      const wake = () => listener.wake();
+      options.signal.addEventListener('abort', wake, { once: true });
       try {
         yield* drain(listener, clock, options);
       } finally {
         listeners.delete(listener);
+        options.signal.removeEventListener('abort', wake);
       }
     },
   };
@@ -61,7 +65,6 @@ async function* drain(listener: Listener, clock: Clock, options: { untilNs: bigi
     if (options.signal.aborted || (leftMs !== undefined && leftMs <= 0)) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     listener.wake = resolve;
-    options.signal.addEventListener('abort', () => resolve(), { once: true });
     using _timer = leftMs === undefined ? undefined : clock.after(Math.min(leftMs + 1, 2 ** 31 - 1), resolve);
     await promise;
   }
