@@ -61,9 +61,12 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
     system: openSystem({ ...parts, usersOf: (id) => users(id).length }, facts),
     startWanted: () => startWanted(parts, wanted),
     async close() {
+      table.closing = true;
+      for (const container of table.all()) container.restartTimer?.[Symbol.dispose]();
+      // Whoever holds a lock is between two states: a start, an exit being recorded. Verbs that only wait for an end hold none.
+      await Promise.all(table.all().map(async (container) => { using _lock = await table.locks.hold(container.id); }));
       watch[Symbol.dispose]();
       await Promise.all(underWay);
-      for (const container of table.all()) container.restartTimer?.[Symbol.dispose]();
     },
   };
 }

@@ -1,6 +1,8 @@
 // One container in memory: its record, and what lives only as long as this daemon (attached clients, waiters, execs).
 import type { ContainerRecord, StoredContainer } from '../../store/index.ts';
 import type { HostConfig } from '../../wire/types.ts';
+import { Announcement } from './announcement.ts';
+import { KeptConsoles } from './kept.ts';
 import type { PendingConsole } from './pending.ts';
 import { stateOf, type State } from './state.ts';
 
@@ -11,13 +13,14 @@ export class Container {
   hostConfig: HostConfig;
   /** Clients that attached before the program runs; each gets its own console when it starts. */
   readonly pending = new Set<PendingConsole>();
+  readonly kept = new KeptConsoles();
   readonly execIds = new Set<string>();
-  /** Resolves at the end of the present (or next) run. */
-  nextExit = Promise.withResolvers<Exit>();
-  /** Resolves when the container is gone. */
-  readonly removed = Promise.withResolvers<Exit>();
+  readonly #exits = new Announcement<Exit>();
+  readonly #removal = new Announcement<Exit>();
   /** Stop was asked for: no restart policy brings it back in this run. */
   stopRequested = false;
+  /** A client asked for a restart: an end meanwhile does not remove it, whatever --rm says. */
+  restartRequested = false;
   /** Cancels a restart that is waiting for its back-off. */
   restartTimer: Disposable | undefined;
   restartDelayMs = 0;
@@ -25,10 +28,14 @@ export class Container {
   constructor({ record, hostConfig }: StoredContainer) {
     this.record = record;
     this.hostConfig = hostConfig;
-    this.nextExit.promise.catch(() => {});
   }
 
   get id(): string { return this.record.ID; }
+  /** Docker never ends a terminal's stdin; a plain one ends with the client that typed when it is to be opened once. */
+  get stdin(): 'closed' | 'once' | 'open' {
+    const { OpenStdin: open, StdinOnce: once, Tty: tty } = this.record.Config;
+    return !open ? 'closed' : once && !tty ? 'once' : 'open';
+  }
   /** Without the slash. */
   get name(): string { return this.record.Name.replace(/^\//, ''); }
   get state(): State { return stateOf(this.record.State); }
@@ -39,11 +46,24 @@ export class Container {
     return { ...this.record.Config.Labels, image: this.record.Config.Image, name: this.name, ...extra };
   }
 
-  /** Says to all who wait that this run is over, and prepares for the next. */
+  /** Resolves at the end of the present (or next) run, or when the container is gone. */
+  ended(signal?: AbortSignal): Promise<Exit> { return this.#exits.next(signal); }
+
+  /** Resolves when the container is gone. */
+  removed(signal?: AbortSignal): Promise<Exit> { return this.#removal.next(signal); }
+
+  /** Says to all who wait that this run is over. Execs go with it. */
   announceExit(exit: Exit): void {
-    const { resolve } = this.nextExit;
-    this.nextExit = Promise.withResolvers<Exit>();
-    resolve(exit);
+    this.execIds.clear();
+    this.#exits.tell(exit);
   }
 
+  /** Nothing of it is left: clients that waited for a start wait in vain. */
+  announceRemoval(): void {
+    for (const pending of this.pending) pending.give(undefined);
+    this.pending.clear();
+    const exit = { exitCode: this.record.State.ExitCode, error: undefined };
+    this.announceExit(exit);
+    this.#removal.tell(exit);
+  }
 }

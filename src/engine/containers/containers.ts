@@ -1,6 +1,7 @@
 // The verbs on containers, put together from their parts.
 import { conflict, EngineError, invalid, kindOf } from '../../lib/errors.ts';
 import { assertFilterKeys, matchesLabels } from '../filters.ts';
+import type { LogRecord } from '../../logs/index.ts';
 import type { ContainersFace, Filters, LogsOptions } from '../index.ts';
 import { attachContainer } from './attach.ts';
 import type { Container } from './container.ts';
@@ -46,7 +47,9 @@ export function openContainers(needs: ContainerNeeds): ContainersFace {
 
 async function start(needs: ContainerNeeds, container: Container, signal: AbortSignal): Promise<void> {
   try {
-    using _lock = await needs.table.locks.hold(container.id);
+    using _lock = await needs.table.hold(container);
+    if (container.state.status === 'restarting') throw new EngineError('not-modified', 'container is already running'); // for Docker it runs
+    forgetRestarts(container);
     await startContainer(needs, container, signal);
   } catch (error) {
     // A container that was to vanish after its run must not stay because it never ran.
@@ -56,19 +59,29 @@ async function start(needs: ContainerNeeds, container: Container, signal: AbortS
 }
 
 async function restart(needs: ContainerNeeds, container: Container, options: StopOptions): Promise<void> {
+  container.restartRequested = true;
+  using _asked = { [Symbol.dispose]: () => { container.restartRequested = false; } };
   try {
     await stopContainer(needs, container, options);
   } catch (error) {
     if (!(error instanceof EngineError && error.kind === 'not-modified')) throw error;
   }
-  using _lock = await needs.table.locks.hold(container.id);
+  using _lock = await needs.table.hold(container);
+  forgetRestarts(container);
   if (!container.running) await startContainer(needs, container);
   publish(needs, container, { action: 'restart' });
 }
 
+/** Who starts a container by hand begins its restart policy anew. */
+function forgetRestarts(container: Container): void {
+  if (container.running) return;
+  container.restartDelayMs = 0;
+  container.record = { ...container.record, RestartCount: 0 };
+}
+
 async function rename(needs: ContainerNeeds, container: Container, newName: string): Promise<void> {
   if (newName === '') throw invalid('Neither old nor new names may be empty');
-  using _lock = await needs.table.locks.hold(container.id);
+  using _lock = await needs.table.hold(container);
   const oldName = container.name;
   if (newName.replace(/^\//, '') === oldName) throw invalid('Renaming a container with the same name as its current name');
   using reserved = needs.table.reserveName(newName, container.id);
@@ -91,7 +104,12 @@ async function prune(needs: ContainerNeeds, filters: Filters): Promise<{ deleted
     if (container.running || !matchesLabels(filters.get('label') ?? [], labels)) continue;
     if ((filters.get('label!') ?? []).some((label) => matchesLabels([label], labels))) continue;
     const bytes = await needs.store.layers.activeSizeBytes(container.id);
-    await removeContainer(needs, container, { force: false, volumes: false });
+    try {
+      await removeContainer(needs, container, { force: false, volumes: false });
+    } catch (error) {
+      if (kindOf(error) === 'conflict') continue; // someone started it meanwhile
+      throw error;
+    }
     deleted.push(container.id);
     spaceReclaimedBytes += bytes;
   }
@@ -101,7 +119,13 @@ async function prune(needs: ContainerNeeds, filters: Filters): Promise<{ deleted
 function readLogs(needs: ContainerNeeds, container: Container, options: LogsOptions): Awaited<ReturnType<ContainersFace['logs']>> {
   const { LogPath: path } = container.record;
   if (path === '') throw invalid('configured logging driver does not support reading');
+  const tty = container.record.Config.Tty;
   // A container that does not run writes nothing more; one that runs, until its exit is on record, or until it is gone.
-  const ended = container.running ? Promise.race([container.nextExit.promise, container.removed.promise]).then(() => {}) : Promise.resolve();
-  return { tty: container.record.Config.Tty, records: needs.logs.read(path, { ...options, ended }) };
+  if (!options.follow || !container.running) return { tty, records: needs.logs.read(path, { ...options, ended: Promise.resolve() }) };
+  const left = new AbortController();
+  const ended = container.ended(left.signal).then(() => {}, () => {});
+  async function* records(): AsyncGenerator<LogRecord> {
+    try { yield* needs.logs.read(path, { ...options, ended }); } finally { left.abort(); }
+  }
+  return { tty, records: records() };
 }

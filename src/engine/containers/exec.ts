@@ -36,6 +36,7 @@ export function openExecs(needs: ContainerNeeds): ExecsFace {
       const argv = body.Cmd ?? [];
       if (argv.length === 0) throw invalid('No exec command specified');
       new DetachKeys(body.DetachKeys);
+      for (const [id, old] of execs) if (!old.started && !old.container.execIds.has(id)) execs.delete(id); // its container ended before it began
       const exec: Exec = { id: newId(needs.clock), container, body, argv, started: false, task: undefined, exitCode: null };
       execs.set(exec.id, exec);
       container.execIds.add(exec.id);
@@ -49,7 +50,10 @@ export function openExecs(needs: ContainerNeeds): ExecsFace {
       assertRunning(exec.container);
       exec.started = true;
       publish(needs, exec.container, { action: `exec_start: ${exec.argv.join(' ')}`, extra: { execID: id } });
-      const task = await begin(needs, exec, options.consoleSize ?? sizeOf(exec.body));
+      const task = await begin(needs, exec, options.consoleSize ?? sizeOf(exec.body)).catch((error: unknown) => {
+        forget(needs, execs, exec);
+        throw error;
+      });
       task.exited.then((code) => ended(needs, { execs, exec, code }), (error: unknown) => {
         needs.log.warn('exec ended without an exit code', { exec: id, error });
         ended(needs, { execs, exec, code: 255 });
@@ -98,16 +102,21 @@ async function begin(needs: ContainerNeeds, exec: Exec, consoleSize: { width: nu
 function ended(needs: ContainerNeeds, what: { execs: Map<string, Exec>; exec: Exec; code: number }): void {
   const { exec, execs, code } = what;
   exec.exitCode = code;
-  exec.container.execIds.delete(exec.id);
   publish(needs, exec.container, { action: 'exec_die', extra: { execID: exec.id, exitCode: String(code) } });
+  forget(needs, execs, exec);
+}
+
+function forget(needs: ContainerNeeds, execs: Map<string, Exec>, exec: Exec): void {
+  exec.container.execIds.delete(exec.id);
   needs.clock.after(KEEP_ENDED_MS, () => execs.delete(exec.id));
 }
 
 /** A detached exec's output goes nowhere, but must be read, or the program would wait for ever. */
 async function drain(task: ExecTask): Promise<void> {
+  await using console = task.console;
   try {
-    await task.console.endInput();
-    for await (const part of task.console.output) void part;
+    await console.endInput();
+    for await (const part of console.output) void part;
   } catch { /* it ended: its exit code tells */ }
 }
 

@@ -1,44 +1,46 @@
 // remove and auto-remove: intent on record, task ended, snapshot gone, record gone, name free.
-import { conflict } from '../../lib/errors.ts';
+import { conflict, EngineError } from '../../lib/errors.ts';
+import { cancelRestart } from './backoff.ts';
 import type { Container } from './container.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { unmountOverlay } from './start.ts';
 
 const SIGKILL = 9;
 const KILL_WAIT_MS = 10_000;
+/** A removal by force begins anew when someone starts the container meanwhile; who starts it more often than that means it. */
+const KILL_TRIES = 3;
 
 /** Refuses a running container unless `force`. After it resolves nothing of the container is left. */
 export async function removeContainer(needs: ContainerNeeds, container: Container, options: { force: boolean; volumes: boolean }): Promise<void> {
-  if (container.running && options.force) await killForRemoval(needs, container);
-  using _lock = await needs.table.locks.hold(container.id);
-  if (needs.table.get(container.id) !== container) return; // another removal was first
-  if (container.running) {
+  for (let tries = options.force ? KILL_TRIES : 0; ; tries--) {
+    if (tries > 0) await killForRemoval(needs, container);
+    using _lock = await needs.table.locks.hold(container.id);
+    if (needs.table.get(container.id) !== container) return; // another removal was first
+    if (!container.running) return await finishRemoval(needs, container);
+    if (tries > 0) continue; // a start came between the kill and this lock
     const paused = container.state.status === 'paused';
     throw conflict(paused
       ? `You cannot remove a paused container ${container.id}. Unpause and then stop the container before attempting removal or force remove`
       : `You cannot remove a running container ${container.id}. Stop the container before attempting removal or force remove`);
   }
-  await finishRemoval(needs, container);
 }
 
+/** Fine when it does not run; a start or restart under way is waited for. */
 async function killForRemoval(needs: ContainerNeeds, container: Container): Promise<void> {
+  let ended: Promise<unknown>;
   {
     using _lock = await needs.table.locks.hold(container.id);
-    container.stopRequested = true;
-    container.restartTimer?.[Symbol.dispose]();
-    if (container.state.status === 'restarting') {
-      container.record = { ...container.record, State: { ...container.record.State, Running: false, Restarting: false } };
-      return;
-    }
     if (!container.running) return;
+    container.stopRequested = true;
+    if (container.state.status === 'restarting') return await cancelRestart(needs, container);
+    ended = container.ended();
+    publish(needs, container, { action: 'kill', extra: { signal: String(SIGKILL) } });
+    await needs.runtime.signal(container.id, SIGKILL);
+    if (container.state.status === 'paused') await needs.runtime.resume(container.id);
   }
-  const ended = container.nextExit.promise;
-  publish(needs, container, { action: 'kill', extra: { signal: String(SIGKILL) } });
-  await needs.runtime.signal(container.id, SIGKILL);
-  if (container.state.status === 'paused') await needs.runtime.resume(container.id);
-  const late = Promise.withResolvers<void>();
-  using _timer = needs.clock.after(KILL_WAIT_MS, late.resolve);
-  await Promise.race([ended, late.promise]);
+  const late = Promise.withResolvers<'late'>();
+  using _timer = needs.clock.after(KILL_WAIT_MS, () => late.resolve('late'));
+  if (await Promise.race([ended, late.promise]) === 'late') throw new EngineError('system', `could not kill container ${container.id}: it did not end within ${KILL_WAIT_MS / 1000} s of SIGKILL`);
 }
 
 /** Under the lock, or at boot: everything of a container that no longer runs, in the reverse order of its making. */
@@ -50,8 +52,6 @@ export async function finishRemoval(needs: ContainerNeeds, container: Container)
   await needs.store.layers.removeActive(container.id);
   await needs.store.containers.remove(container.id);
   needs.table.remove(container);
-  for (const pending of container.pending) pending.give(undefined);
-  container.pending.clear();
   publish(needs, container, { action: 'destroy' });
-  container.removed.resolve({ exitCode: container.record.State.ExitCode, error: undefined });
+  container.announceRemoval();
 }

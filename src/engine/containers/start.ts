@@ -4,6 +4,7 @@ import { assert, EngineError, messageOf } from '../../lib/errors.ts';
 import type { OverlayMount } from '../../store/index.ts';
 import type { BundleMount, CreatedTask } from '../../runtime/index.ts';
 import type { Container } from './container.ts';
+import { KeptConsole } from './kept.ts';
 import { bundleMountsOf } from './mounts.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { assertStartable } from './state.ts';
@@ -47,7 +48,7 @@ async function run(needs: ContainerNeeds, container: Container): Promise<void> {
     joinNamespaces: joined(needs, container),
   });
   const task = await runtime.create({
-    id: container.id, spec, tty: container.record.Config.Tty, stdin: stdinOf(container),
+    id: container.id, spec, tty: container.record.Config.Tty, stdin: container.stdin,
     logPath: container.hostConfig.LogConfig.Type === 'none' ? undefined : container.record.LogPath,
   });
   undo.defer(() => task.discard());
@@ -61,7 +62,7 @@ async function launch(needs: ContainerNeeds, container: Container, task: Created
   for (const pending of container.pending) {
     const console = await needs.runtime.attach(container.id);
     container.pending.delete(pending);
-    if (!pending.give(console)) await console[Symbol.asyncDispose]();
+    if (!pending.give(console)) container.kept.keep(new KeptConsole(console)); // its end could be taken for the end of stdin
   }
   const started = { ...container.record, HasBeenStartedBefore: true, HasBeenManuallyStopped: false };
   started.State = {
@@ -101,8 +102,8 @@ export function mountOverlay(needs: Pick<ContainerNeeds, 'kernel'>, overlay: Ove
 }
 
 /** Unmounts a container's file system; fine when it is not mounted. */
-export function unmountOverlay(needs: Pick<ContainerNeeds, 'kernel' | 'store'>, container: Container): void {
-  const overlay = needs.store.layers.active(container.id);
+export function unmountOverlay(needs: Pick<ContainerNeeds, 'kernel' | 'store'>, { id }: { id: string }): void {
+  const overlay = needs.store.layers.active(id);
   if (!overlay) return;
   while (isMounted(needs, overlay.mergedDir)) needs.kernel.mounts.unmount(overlay.mergedDir, { lazy: true });
 }
@@ -159,9 +160,4 @@ function joined(needs: ContainerNeeds, container: Container): Partial<Record<'ne
   join('ipc', container.hostConfig.IpcMode, 'ipc');
   join('pid', container.hostConfig.PidMode, 'pid');
   return spaces;
-}
-
-function stdinOf(container: Container): 'closed' | 'once' | 'open' {
-  if (!container.record.Config.OpenStdin) return 'closed';
-  return container.record.Config.StdinOnce ? 'once' : 'open';
 }

@@ -1,9 +1,9 @@
 // stop, kill, pause, unpause: signals and what they mean for the record.
 import { conflict, EngineError } from '../../lib/errors.ts';
+import { cancelRestart } from './backoff.ts';
 import type { Container } from './container.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { parseSignal } from './signals.ts';
-import { cancelRestart } from './watch.ts';
 
 const SIGKILL = 9;
 const DEFAULT_STOP_SECONDS = 10;
@@ -39,7 +39,7 @@ async function begin(needs: ContainerNeeds, container: Container, stopSignal: nu
     return undefined;
   }
   await needs.store.containers.save(container.record, { durable: false });
-  const ended = container.nextExit.promise;
+  const ended = container.ended();
   publish(needs, container, { action: 'kill', extra: { signal: String(stopSignal) } });
   await deliver(needs, container, stopSignal);
   return { ended };
@@ -75,7 +75,7 @@ export async function killContainer(needs: ContainerNeeds, container: Container,
       container.record = { ...container.record, HasBeenManuallyStopped: true };
       await needs.store.containers.save(container.record, { durable: false });
     }
-    ended = container.nextExit.promise;
+    ended = container.ended();
     if (number === SIGKILL) await deliver(needs, container, number);
     else await needs.runtime.signal(container.id, number);
     publish(needs, container, { action: 'kill', extra: { signal: String(number) } });

@@ -9,6 +9,8 @@ export const noSuchContainer = (name: string) => notFound(`No such container: ${
 
 export class ContainerTable {
   readonly locks = new KeyedLock();
+  /** The daemon is stopping: nothing is started any more. */
+  closing = false;
   #byId = new Map<string, Container>();
   #idByName = new Map<string, string>();
 
@@ -38,6 +40,14 @@ export class ContainerTable {
     this.#idByName.set(name, id);
     let kept = false;
     return { keep: () => { kept = true; }, [Symbol.dispose]: () => { if (!kept && this.#idByName.get(name) === id) this.#idByName.delete(name); } };
+  }
+
+  /** The lock of a container that is still there when it is had. */
+  async hold(container: Container): Promise<Disposable> {
+    const lock = await this.locks.hold(container.id);
+    if (this.#byId.get(container.id) === container) return lock;
+    lock[Symbol.dispose]();
+    throw noSuchContainer(container.name);
   }
 
   isNameTaken(name: string): boolean { return this.#idByName.has(name); }

@@ -11,17 +11,7 @@ export function waitFor(container: Container, { condition, signal }: { condition
     const { ExitCode: exitCode, Error: error } = container.record.State;
     return { exited: Promise.resolve(outcomeOf({ exitCode, error: error || undefined })) };
   }
-  const end = condition === 'removed' ? container.removed.promise : Promise.race([container.nextExit.promise, container.removed.promise]);
-  return { exited: unlessLeft(end, signal).then(outcomeOf) };
+  return { exited: (condition === 'removed' ? container.removed(signal) : container.ended(signal)).then(outcomeOf) };
 }
 
 const outcomeOf = ({ exitCode, error }: Exit): Outcome => ({ statusCode: exitCode, error });
-
-function unlessLeft<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const leave = () => reject(signal.reason as Error);
-    if (signal.aborted) return leave();
-    signal.addEventListener('abort', leave, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
-  });
-}

@@ -110,15 +110,16 @@ test('after an exit nothing of the run is left, and after removal nothing at all
   const { id } = await create(w);
   const container = w.needs.table.find('one');
   await startContainer(w.needs, container);
-  const exit = container.nextExit.promise;
+  const exit = container.ended();
   await handleExit(w.needs, container, { exitCode: 3, finishedAtNs: 1_000_000_000n, oomKilled: false });
   assert.deepEqual(await exit, { exitCode: 3, error: undefined });
   assert.deepEqual([[...w.live].toSorted(), container.state, container.record.State.FinishedAt], [['record', 'snapshot'], { status: 'exited', exitCode: 3 }, '1970-01-01T00:00:01Z']);
   await handleExit(w.needs, container, { exitCode: 9, finishedAtNs: 2n, oomKilled: false }); // told twice
   assert.equal(container.record.State.ExitCode, 3);
+  const removed = container.removed();
   await removeContainer(w.needs, container, { force: false, volumes: false });
   assert.deepEqual([[...w.live], w.needs.table.get(id), w.started], [[], undefined, ['create', 'start', 'die', 'destroy']]);
-  assert.deepEqual(await container.removed.promise, { exitCode: 3, error: undefined });
+  assert.deepEqual(await removed, { exitCode: 3, error: undefined });
 });
 
 test('a running container is not removed without force', async () => {

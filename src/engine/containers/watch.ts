@@ -1,25 +1,21 @@
 // Exits and what follows: clean up, record, tell, then the restart policy. The same code runs for exits found at boot.
 import { formatNanos } from '../../lib/clock.ts';
 import type { TaskExit } from '../../runtime/index.ts';
+import { scheduleRestart } from './backoff.ts';
 import type { Container } from './container.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { removeContainer } from './remove.ts';
 import { startContainer, unmountOverlay } from './start.ts';
 
-/** Source: Docker's documentation of --restart: 100 ms, doubled up to a minute, begun anew after ten good seconds. */
-const FIRST_DELAY_MS = 100;
-const LONGEST_DELAY_MS = 60_000;
-const GOOD_RUN_MS = 10_000;
-
 /** What is to be done after an exit. Pure. */
-export function decideAfterExit(container: Pick<Container, 'hostConfig' | 'record' | 'stopRequested'>, exitCode: number): 'restart' | 'remove' | 'nothing' {
+export function decideAfterExit(container: Pick<Container, 'hostConfig' | 'record' | 'stopRequested' | 'restartRequested'>, exitCode: number): 'restart' | 'remove' | 'nothing' {
   const { RestartPolicy: policy, AutoRemove: autoRemove } = container.hostConfig;
   const stopped = container.stopRequested || container.record.HasBeenManuallyStopped;
   if (!stopped) {
     if (policy.Name === 'always' || policy.Name === 'unless-stopped') return 'restart';
     if (policy.Name === 'on-failure' && exitCode !== 0 && (policy.MaximumRetryCount === 0 || container.record.RestartCount < policy.MaximumRetryCount)) return 'restart';
   }
-  return autoRemove ? 'remove' : 'nothing';
+  return autoRemove && !container.restartRequested ? 'remove' : 'nothing';
 }
 
 /** Takes an exit in; the container's lock is taken here. Told twice of one exit, it does nothing the second time. */
@@ -27,11 +23,11 @@ export async function handleExit(needs: ContainerNeeds, container: Container, ex
   let next: 'restart' | 'remove' | 'nothing';
   {
     using _lock = await needs.table.locks.hold(container.id);
-    if (!container.running) return;
+    if (!container.running || container.state.status === 'restarting') return;
     next = decideAfterExit(container, exit.exitCode);
     await recordExit(needs, container, { exit, restarting: next === 'restart' });
+    if (next === 'restart') waitForRestart(needs, container);
   }
-  if (next === 'restart') scheduleRestart(needs, container);
   if (next === 'remove') await removeContainer(needs, container, { force: true, volumes: true });
 }
 
@@ -52,38 +48,25 @@ async function recordExit(needs: ContainerNeeds, container: Container, { exit, r
   container.announceExit({ exitCode: exit.exitCode, error: undefined });
 }
 
-function scheduleRestart(needs: ContainerNeeds, container: Container): void {
-  const ranMs = Date.parse(container.record.State.FinishedAt) - Date.parse(container.record.State.StartedAt);
-  container.restartDelayMs = ranMs >= GOOD_RUN_MS || container.restartDelayMs === 0 ? FIRST_DELAY_MS : Math.min(container.restartDelayMs * 2, LONGEST_DELAY_MS);
-  container.restartTimer = needs.clock.after(container.restartDelayMs, () => {
+/** Under the lock. */
+function waitForRestart(needs: ContainerNeeds, container: Container): void {
+  scheduleRestart(needs, container, () => {
     restart(needs, container).catch((error: unknown) => needs.log.error('restart failed', { container: container.id, error }));
   });
 }
 
 async function restart(needs: ContainerNeeds, container: Container): Promise<void> {
-  {
-    using _lock = await needs.table.locks.hold(container.id);
-    container.restartTimer = undefined;
-    if (container.state.status !== 'restarting' || container.stopRequested) return;
-    container.record = { ...container.record, RestartCount: container.record.RestartCount + 1 };
-    try {
-      await startContainer(needs, container);
-      return;
-    } catch (error) {
-      needs.log.warn('restart policy could not start a container', { container: container.id, error });
-    }
-  }
-  if (decideAfterExit(container, container.record.State.ExitCode) === 'restart') {
-    container.record = { ...container.record, State: { ...container.record.State, Running: true, Restarting: true } };
-    scheduleRestart(needs, container);
-  }
-}
-
-/** Ends a wait for the back-off: the container is then simply exited. The caller holds the lock. */
-export async function cancelRestart(needs: ContainerNeeds, container: Container): Promise<void> {
-  container.restartTimer?.[Symbol.dispose]();
+  using _lock = await needs.table.locks.hold(container.id);
   container.restartTimer = undefined;
-  if (container.state.status !== 'restarting') return;
-  container.record = { ...container.record, State: { ...container.record.State, Running: false, Restarting: false } };
-  await needs.store.containers.save(container.record, { durable: false });
+  if (container.state.status !== 'restarting' || container.stopRequested || needs.table.closing) return;
+  container.record = { ...container.record, RestartCount: container.record.RestartCount + 1 };
+  try {
+    await startContainer(needs, container);
+  } catch (error) {
+    needs.log.warn('restart policy could not start a container', { container: container.id, error });
+    if (decideAfterExit(container, container.record.State.ExitCode) !== 'restart') return;
+    container.record = { ...container.record, State: { ...container.record.State, Running: true, Restarting: true } };
+    await needs.store.containers.save(container.record, { durable: false });
+    waitForRestart(needs, container);
+  }
 }
