@@ -24,6 +24,7 @@ export type Repair =
 export function decideRepair(recorded: State, observed: Observed, nowNs: bigint): Repair {
   if (recorded.status === 'removing') return { do: 'finish-removal' };
   const believedAlive = recorded.status === 'running' || recorded.status === 'paused';
+  if (observed.task === 'alive' && observed.waiting && believedAlive) return { do: 'record-exit', exitCode: EXIT_UNKNOWN, finishedAtNs: nowNs, oomKilled: false };
   if (observed.task === 'alive') return believedAlive ? { do: 'adopt', pid: observed.pid, paused: observed.paused } : { do: 'kill-orphan' };
   if (!believedAlive) return { do: 'nothing' };
   return {
@@ -43,6 +44,7 @@ export async function recover(needs: ContainerNeeds): Promise<Container[]> {
     }
     needs.table.add(container);
   }
+  await endStrangers(needs);
   const wanted: Container[] = [];
   const work = queue[Symbol.iterator]();
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
@@ -55,6 +57,20 @@ export async function recover(needs: ContainerNeeds): Promise<Container[]> {
     }
   }));
   return wanted;
+}
+
+/** Tasks without a record: what they belonged to is gone, and nobody could stop them by name. */
+async function endStrangers(needs: ContainerNeeds): Promise<void> {
+  for (const id of await needs.runtime.known()) {
+    if (needs.table.get(id)) continue;
+    needs.log.warn('ending a task that belongs to no container', { container: id });
+    try {
+      await needs.runtime.delete(id);
+      unmountOverlay(needs, { id });
+    } catch (error) {
+      needs.log.error('could not end a task that belongs to no container', { container: id, error });
+    }
+  }
 }
 
 /** True when the restart policy wants it running. */
@@ -101,10 +117,11 @@ async function recordLostExit(needs: ContainerNeeds, container: Container, exit:
 
 function wantsToRun(container: Container): boolean {
   if (!container.record.HasBeenStartedBefore || container.running) return false;
-  switch (container.hostConfig.RestartPolicy.Name) {
+  const { Name: policy, MaximumRetryCount: retries } = container.hostConfig.RestartPolicy;
+  switch (policy) {
     case 'always': return true;
     case 'unless-stopped': return !container.record.HasBeenManuallyStopped;
-    case 'on-failure': return !container.record.HasBeenManuallyStopped && container.record.State.ExitCode !== 0;
+    case 'on-failure': return !container.record.HasBeenManuallyStopped && container.record.State.ExitCode !== 0 && (retries === 0 || container.record.RestartCount < retries);
     default: return false;
   }
 }
@@ -112,9 +129,10 @@ function wantsToRun(container: Container): boolean {
 /** After the API listens: the restart policies of what did not survive. */
 export async function startWanted(needs: ContainerNeeds, wanted: readonly Container[]): Promise<void> {
   for (const container of wanted) {
+    if (needs.table.closing) return;
     try {
       using _lock = await needs.table.locks.hold(container.id);
-      if (!container.running) await startContainer(needs, container);
+      if (needs.table.get(container.id) === container && !container.running) await startContainer(needs, container);
     } catch (error) {
       needs.log.warn('restart policy could not start a container', { container: container.id, reason: messageOf(error) });
     }

@@ -42,7 +42,8 @@ export type OciSpec = Readonly<Record<string, unknown>>;
 export interface TaskExit { exitCode: number; finishedAtNs: bigint; oomKilled: boolean }
 
 export type Observed =
-  | { task: 'alive'; pid: number; paused: boolean }
+  /** `waiting`: made, but its program was never begun. */
+  | { task: 'alive'; pid: number; paused: boolean; waiting?: true }
   | { task: 'gone'; exit: TaskExit | undefined };
 
 /** One attached stream to a task or exec. */
@@ -103,6 +104,8 @@ export interface Runtime {
   processes(id: string): Promise<number[]>;
   /** Lines of the host's ps(1) with these arguments, the titles first. Error: invalid, with ps's own words. */
   listProcesses(psArgs: readonly string[]): Promise<string[]>;
+  /** All tasks of which anything is left in the exec root, ended or not. */
+  known(): Promise<string[]>;
   /** What is there of a task now: the truth after a restart. */
   observe(id: string): Promise<Observed>;
   /** Calls back once per exit of a task of which `create` or `adopt` told, in this daemon or an earlier one. */

@@ -1,5 +1,5 @@
 // The runtime's face: makes tasks through conmon and crun, and finds them again after any death of the daemon.
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Kernel } from '../kernel/index.ts';
 import type { Clock } from '../lib/clock.ts';
 import { conflict, EngineError, invalid, messageOf, unavailable } from '../lib/errors.ts';
@@ -142,11 +142,19 @@ class CrunRuntime implements Runtime {
     return text.split('\n').filter((line) => line !== '');
   }
 
+  async known(): Promise<string[]> {
+    const { places } = this.#needs;
+    return [...new Set([places.tasks, places.crun, places.exits].flatMap((place) => readdirSync(place)))];
+  }
+
   async observe(id: string): Promise<Observed> {
-    const { kernel, machine } = this.#needs;
+    const { kernel, machine, places } = this.#needs;
     const record = await this.#record(id);
     if (!record) return { task: 'gone', exit: this.#exits.read(id) };
-    if (isAlive(kernel, record.task)) return { task: 'alive', pid: record.task.pid, paused: isFrozen(machine, record.cgroupPath) };
+    if (isAlive(kernel, record.task)) {
+      const waits = existsSync(`${places.crun}/${id}/exec.fifo`); // crun takes it away when it begins the program
+      return { task: 'alive', pid: record.task.pid, paused: isFrozen(machine, record.cgroupPath), ...(waits ? { waiting: true } : {}) };
+    }
     // The container is gone, its conmon perhaps just about to say how.
     await this.#until(() => this.#exits.read(id) !== undefined || !isAlive(kernel, record.monitor));
     return { task: 'gone', exit: this.#exits.read(id) };

@@ -37,6 +37,7 @@ test('repair is decided from what is recorded and what is seen', () => {
     [{ status: 'running', pid: 7 }, alive, { do: 'adopt', pid: 7, paused: false }],
     [{ status: 'exited', exitCode: 0 }, alive, { do: 'kill-orphan' }],
     [{ status: 'created' }, alive, { do: 'kill-orphan' }],
+    [{ status: 'running', pid: 7 }, { ...alive, waiting: true }, { do: 'record-exit', exitCode: EXIT_UNKNOWN, finishedAtNs: 99n, oomKilled: false }],
     [{ status: 'running', pid: 7 }, ended, { do: 'record-exit', exitCode: 3, finishedAtNs: 5n, oomKilled: true }],
     [{ status: 'paused', pid: 7 }, gone, { do: 'record-exit', exitCode: EXIT_UNKNOWN, finishedAtNs: 99n, oomKilled: false }],
     [{ status: 'exited', exitCode: 1 }, gone, { do: 'nothing' }],
@@ -48,7 +49,7 @@ test('repair is decided from what is recorded and what is seen', () => {
 test('restart policies: which exits are followed by a new start', () => {
   const decide = (name: string, { code, max = 0, count = 0, stopped = false, autoRemove = false }: { code: number; max?: number; count?: number; stopped?: boolean; autoRemove?: boolean }) => decideAfterExit({
     hostConfig: { ...completeHostConfig({}, { cgroupVersion: 1 }), RestartPolicy: { Name: name, MaximumRetryCount: max }, AutoRemove: autoRemove },
-    record: { RestartCount: count, HasBeenManuallyStopped: stopped } as Parameters<typeof decideAfterExit>[0]['record'], stopRequested: stopped,
+    record: { RestartCount: count, HasBeenManuallyStopped: stopped } as Parameters<typeof decideAfterExit>[0]['record'], stopRequested: stopped, restartRequested: false,
   }, code);
   assert.equal(decide('no', { code: 1 }), 'nothing');
   assert.equal(decide('no', { code: 0, autoRemove: true }), 'remove');
