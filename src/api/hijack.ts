@@ -12,6 +12,8 @@ import { CLOSE, MessageDecoder, encodeMessage, OPCODE } from './websocket.ts';
 
 /** A client that has been told the end has this long to close its side. */
 const LINGER_MS = 10_000;
+/** A client that half-closed is looked after so often. */
+const PROBE_MS = 5_000;
 /** Source: RFC 6455, section 1.3. */
 const WEBSOCKET_KEY = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
@@ -59,6 +61,7 @@ export async function serveTakeover(socket: Duplex, takeover: Takeover, needs: {
   });
   {
     await using session = takeover.session;
+    using _probe = probeHalfClosed(socket, needs.clock);
     const peer = takeover.messages === undefined ? rawPeer(socket, takeover.framed) : messagePeer(socket, takeover.messages);
     const output = pumpOutput(peer, takeover);
     const detached = pumpInput(peer, takeover, needs.log);
@@ -75,6 +78,22 @@ export async function serveTakeover(socket: Duplex, takeover: Takeover, needs: {
   const timer = needs.clock.after(LINGER_MS, () => socket.destroy());
   socket.once('close', () => timer[Symbol.dispose]());
   await new Promise<void>((resolve) => { if (socket.writableFinished) resolve(); socket.once('finish', () => resolve()); socket.once('close', () => resolve()); });
+}
+
+/**
+ * On a unix socket, a client that is gone looks like one that half-closed and waits for output, until something is written: no bytes are
+ * enough. Without this, one that left before a program says anything would be kept until it does. On TCP, keep-alive finds it.
+ */
+function probeHalfClosed(socket: Duplex, clock: Clock): Disposable {
+  let timer: Disposable | undefined;
+  const probe = () => {
+    if (socket.destroyed || socket.writableEnded) return;
+    if (socket.writableLength === 0) socket.write(new Uint8Array(0));
+    timer = clock.after(PROBE_MS, probe);
+  };
+  const remote = 'remoteAddress' in socket && socket.remoteAddress !== undefined;
+  if (!remote) socket.once('end', probe);
+  return { [Symbol.dispose]: () => { socket.off('end', probe); timer?.[Symbol.dispose](); } };
 }
 
 async function pumpOutput(peer: Peer, takeover: Takeover): Promise<void> {
