@@ -4,15 +4,25 @@
 export class KeyedLock {
   #tails = new Map<string, Promise<void>>();
 
-  /** Resolves when `key` is ours; dispose of the result to let the next one in. */
-  async hold(key: string): Promise<Disposable> {
+  /** Resolves when `key` is ours; dispose of the result to let the next one in. Rejects when the signal is aborted before. */
+  async hold(key: string, options?: { signal?: AbortSignal | undefined }): Promise<Disposable> {
+    options?.signal?.throwIfAborted();
     const before = this.#tails.get(key) ?? Promise.resolve();
     const { promise, resolve } = Promise.withResolvers<void>();
     const tail = before.then(() => promise);
     this.#tails.set(key, tail);
-    await before;
-    return { [Symbol.dispose]: () => { resolve(); if (this.#tails.get(key) === tail) this.#tails.delete(key); } };
+    const release = () => { resolve(); if (this.#tails.get(key) === tail) this.#tails.delete(key); };
+    try {
+      await (options?.signal ? unlessAborted(before, options.signal) : before);
+    } catch (error) {
+      void before.then(release); // those behind still wait for those before
+      throw error;
+    }
+    return { [Symbol.dispose]: release };
   }
+
+  /** Whether one who asks now has to wait. */
+  has(key: string): boolean { return this.#tails.has(key); }
 
   /** Keys held or waited for. */
   get size(): number { return this.#tails.size; }
@@ -50,4 +60,12 @@ export class Limiter {
     if (next) next();
     else this.#holding--;
   }
+}
+
+function unlessAborted(before: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const leave = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', leave, { once: true });
+    void before.then(() => { signal.removeEventListener('abort', leave); resolve(); });
+  });
 }

@@ -18,7 +18,7 @@ import { sweep } from './sweep.ts';
 
 export interface StoreParts {
   root: string;
-  kernel: { files: Pick<Kernel['files'], 'tryLock'>; mounts: Pick<Kernel['mounts'], 'list'> };
+  kernel: { files: Pick<Kernel['files'], 'tryLock' | 'dropCache'>; mounts: Pick<Kernel['mounts'], 'list'> };
   log: Log;
   clock: Clock;
   disk: Disk;
@@ -39,7 +39,7 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
 
   const report = new Report();
   const room: Room = { disk, at, log, clock, report };
-  const layers = await openLayers(room, { extractors, mounts: kernel.mounts });
+  const layers = await openLayers(room, { extractors, mounts: kernel.mounts, files: kernel.files });
   const containers = await openContainers(room);
   const images = await openImages(room, layers.state);
   const names = await openNames(room, { known: images.known, usable: (id) => images.store.get(id) !== undefined });

@@ -105,6 +105,11 @@ export interface LayerStore {
    * bytes are no tar, do not hash to diffId or try to leave the directory; with `system` (ENOSPC …) when the disk refuses. A failure leaves nothing.
    */
   stage(layer: LayerWrite): Promise<StagedLayer>;
+  /**
+   * The exact tar that a committed layer was made from, put together from its files. Throws `corrupt` as soon as one of them is not what
+   * it was, `not-found` when the layer is gone. Leaves nothing in the page cache.
+   */
+  tar(chainId: ChainId): AsyncIterable<Uint8Array>;
   /** While held, `collect` spares the layers (a pull holds what it found and made until its image has a record). */
   lease(chainIds: readonly ChainId[]): Disposable & { add(chainId: ChainId): void };
   /** Makes the writable snapshot of a container, durably: on `parent`, with Docker's init layer between unless `init` is false. */

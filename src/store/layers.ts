@@ -1,5 +1,5 @@
 // The layer store: what is committed, what containers write to, and the way from bytes to either.
-import type { Mounts } from '../kernel/index.ts';
+import type { Files, Mounts } from '../kernel/index.ts';
 import { createActive, mountOf, removeActive, treeSizeBytes } from './active.ts';
 import { collectLayers } from './collect.ts';
 import type { LayerStore } from './index.ts';
@@ -8,9 +8,13 @@ import { LayerState } from './layer-state.ts';
 import { tarSplitPath } from './layout.ts';
 import type { Room } from './room.ts';
 import { stageLayer, type Extraction } from './staging.ts';
+import { layerTar } from './tarsplit.ts';
 import { verifyLayer } from './verify.ts';
 import { notFound } from '../lib/errors.ts';
 import type { ChainId } from '../oci/digest.ts';
+
+/** Headers come in pieces of 512 bytes: together they cost the reader less. */
+const TAR_CHUNK_BYTES = 128 * 1024;
 
 export interface OpenedLayers {
   store: LayerStore;
@@ -20,7 +24,7 @@ export interface OpenedLayers {
   collect(imageRoots: () => Iterable<ChainId>): Promise<ChainId[]>;
 }
 
-export async function openLayers(room: Room, { extractors, mounts }: { extractors: Extraction; mounts: Pick<Mounts, 'list'> }): Promise<OpenedLayers> {
+export async function openLayers(room: Room, { extractors, mounts, files }: { extractors: Extraction; mounts: Pick<Mounts, 'list'>; files: Pick<Files, 'dropCache'> }): Promise<OpenedLayers> {
   const state = new LayerState();
   const referenced = await loadLayers(room, state);
   await loadActives(room, state, referenced);
@@ -29,6 +33,7 @@ export async function openLayers(room: Room, { extractors, mounts }: { extractor
     get: (chainId) => state.layers.get(chainId),
     list: () => [...state.layers.values()],
     stage: (layer) => stageLayer({ room, state, extractors }, layer),
+    tar: (chainId) => tarOf({ room, state, files }, chainId),
     lease: (chainIds) => state.lease(chainIds),
     createActive: (containerId, options) => createActive(needs, containerId, options),
     active(containerId) {
@@ -49,4 +54,21 @@ export async function openLayers(room: Room, { extractors, mounts }: { extractor
     },
   };
   return { store, state, referenced, collect: (imageRoots) => collectLayers({ room, state, imageRoots }) };
+}
+
+async function* tarOf({ room, state, files }: { room: Room; state: LayerState; files: Pick<Files, 'dropCache'> }, chainId: ChainId): AsyncGenerator<Uint8Array> {
+  using _keeps = state.lease([chainId]);
+  const layer = state.layers.get(chainId);
+  if (!layer) throw notFound(`no such layer: ${chainId}`);
+  let pieces: Buffer[] = [];
+  let sizeBytes = 0;
+  for (const piece of layerTar(tarSplitPath(room.at, chainId), layer.diffPath, (fd) => files.dropCache(fd))) {
+    pieces.push(Buffer.from(piece)); // its memory is used again
+    sizeBytes += piece.length;
+    if (sizeBytes < TAR_CHUNK_BYTES) continue;
+    yield Buffer.concat(pieces);
+    pieces = [];
+    sizeBytes = 0;
+  }
+  if (sizeBytes > 0) yield Buffer.concat(pieces);
 }

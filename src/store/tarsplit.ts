@@ -116,8 +116,11 @@ const READ_BYTES = 64 * 1024;
 /** Docker itself writes whatever follows the end of a tar as one segment. */
 const MAX_LINE_BYTES = 64 << 20;
 
+/** Told of a file that has been read to its end, before it is closed. */
+type OnRead = (fd: number) => void;
+
 /** The lines of a tar-split file, in order. Throws `corrupt` at the first that is none. */
-export function* readTarSplit(path: string): Generator<TarSplitEntry> {
+export function* readTarSplit(path: string, onRead: OnRead = () => {}): Generator<TarSplitEntry> {
   const fd = openSync(path, 'r');
   const pieces: Buffer[] = [];
   const inflater = openInflater('gzip', { buffer: Buffer.allocUnsafe(READ_BYTES), output: (bytes, start, end) => { pieces.push(Buffer.from(bytes.subarray(start, end))); } });
@@ -134,6 +137,7 @@ export function* readTarSplit(path: string): Generator<TarSplitEntry> {
       for (let newline; (newline = rest.indexOf(0x0a, from)) >= 0; from = newline + 1) yield parseLine(rest.toString('utf8', from, newline));
       rest = rest.subarray(from);
     }
+    onRead(fd);
     if (rest.length > 0) yield parseLine(rest.toString('utf8'));
   } catch (error) {
     if (errnoOf(error) !== undefined) throw error;
@@ -148,16 +152,18 @@ export function* readTarSplit(path: string): Generator<TarSplitEntry> {
  * The exact tar that a layer was extracted from, out of its tar-split file and its directory. Every file is held to its checksum
  * and throws `corrupt` when it is not what it was. A piece is only valid until the next one is asked for.
  */
-export function* layerTar(tarSplitPath: string, diffPath: string): Generator<Buffer> {
+export function* layerTar(tarSplitPath: string, diffPath: string, onRead: OnRead = () => {}): Generator<Buffer> {
   const crc = new Crc64({ bufferBytes: READ_BYTES * 4 });
   const resolve = openResolver(diffPath);
-  for (const entry of readTarSplit(tarSplitPath)) {
+  for (const entry of readTarSplit(tarSplitPath, onRead)) {
     if (entry.type === 'segment') yield entry.bytes;
-    else if (entry.sizeBytes > 0) yield* fileContent(resolve, { entry, crc });
+    else if (entry.sizeBytes > 0) yield* fileContent(resolve, { entry, crc, onRead });
   }
 }
 
-function* fileContent(resolve: (name: string) => string | Buffer, { entry, crc }: { entry: Extract<TarSplitEntry, { type: 'file' }>; crc: Crc64 }): Generator<Buffer> {
+interface Wanted { entry: Extract<TarSplitEntry, { type: 'file' }>; crc: Crc64; onRead: OnRead }
+
+function* fileContent(resolve: (name: string) => string | Buffer, { entry, crc, onRead }: Wanted): Generator<Buffer> {
   const shown = textOf(entry.name);
   const fd = openRegular(resolve, { name: entry.name, shown });
   try {
@@ -170,6 +176,7 @@ function* fileContent(resolve: (name: string) => string | Buffer, { entry, crc }
       left -= n;
       yield crc.buffer.subarray(0, n);
     }
+    onRead(fd);
     if (crc.take() !== entry.crc) throw corrupt(`${shown} has changed since its layer was extracted (its checksum differs)`);
   } finally { closeSync(fd); }
 }

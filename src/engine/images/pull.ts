@@ -1,14 +1,14 @@
 // A reference becomes an image: layers as they arrive, then the config, and the name last.
 import type { Clock } from '../../lib/clock.ts';
 import { corrupt, EngineError, kindOf, messageOf } from '../../lib/errors.ts';
-import { Limiter } from '../../lib/lock.ts';
+import { KeyedLock, Limiter } from '../../lib/lock.ts';
 import type { Log } from '../../lib/log.ts';
-import { chainIds, hexOf, parseImageId, type ChainId } from '../../oci/digest.ts';
+import { chainIds, hexOf, parseImageId, type ChainId, type DiffId } from '../../oci/digest.ts';
 import type { Descriptor, ImageConfig, Platform } from '../../oci/manifest.ts';
 import { compressionOf, parseImageConfig } from '../../oci/parse-manifest.ts';
 import { familiarName, familiarString, familiarWithDigest, parseReference, withDefaultTag, type Reference } from '../../oci/reference.ts';
 import type { Registry, Resolved } from '../../registry/index.ts';
-import type { Store } from '../../store/index.ts';
+import type { StagedLayer, Store } from '../../store/index.ts';
 import type { ProgressLine, RegistryAuth } from '../../wire/types.ts';
 import type { Events } from '../events.ts';
 import { Flights, type FlightEvents } from './flights.ts';
@@ -34,12 +34,11 @@ export interface PullOptions {
 }
 
 /** One layer to fetch: what it is, and what it lies on. */
-interface Wanted { descriptor: Descriptor; config: ImageConfig; index: number; chainId: ChainId; parent: ChainId | undefined }
+interface Wanted { descriptor: Descriptor; diffId: DiffId; chainId: ChainId; parent: ChainId | undefined }
 
 /** Makes the verb `pull`; flights and limits are shared by all its calls. */
 export function makePull(needs: PullNeeds): (text: string, options: PullOptions) => Promise<void> {
-  const flights = new Flights();
-  const slots = new Limiter(needs.maxConcurrentDownloads);
+  const traffic: Traffic = { flights: new Flights(), slots: new Limiter(needs.maxConcurrentDownloads), turns: new KeyedLock() };
   const pullOne = async (reference: Reference, options: PullOptions) => {
     const call = { auth: options.auth, signal: options.signal };
     const resolved = await needs.registry.resolve(reference, { ...call, platform: options.platform ?? needs.platform });
@@ -50,7 +49,7 @@ export function makePull(needs: PullNeeds): (text: string, options: PullOptions)
     }
     const known = needs.store.images.get(config.id) !== undefined;
     using _lease = needs.store.layers.lease(chainIds(config.diffIds));
-    if (!known) await fetchLayers(needs, { reference, resolved, config, options, flights, slots });
+    if (!known) await fetchLayers(needs, { reference, resolved, config, options, ...traffic });
     options.signal.throwIfAborted();
     await needs.store.images.add(config); // also when it was there a moment ago: it may be being removed
     await nameImage(needs, { reference, resolved, config, options });
@@ -62,7 +61,15 @@ export function makePull(needs: PullNeeds): (text: string, options: PullOptions)
   };
 }
 
-interface PullOf { reference: Reference; resolved: Resolved; config: ImageConfig; options: PullOptions; flights: Flights; slots: Limiter }
+/** What all pulls have in common. */
+interface Traffic {
+  flights: Flights;
+  slots: Limiter;
+  /** By diffID. */
+  turns: KeyedLock;
+}
+
+interface PullOf extends Traffic { reference: Reference; resolved: Resolved; config: ImageConfig; options: PullOptions }
 
 async function fetchLayers(needs: PullNeeds, pull: PullOf): Promise<void> {
   const chain = chainIds(pull.config.diffIds);
@@ -70,12 +77,12 @@ async function fetchLayers(needs: PullNeeds, pull: PullOf): Promise<void> {
   const own = new AbortController(); // one layer's failure stops the others of this pull
   const signal = AbortSignal.any([pull.options.signal, own.signal]);
   for (const [index, descriptor] of pull.resolved.layers.entries()) {
-    const chainId = chain[index];
-    if (chainId === undefined) throw corrupt('more layers than diffIDs');
+    const [chainId, diffId] = [chain[index], pull.config.diffIds[index]];
+    if (chainId === undefined || diffId === undefined) throw corrupt('more layers than diffIDs');
     const tell = layerProgress(hexOf(descriptor.digest).slice(0, 12), descriptor.size, { now: () => needs.clock.monotonicMs(), onLine: (line) => pull.options.onLine(line) });
     if (needs.store.layers.get(chainId)) { tell.status('Already exists'); continue; }
     tell.status('Pulling fs layer');
-    const wanted: Wanted = { descriptor, config: pull.config, index, chainId, parent: chain[index - 1] };
+    const wanted: Wanted = { descriptor, diffId, chainId, parent: chain[index - 1] };
     const flight = pull.flights.join(chainId, tell, { signal, fly: (events, abort) => fly(needs, { pull, wanted, events, signal: abort }) });
     flight.catch((error: unknown) => own.abort(error));
     work.push(flight);
@@ -85,35 +92,70 @@ async function fetchLayers(needs: PullNeeds, pull: PullOf): Promise<void> {
   if (failed) throw own.signal.aborted ? own.signal.reason : failed.reason;
 }
 
-/** Brings one layer in. It is extracted at any time, but committed after the layer below it, whoever brings that. */
-async function fly(needs: PullNeeds, flight: { pull: PullOf; wanted: Wanted; events: FlightEvents; signal: AbortSignal }): Promise<void> {
+interface Flight { pull: PullOf; wanted: Wanted; events: FlightEvents; signal: AbortSignal }
+
+/**
+ * Brings one layer in. It is extracted at any time, but committed after the layer below it, whoever brings that. The same content is
+ * brought by one flight at a time: those for other chains copy it then. Every wait is for flights that began before, so none is for
+ * ever; one that has waited for its turn comes too late for a slot in that order, and takes none.
+ */
+async function fly(needs: PullNeeds, flight: Flight): Promise<void> {
   const { wanted, events, signal, pull } = flight;
-  const { descriptor } = wanted;
-  const diffId = wanted.config.diffIds[wanted.index];
-  if (diffId === undefined) throw corrupt('layer without a diffID');
-  const compression = compressionOf(descriptor.mediaType);
-  {
-    const waiting = pull.slots.hold({ signal });
-    if (await isPending(waiting)) events.status('Waiting');
-    using _slot = await waiting;
-    const blob = needs.registry.blob(pull.reference, descriptor, {
-      auth: pull.options.auth,
-      signal,
-      onRetry: ({ waitMs }) => events.status(`Retrying in ${Math.max(1, Math.round(waitMs / 1000))} second${waitMs >= 1500 ? 's' : ''}`),
-    });
-    const course: Course = { phase: 'Downloading', isNamed: false };
-    await using staged = await needs.store.layers.stage({
-      diffId, parent: wanted.parent, compression, signal,
-      source: announced(blob, events, course),
-      onProgress: (bytes) => { if (bytes < descriptor.size) events.moved(course.phase, bytes); },
-    }).catch((error: unknown) => { throw course.isNamed || signal.aborted ? error : unregistered(descriptor, error); });
-    events.moved('Extracting', descriptor.size);
-    if (wanted.parent !== undefined) await pull.flights.landed(wanted.parent);
-    signal.throwIfAborted();
-    await staged.commit();
-  }
-  await needs.store.distribution.record(diffId, descriptor.digest, `${pull.reference.registry}/${pull.reference.path}`);
+  const { descriptor, diffId } = wanted;
+  const isLate = pull.turns.has(diffId);
+  if (isLate) events.status('Waiting');
+  using _turn = await pull.turns.hold(diffId, { signal });
+  const twin = needs.store.layers.list().find((layer) => layer.diffId === diffId);
+  using _slot = isLate || twin ? undefined : await slotOf(flight);
+  const copy = twin && await stageCopy(needs, flight, twin.chainId);
+  await using staged = copy ?? await stageBlob(needs, flight);
+  events.moved('Extracting', descriptor.size);
+  if (wanted.parent !== undefined) await pull.flights.landed(wanted.parent);
+  signal.throwIfAborted();
+  await staged.commit();
+  const isSeen = copy === undefined || needs.store.distribution.diffIdOf(descriptor.digest) === diffId; // or the blob may be another one
+  if (isSeen) await needs.store.distribution.record(diffId, descriptor.digest, `${pull.reference.registry}/${pull.reference.path}`);
   events.status('Pull complete');
+}
+
+async function slotOf({ pull, events, signal }: Flight): Promise<Disposable> {
+  const waiting = pull.slots.hold({ signal });
+  if (await isPending(waiting)) events.status('Waiting');
+  return await waiting;
+}
+
+async function stageBlob(needs: PullNeeds, { pull, wanted, events, signal }: Flight): Promise<StagedLayer> {
+  const { descriptor, diffId, parent } = wanted;
+  const blob = needs.registry.blob(pull.reference, descriptor, {
+    auth: pull.options.auth,
+    signal,
+    onRetry: ({ waitMs }) => events.status(`Retrying in ${Math.max(1, Math.round(waitMs / 1000))} second${waitMs >= 1500 ? 's' : ''}`),
+  });
+  const course: Course = { phase: 'Downloading', isNamed: false };
+  return await needs.store.layers.stage({
+    diffId, parent, compression: compressionOf(descriptor.mediaType), signal,
+    source: announced(blob, events, course),
+    onProgress: (bytes) => { if (bytes < descriptor.size) events.moved(course.phase, bytes); },
+  }).catch((error: unknown) => { throw course.isNamed || signal.aborted ? error : unregistered(descriptor, error); });
+}
+
+/** The layer out of one with the same content that is here in another chain; undefined when that one is not what it was. */
+async function stageCopy(needs: PullNeeds, { wanted, events, signal }: Flight, twin: ChainId): Promise<StagedLayer | undefined> {
+  const { descriptor, diffId, parent } = wanted;
+  events.status('Download complete');
+  events.moved('Extracting', 0);
+  let isUnreadable = false;
+  const source = (async function* () {
+    try { yield* needs.store.layers.tar(twin); } catch (error) { isUnreadable = true; throw error; }
+  })();
+  try {
+    return await needs.store.layers.stage({ diffId, parent, compression: 'none', signal, source });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!isUnreadable && kindOf(error) !== 'corrupt') throw unregistered(descriptor, error);
+    needs.log.warn('a layer that could be copied is damaged: it is downloaded instead', { layer: twin, diffId, error });
+    return undefined;
+  }
 }
 
 async function isPending(promise: Promise<unknown>): Promise<boolean> {
