@@ -1,5 +1,5 @@
 // A further process in a running container: its description from the container's own, and a conmon that holds its stdio.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Kernel } from '../kernel/index.ts';
 import type { Clock } from '../lib/clock.ts';
 import { assert } from '../lib/errors.ts';
@@ -20,6 +20,8 @@ export interface ExecNeeds { kernel: Kernel; clock: Clock; crun: Crun; conmonPat
 
 /** Told when an exec's conmon was killed: nobody knows how the process ended. */
 const EXIT_UNKNOWN = 255;
+/** More than conmon has files. */
+const MAX_REMOVALS = 20;
 
 export async function startExec(needs: ExecNeeds, input: ExecInput): Promise<ExecTask> {
   const { kernel, places } = needs;
@@ -47,7 +49,7 @@ function execTask(what: { needs: ExecNeeds; bundle: string; monitor: Monitor; co
   const identity: Identity = identityOf(needs.kernel, monitor.pid);
   const exited = monitor.next().then((code) => code ?? EXIT_UNKNOWN).finally(() => {
     monitor.release();
-    rmSync(bundle, { recursive: true, force: true });
+    removeFolder(bundle);
   });
   exited.catch(() => {}); // whoever waits is told; nobody has to wait
   return {
@@ -56,6 +58,11 @@ function execTask(what: { needs: ExecNeeds; bundle: string; monitor: Monitor; co
     resize: async ({ width, height }) => { await tell(bundle, `1 ${height} ${width}`); },
     signal: async (signal) => { if (isAlive(needs.kernel, identity)) needs.kernel.processes.signal(identity.pid, signal); },
   };
+}
+
+/** conmon, which is just ending, takes its own files away: with a file vanishing under it, rmSync gives up in silence. */
+function removeFolder(path: string): void {
+  for (let tries = 0; tries < MAX_REMOVALS && existsSync(path); tries++) rmSync(path, { recursive: true, force: true });
 }
 
 type Json = Readonly<Record<string, unknown>>;
