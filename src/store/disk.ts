@@ -2,7 +2,7 @@
 // replay each state that a power cut could leave.
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { chmod, lstat, mkdir, open, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { corrupt, errnoOf } from '../lib/errors.ts';
+import { corrupt, errnoOf, messageOf } from '../lib/errors.ts';
 import type { Files } from '../kernel/index.ts';
 
 /**
@@ -41,7 +41,7 @@ export function openDisk(files: Pick<Files, 'writeOut'>): Disk {
     list: (path) => absentAs([], () => readdirSync(path)),
     kind: kindAt,
     readLink: (path) => absentAs(undefined, () => readlinkSync(path)),
-    write: (path, data, mode) => writeFile(path, data, { mode }),
+    write: (path, data, mode) => named(path, writeFile(path, data, { mode })),
     sync,
     syncDir: sync,
     async writeOut(path) {
@@ -64,8 +64,8 @@ export interface Replacement { data: Uint8Array | string; mode: number; durable?
  */
 export async function replaceFile(disk: Disk, path: string, { data, mode, durable = true }: Replacement): Promise<void> {
   const staged = stagedName(path);
-  await disk.write(staged, data, mode);
   try {
+    await disk.write(staged, data, mode);
     await (durable ? disk.sync(staged) : disk.writeOut(staged)); // the bytes, before the name
     await disk.rename(staged, path);
   } catch (error) {
@@ -97,7 +97,17 @@ function kindAt(path: string): ReturnType<Disk['kind']> {
 
 async function sync(path: string): Promise<void> {
   await using file = await open(path, 'r');
-  await file.sync();
+  await named(path, file.sync());
+}
+
+/** Node tells the path of what cannot be opened, but not of what cannot be written. */
+async function named(path: string, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (messageOf(error).includes(path)) throw error;
+    throw new Error(`${messageOf(error)} '${path}'`, { cause: error });
+  }
 }
 
 async function makeDirectory(path: string, mode: number): Promise<void> {

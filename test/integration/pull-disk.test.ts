@@ -1,11 +1,12 @@
 // What a pull does to the disk and its caches: what is written and synced, what stays in memory, and what happens when it is full or fails.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { closeSync, fstatSync, lstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, lstatSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { after, before, test } from 'node:test';
 import { openFiles } from '../../src/kernel/index.ts';
+import { errnoOf } from '../../src/lib/errors.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { startDaemon, type Daemon } from '../kit/daemon.ts';
 import { openFakeRegistry, type FakeRegistry } from '../kit/fake-registry.ts';
@@ -117,6 +118,26 @@ test('a disk that fills in the middle of a layer: an error that says so, the spa
   await mustPull(daemon.socket, after.reference);
 });
 
+test('a disk without a single free block: every step of a pull fails cleanly', async () => {
+  const known = treeTar({ 'known': 'x' });
+  await mustPull(daemon.socket, offer('full/known', [known]).reference);
+  const filler = join(disk.path, 'filler');
+  fill(filler);
+  const [tree, images] = [listTree(disk.path), await imageIds(daemon.socket)];
+  const steps = [
+    ['a new layer', offer('full/layer', [treeTar({ 'new': randomBytes(50_000) })]).reference, /^failed to register layer sha256:[0-9a-f]{64}: .*ENOSPC: no space left on device/],
+    ['a new image of known layers', offer('full/image', [known, known]).reference, /ENOSPC: no space left on device/],
+    ['a new name of a known image', offer('full/name', [known]).reference, /ENOSPC: no space left on device.*repositories\.json/],
+  ] as const;
+  for (const [what, reference, message] of steps) {
+    const { error } = await pull(daemon.socket, reference);
+    assert.match(error ?? 'pulled', message, what);
+    assert.deepEqual([listTree(disk.path), await imageIds(daemon.socket)], [tree, images], what);
+  }
+  rmSync(filler);
+  for (const [, reference] of steps) await mustPull(daemon.socket, reference);
+});
+
 test('a disk that turns read-only under the daemon: an error that says so, and what was there can still be read', async () => {
   const { reference } = offer('broken/disk', [treeTar({ 'file': 'x' })]);
   const [tree, images] = [listTree(disk.path), await imageIds(daemon.socket)];
@@ -127,6 +148,18 @@ test('a disk that turns read-only under the daemon: an error that says so, and w
   assert.deepEqual([listTree(disk.path), await imageIds(daemon.socket)], [tree, images]);
   assert.equal((await ask(daemon.socket, { path: '/_ping' })).status, 200);
 });
+
+/** Takes every block that is left. */
+function fill(path: string): void {
+  const fd = openSync(path, 'w');
+  try {
+    for (const size of [MIB, 4096, 1]) {
+      const bytes = Buffer.alloc(size, 'x');
+      try { for (;;) { writeSync(fd, bytes); } } catch (error) { if (errnoOf(error) !== 'ENOSPC') throw error; }
+    }
+    fsyncSync(fd);
+  } finally { closeSync(fd); }
+}
 
 /** Of a regular file, whatever its name; undefined of anything else. */
 function contentOf(path: string): Buffer | undefined {
