@@ -156,3 +156,16 @@ test('the daemon is found by flag, then environment, then at its own socket', as
   assert.equal(await host(['ps']), 'unix:///var/run/vaquita.sock');
   await assert.rejects(openClientFor(['--tlscacert', '/nosuch', '--tlsverify', 'ps'], openTestIo()), { code: 'ENOENT' });
 });
+
+test('templates take what those of Docker take', async () => {
+  const cases: Array<[string[], string]> = [
+    [['inspect', '-f', '{{.Config.Labels.nosuch}}|{{.Config.Labels.a}}', 'web'], '<no value>|1\n'],
+    [['version', '-f', '{{.Client.APIVersion}} {{.Client.ApiVersion}}'], '1.41 1.41\n'],
+    [['events', '--format', '{{.Action}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.nosuch}}'], 'die 1 <no value>\n'],
+    [['images', '-q', '--format', 'raw'], ['1f', '1f', '2e', '3d', '4c', '4c'].map((id) => `image_id: ${id.repeat(6)}\n`).join('')],
+  ];
+  for (const [words, out] of cases) assert.equal((await cli(words)).out, out, words.join(' '));
+  assert.match((await cli(['ps', '--format', 'raw'])).out, /^container_id: a1b2a1b2a1b2\nimage: nginx:1.25\n[\s\S]*\nstate: running\nstatus: Up 2 hours \(healthy\)\nnames: web\nlabels: a=<1>\nports: [^\n]+\n\ncontainer_id: /);
+  assert.deepEqual((await cli(['events', '--format', '{{.Nope}}'])).code, 64);
+  assert.equal((await cli(['ps', '--format', '{{json .}}'])).asked[0]?.query.get('size'), '1');
+});

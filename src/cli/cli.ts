@@ -114,11 +114,15 @@ async function runInGroup(group: Group, words: readonly string[], around: Surrou
   if (command) return runCommand(command, rest, { ...around, path: `${path} ${command.name}` });
   const missing = word === undefined ? undefined : missingCommand(word, group.name);
   if (missing) throw missing;
-  if (word !== undefined && word.startsWith('-') && word !== '--help' && word !== '-h') throw usageFailure(`unknown flag: ${word}`, path);
-  const unknown = word !== undefined && !word.startsWith('-');
-  (unknown ? around.io.stderr : around.io.stdout).write(groupHelp(group, path));
-  return unknown ? 1 : 0;
+  if (word !== undefined && word.startsWith('-') && word !== '--help' && word !== '-h') {
+    throw new Failure(`${usageFailure(unknownFlag(word), path).message}\n${groupHelp(group, path)}`, EXIT_USAGE);
+  }
+  const asked = word !== undefined && word.startsWith('-');
+  (asked ? around.io.stdout : around.io.stderr).write(groupHelp(group, path));
+  return word === undefined || asked ? 0 : 1;
 }
+
+const unknownFlag = (word: string): string => (word.startsWith('--') ? `unknown flag: ${word}` : `unknown shorthand flag: '${word.charAt(1)}' in ${word}`);
 
 async function runCommand(command: Command, words: readonly string[], call: Surroundings & { path: string }): Promise<number> {
   const { flags, args, help } = parseFlags(words, { specs: command.flags, interspersed: !command.flagsFirst, path: call.path });

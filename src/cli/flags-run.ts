@@ -50,11 +50,11 @@ export async function createBody(flags: Flags, args: readonly string[], io: Io):
   };
 }
 
-/** The streams to watch: those named, or else output and, with -i, input; none with -d. */
+/** The streams to watch: those named, or else both of output, and with -i input in any case; none with -d. */
 export function attachTo(flags: Flags): ReadonlySet<string> {
-  if (flags.given('attach')) return new Set(flags.list('attach'));
-  if (flags.bool('detach')) return new Set();
-  return new Set(['stdout', 'stderr', ...(flags.bool('interactive') ? ['stdin'] : [])]);
+  const named = flags.given('attach');
+  if (flags.bool('detach') && !named) return new Set();
+  return new Set([...(named ? flags.list('attach') : ['stdout', 'stderr']), ...(flags.bool('interactive') ? ['stdin'] : [])]);
 }
 
 /** `KEY=value`, or `KEY` alone for our own value of it; files first, flags after, so that flags win. */
@@ -89,7 +89,7 @@ function hostConfig(flags: Flags): Partial<HostConfig> {
     ExtraHosts: orNull(flags.list('add-host')),
     GroupAdd: orNull(flags.list('group-add')),
     IpcMode: flags.text('ipc'),
-    Links: orNull(flags.list('link').map((link) => (link.includes(':') ? link : `${link}:${link}`))),
+    Links: orNull(flags.list('link')),
     OomScoreAdj: flags.number('oom-score-adj'),
     PidMode: flags.text('pid'),
     Privileged: flags.bool('privileged'),

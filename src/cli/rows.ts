@@ -14,14 +14,16 @@ export interface RowsOptions {
   rows: readonly Row[];
   /** The Go type named by messages about unknown fields. */
   typeName: string;
+  /** How a failure of the template is introduced, where it is not the usual way. */
+  complaint?: string;
 }
 
 /** The text of a list. `table {{.A}}\t{{.B}}` aligns and adds headings; anything else is printed per row. */
 export function renderRows(options: RowsOptions): string {
   const isTable = options.format.startsWith('table');
-  const source = unescape((isTable ? options.format.slice('table'.length) : options.format).trim());
+  const source = unescape(isTable ? options.format.slice('table'.length).trim() : options.format.replace(/^[ \t]+|[ \t]+$/g, ''));
   const template = source === 'json' ? '{{json .}}' : source;
-  return templateFailures(() => {
+  return templateFailures(options.complaint, () => {
     const row = compileTemplate(template, { typeName: options.typeName });
     const lines = options.rows.map((one) => `${row({ ...one, [ROW]: true })}\n`).join('');
     if (!isTable) return lines;
@@ -48,13 +50,13 @@ export function renderObject(format: string, data: unknown, typeName: string): s
   }
 }
 
-function templateFailures(body: () => string): string {
+function templateFailures(complaint: string | undefined, body: () => string): string {
   try {
     return body();
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     const parsing = !error.message.includes('executing');
-    throw new Failure(`failed to ${parsing ? 'parse' : 'execute'} template: ${error.message}`);
+    throw new Failure(`${complaint === undefined ? 'template parsing error' : parsing ? complaint.replace('execute', 'parse') : complaint}: ${error.message}`);
   }
 }
 

@@ -48,6 +48,14 @@ test('run -d prints the ID and leaves', async () => {
   assert.deepEqual([again.code, again.words.length], [125, 0]);
 });
 
+test('run prints the ID before the start when nothing is shown, and waits for no end of it', async () => {
+  const failed = await cli(['run', '-d', 'nginx'], { routes: { [`POST /containers/${ID}/start`]: { status: 400, json: { message: 'no' } } } });
+  assert.deepEqual([failed.code, failed.out], [125, `${ID}\n`]);
+  const fed = await cli(['run', '-a', 'stdin', 'nginx']);
+  assert.deepEqual([fed.code, fed.out], [0, `${ID}\n`]);
+  assert.equal((await cli(['run', '-i', '-a', 'stdout', 'nginx'])).asked[1]?.query.toString(), 'stdin=1&stdout=1&stream=1');
+});
+
 test('run pulls an image that is missing, and not when it must not', async () => {
   let asked = 0;
   const routes: Record<string, Answer> = {

@@ -10,6 +10,8 @@ export interface TemplateOptions {
   typeName?: string;
   /** Headers of a table: text functions leave them as they are. */
   headers?: boolean;
+  /** Fields whose values are maps with names that people chose: what they lack is `<no value>` there, and no mistake. */
+  openMaps?: ReadonlySet<string>;
 }
 
 /** A template made ready once and carried out per row. */
@@ -91,7 +93,7 @@ function runCommand(run: Run, command: readonly Operand[], input: { dot: Value; 
   if (first.kind === 'call') {
     // The second argument of `and`/`or` is not looked at when the first decides.
     if (first.name === 'and' || first.name === 'or') return shortCircuit(run, first.name, { rest, ...input });
-    return located(run, first.at, first.name, () => callFunction(first.name, args(), { headers: run.options.headers === true }));
+    return located(run, first.at, command.map(operandText).join(' '), () => callFunction(first.name, args(), { headers: run.options.headers === true }));
   }
   return operandValue(run, first, { dot: input.dot, args: args() });
 }
@@ -126,9 +128,22 @@ function fields(run: Run, start: Value, chain: { names: readonly string[]; at: n
   let value = start;
   for (const [index, name] of chain.names.entries()) {
     const last = index === chain.names.length - 1;
-    value = field(run, value, { name, at: chain.at, text: chain.text, args: last ? chain.args : [] });
+    const open = last && run.options.openMaps?.has(chain.names[index - 1] ?? '') === true;
+    value = open && lacks(value, name) ? undefined : field(run, value, { name, at: chain.at, text: chain.text, args: last ? chain.args : [] });
   }
   return value;
+}
+
+const lacks = (map: Value, name: string): boolean => typeof map === 'object' && map !== null && !Array.isArray(map) && !Object.hasOwn(map, name);
+
+/** As messages quote it. */
+function operandText(operand: Operand): string {
+  switch (operand.kind) {
+    case 'constant': return operand.value === null ? 'nil' : JSON.stringify(operand.value);
+    case 'dot': return '.';
+    case 'call': return operand.name;
+    default: return operand.text;
+  }
 }
 
 function field(run: Run, owner: Value, want: { name: string; at: number; text: string; args: Value[] }): Value {

@@ -20,10 +20,14 @@ export const events: Command = {
   run: runEvents,
 };
 
+const ATTRIBUTES: ReadonlySet<string> = new Set(['Attributes']);
+const NO_EVENT: EventLine = { status: '', id: '', from: '', Type: '', Action: '', Actor: { ID: '', Attributes: {} }, scope: 'local', time: 0, timeNano: 0 };
+
 async function runEvents(call: Call): Promise<void> {
   const { flags, client, io } = call;
   const typed = flags.text('format');
-  const show = typed === '' ? undefined : templateFailures(() => compileTemplate(typed === 'json' ? '{{json .}}' : typed, { typeName: '*events.Message' }));
+  const show = typed === '' ? undefined : templateFailures(() => compileTemplate(typed === 'json' ? '{{json .}}' : typed, { typeName: '*events.Message', openMaps: ATTRIBUTES }));
+  if (show) templateFailures(() => show(templateFields(NO_EVENT, '0'))); // a mistake in it is told now, not when something happens
   const time = (name: string) => (flags.text(name) === '' ? undefined : parseTimestamp(flags.text(name), io.clock.now()));
   const stream = await client.stream('GET', '/events', { query: { filters: filtersParameter(flags.filters()), since: time('since'), until: time('until') } });
   for await (const line of textLines(stream)) {

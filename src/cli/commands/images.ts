@@ -27,6 +27,8 @@ export const IMAGE_HEADERS = {
 
 const TABLE = 'table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}';
 const TABLE_WITH_DIGESTS = 'table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}';
+/** One line per field and a blank one behind each image, for scripts. */
+const RAW = 'repository: {{.Repository}}\ntag: {{.Tag}}\nDIGEST\nimage_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n';
 const NONE = '<none>';
 
 export const images: Command = {
@@ -53,13 +55,15 @@ async function runImages(call: Call): Promise<void> {
   const list = await client.json<ImageSummary[]>('GET', '/images/json', { query: { all: flags.bool('all') || undefined, filters: filtersParameter(filters) } });
   const typed = flags.text('format') || (flags.bool('quiet') ? '' : (await readConfig(call)).imagesFormat ?? '');
   const isTable = typed === '' || typed === 'table';
-  const withDigests = flags.bool('digests') && isTable || /\.Digest\b/.test(typed);
+  const withDigests = flags.bool('digests') && (isTable || typed === 'raw') || /\.Digest\b/.test(typed);
   const rows = list.flatMap((image) => imageRows(image, { nowMs: io.clock.now(), full: flags.bool('no-trunc'), withDigests }));
   if (flags.bool('quiet') && isTable) {
     for (const row of rows) print(call, row.ID as string);
     return;
   }
-  io.stdout.write(renderRows({ format: isTable ? (withDigests ? TABLE_WITH_DIGESTS : TABLE) : typed, headers: IMAGE_HEADERS, rows, typeName: '*formatter.imageContext' }));
+  const raw = flags.bool('quiet') ? 'image_id: {{.ID}}' : RAW.replace('DIGEST\n', flags.bool('digests') ? 'digest: {{.Digest}}\n' : '');
+  const format = isTable ? (withDigests ? TABLE_WITH_DIGESTS : TABLE) : typed === 'raw' ? raw : typed;
+  io.stdout.write(renderRows({ format, headers: IMAGE_HEADERS, rows, typeName: '*formatter.imageContext' }));
 }
 
 interface Show { nowMs: number; full: boolean; withDigests: boolean }

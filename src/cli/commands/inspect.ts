@@ -67,6 +67,9 @@ function pathOf(kind: Kind, name: string): string {
   return `/${kind}s/${encodeURIComponent(name)}`;
 }
 
+/** Where Docker's own types have maps, by the names that their JSON has. */
+const OPEN_MAPS: ReadonlySet<string> = new Set(['Annotations', 'Data', 'DriverOpts', 'ExposedPorts', 'Labels', 'Networks', 'Options', 'PortBindings', 'Ports', 'StorageOpt', 'Sysctls', 'Tmpfs', 'Volumes']);
+
 interface Show { (raw: string): string; join(found: readonly string[]): string }
 
 function templateOf(format: string): Show {
@@ -88,7 +91,7 @@ function templateOf(format: string): Show {
 
 function compile(format: string): (data: unknown) => string {
   try {
-    return compileTemplate(format);
+    return compileTemplate(format, { openMaps: OPEN_MAPS });
   } catch (error) {
     if (error instanceof EngineError) throw new Failure(`template parsing error: ${error.message}`, EXIT_TEMPLATE);
     throw error;

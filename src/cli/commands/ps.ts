@@ -56,7 +56,7 @@ export const ps: Command = {
 async function runPs(call: Call): Promise<void> {
   const { flags, client, io } = call;
   const typed = flags.text('format') || (flags.bool('quiet') ? '' : (await readConfig(call)).psFormat ?? '');
-  const wantsSize = flags.bool('size') || /\.Size\b/.test(typed);
+  const wantsSize = flags.bool('size') || /\.Size\b|\bjson \.\s*(-\s*)?}}|^json$/.test(typed);
   const last = flags.bool('latest') && !flags.given('last') ? 1 : flags.number('last');
   const list = await client.json<ContainerSummary[]>('GET', '/containers/json', { query: {
     all: flags.bool('all') || undefined,
@@ -69,9 +69,21 @@ async function runPs(call: Call): Promise<void> {
     for (const row of rows) print(call, row.ID as string);
     return;
   }
-  const format = typed === '' || typed === 'table' ? TABLE + (wantsSize ? '\t{{.Size}}' : '') : typed;
-  io.stdout.write(renderRows({ format, headers: CONTAINER_HEADERS, rows, typeName: '*formatter.ContainerContext' }));
+  const format = typed === '' || typed === 'table' ? TABLE + (wantsSize ? '\t{{.Size}}' : '') : typed === 'raw' ? rawFormat(flags.bool('quiet'), wantsSize) : typed;
+  io.stdout.write(renderRows({ format, headers: CONTAINER_HEADERS, rows, typeName: '*formatter.ContainerContext', complaint: 'failed to execute template' }));
 }
+
+/** One line per field and a blank one behind each container, for scripts. */
+const rawFormat = (quiet: boolean, size: boolean): string => (quiet ? 'container_id: {{.ID}}' : `container_id: {{.ID}}
+image: {{.Image}}
+command: {{.Command}}
+created_at: {{.CreatedAt}}
+state:{{pad .State 1 0}}
+status:{{pad .Status 1 0}}
+names: {{.Names}}
+labels:{{pad .Labels 1 0}}
+ports:{{pad .Ports 1 0}}
+${size ? 'size: {{.Size}}\n' : ''}`);
 
 /** A container as tables and templates see it. */
 export function containerRow(container: ContainerSummary, show: { nowMs: number; full: boolean }): Row {

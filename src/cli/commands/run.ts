@@ -27,9 +27,11 @@ async function runContainer(call: Call): Promise<number> {
   if (attach.has('stdin') && flags.bool('tty') && !io.stdin.isTTY) throw new Failure('the input device is not a TTY');
   const id = await created(call, () => createContainer(call, body));
   using _signals = !detached && flags.bool('sig-proxy') && !flags.bool('tty') ? proxySignals(client, io, id) : undefined;
+  // Before the start: when that fails, the container is there, and this is how to find it.
+  const unheard = !attach.has('stdout') && !attach.has('stderr');
+  if (unheard) print(call, id);
   if (attach.size === 0) {
     await started(call, id);
-    print(call, id);
     return 0;
   }
   const detachKeys = flags.text('detach-keys') || (await readConfig(call)).detachKeys || '';
@@ -55,6 +57,7 @@ async function runContainer(call: Call): Promise<number> {
     if (error instanceof Detached) return 0;
     throw error;
   }
+  if (unheard) return 0; // its input was delivered: nobody asked how it ends
   // Awaited here: signals are passed on until the container is gone, not until its output is.
   return await exit.code;
 }

@@ -1,4 +1,6 @@
 // version: of this program and of the daemon it talks to.
+import { arch } from 'node:os';
+import { hostPlatform } from '../../oci/platform.ts';
 import { BUILD_TIME, GIT_COMMIT, VERSION } from '../../lib/version.ts';
 import type { Call, Command } from '../command.ts';
 import { flag } from '../flags.ts';
@@ -26,7 +28,7 @@ async function runVersion(call: Call): Promise<void> {
   const asked = await call.client.json<ServerVersion>('GET', '/version').then((server) => ({ server }), (error: unknown) => ({ error: error as Error }));
   const server = 'server' in asked ? asked.server : undefined;
   const format = call.flags.text('format');
-  call.io.stdout.write(format === '' ? clientText(client) + (server ? `\n${serverText(server)}` : '') : `${renderObject(format, { Client: client, Server: server ?? null }, 'system.versionInfo')}\n`);
+  call.io.stdout.write(format === '' ? clientText(client) + (server ? `\n${serverText(server)}` : '') : `${renderObject(format, { Client: withGoName(client), Server: server ? withGoName(server) : null }, 'system.versionInfo')}\n`);
   // What is known is shown even when there is no daemon, which then is the error.
   if ('error' in asked) throw asked.error instanceof Failure ? asked.error : new Failure(asked.error.message);
 }
@@ -34,9 +36,13 @@ async function runVersion(call: Call): Promise<void> {
 function clientVersion(call: Call) {
   return {
     Platform: { Name: '' }, Version: VERSION, ApiVersion: call.client.apiVersion, DefaultAPIVersion: call.client.apiVersion, GitCommit: GIT_COMMIT,
-    GoVersion: '', Os: 'linux', Arch: '', BuildTime: BUILD_TIME, Context: 'default', Experimental: true,
+    GoVersion: '', Os: 'linux', Arch: hostPlatform(arch(), '').architecture, BuildTime: BUILD_TIME, Context: 'default', Experimental: true,
   };
 }
+
+/** Templates may say APIVersion, as Docker's do; JSON goes on saying ApiVersion. */
+const withGoName = (version: object): object =>
+  Object.defineProperty({ ...version }, 'APIVersion', { value: 'ApiVersion' in version ? version.ApiVersion : '', enumerable: false });
 
 const line = (indent: string, key: string, value: string): string => `${(`${indent}${key}:`).padEnd(KEY_COLUMNS)}${value}\n`;
 
