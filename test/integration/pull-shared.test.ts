@@ -6,10 +6,10 @@ import { gzipSync } from 'node:zlib';
 import { after, before, test } from 'node:test';
 import { digestOf } from '../../src/oci/digest.ts';
 import { startDaemon, type Daemon } from '../kit/daemon.ts';
-import { openFakeRegistry, type FakeRegistry } from '../kit/fake-registry.ts';
+import { openFakeRegistry, type FakeRegistry, type Misbehaviour, type Seen } from '../kit/fake-registry.ts';
 import { treeTar } from '../kit/image.ts';
 import { until } from '../kit/poll.ts';
-import { imageIds, listTree, mustPull, pull, shortOf, startPull } from '../kit/pull.ts';
+import { imageIds, listTree, mustPull, pull, shortOf, startPull, type Pulling } from '../kit/pull.ts';
 import { openTempRoot } from '../kit/temp.ts';
 
 const held = new AsyncDisposableStack();
@@ -63,6 +63,31 @@ test('a client that goes away stops its pull, and nothing is left of it', async 
   assert.deepEqual(listTree(daemon.dataRoot), before);
   assert.equal(daemon.running, true);
   assert.doesNotMatch(daemon.log(), /unhandled|assertion/i);
+});
+
+test('it does not matter what the pull is doing when its client goes away', async (t) => {
+  const moments: ReadonlyArray<readonly [what: string, wrong: (seen: Seen, digests: readonly string[]) => Misbehaviour | undefined, reached: (pulling: Pulling, digests: readonly string[]) => Promise<unknown>]> = [
+    ['waiting for a manifest', ({ kind }) => (kind === 'manifest' ? { stallAfterBytes: 10 } : undefined), () => until('the manifest to be asked for', () => registry.seen('manifest').length > 0)],
+    ['waiting for the config', ({ kind, path }, digests) => (kind === 'blob' && !digests.some((digest) => path.endsWith(digest)) ? { stallAfterBytes: 10 } : undefined), () => until('the config to be asked for', () => registry.seen('blob').length > 0)],
+    ['waiting before it tries again', ({ kind, path }, digests) => (kind === 'blob' && path.endsWith(digests[0] ?? '') ? { status: 429, headers: { 'Retry-After': '60' } } : undefined), (pulling) => pulling.sees('Retrying in 60 seconds')],
+    ['holding a whole layer for which the one below is missing', ({ path }, digests) => (path.endsWith(digests[0] ?? '') ? { stallAfterBytes: 1000 } : undefined), async (pulling, digests) => {
+      await pulling.sees('Download complete', shortOf(digests[1] ?? ''));
+      await until('it to be extracted', () => listTree(daemon.dataRoot).some((line) => line.endsWith('data 300000')));
+    }],
+  ];
+  for (const [what, wrong, reached] of moments) await t.test(what, async () => {
+    const { reference, layers } = offer('left/anytime', [randomLayer(200_000), randomLayer(300_000), randomLayer(400_000), randomLayer(500_000)]);
+    const digests = layers.map(({ digest }) => digest);
+    const before = listTree(daemon.dataRoot);
+    registry.misbehave = (seen) => wrong(seen, digests) ?? (digests.slice(1).some((digest) => seen.path.endsWith(digest)) && what.startsWith('waiting') ? { stallAfterBytes: 1000 } : undefined);
+    const pulling = startPull(daemon.socket, reference);
+    await reached(pulling, digests);
+    pulling.leave();
+    await until('the store to be as before', () => JSON.stringify(listTree(daemon.dataRoot)) === JSON.stringify(before), 5000).catch(() => {});
+    assert.deepEqual(listTree(daemon.dataRoot), before);
+    registry.misbehave = () => undefined;
+    await mustPull(daemon.socket, reference);
+  });
 });
 
 test('one of two clients goes away: the other gets its image, nothing is fetched twice', async () => {
