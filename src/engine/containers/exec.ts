@@ -8,6 +8,7 @@ import type { Container } from './container.ts';
 import { DetachKeys } from './detach.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { failureCode } from './start.ts';
+import { rethrowUnlessGone } from './stop.ts';
 
 /** An ended exec can be inspected for so long; Docker too forgets them after a few minutes. */
 const KEEP_ENDED_MS = 300_000;
@@ -95,7 +96,7 @@ async function begin(needs: ContainerNeeds, exec: Exec, consoleSize: { width: nu
     return exec.task;
   } catch (error) {
     exec.exitCode = failureCode(messageOf(error)) === 128 ? 126 : failureCode(messageOf(error));
-    throw error;
+    return await rethrowUnlessGone(needs, container, error);
   }
 }
 

@@ -88,15 +88,21 @@ export async function pauseContainer(needs: ContainerNeeds, container: Container
   if (!container.running) throw conflict(`Container ${container.id} is not running`);
   if (container.state.status === 'paused') throw conflict(`Container ${container.id} is already paused`);
   if (container.state.status === 'restarting') throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
-  await needs.runtime.pause(container.id);
+  await needs.runtime.pause(container.id).catch((error: unknown) => rethrowUnlessGone(needs, container, error));
   await setPaused(needs, container, true);
 }
 
 export async function unpauseContainer(needs: ContainerNeeds, container: Container): Promise<void> {
   using _lock = await needs.table.locks.hold(container.id);
   if (container.state.status !== 'paused') throw conflict(`Container ${container.id} is not paused`);
-  await needs.runtime.resume(container.id);
+  await needs.runtime.resume(container.id).catch((error: unknown) => rethrowUnlessGone(needs, container, error));
   await setPaused(needs, container, false);
+}
+
+/** A task may have ended a moment ago, with its exit not on record yet: that is no failure of ours. */
+export async function rethrowUnlessGone(needs: ContainerNeeds, container: Container, error: unknown): Promise<never> {
+  if (!await needs.runtime.signal(container.id, 0)) throw conflict(`Container ${container.id} is not running`, { cause: error });
+  throw error;
 }
 
 async function setPaused(needs: ContainerNeeds, container: Container, paused: boolean): Promise<void> {
