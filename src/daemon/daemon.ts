@@ -13,9 +13,12 @@ import { systemClock as clock } from '../lib/clock.ts';
 import { gatherFacts } from './facts.ts';
 import { GIT_COMMIT, VERSION } from '../lib/version.ts';
 import { daemonHelp } from './flags.ts';
-import { keepTrim } from './idle.ts';
+import { collectAsBytesPass, keepTrim } from './memory.ts';
 import { listenTargets, socketFiles } from './listen.ts';
 import { holdPidFile, readDaemonId } from './files.ts';
+
+/** Two keep two cores busy; each takes some 17 MB while it works. */
+const MAX_EXTRACTORS = 2;
 
 /** Runs until SIGTERM or SIGINT. Resolves with the exit code: 0 after a clean stop, 1 when it could not start. */
 export async function runDaemon(words: readonly string[], env: NodeJS.ProcessEnv, selfCommand: readonly string[]): Promise<number> {
@@ -43,13 +46,13 @@ export async function runDaemon(words: readonly string[], env: NodeJS.ProcessEnv
 async function serve(config: Config, { log, selfCommand, stopped }: { log: Log; selfCommand: readonly string[]; stopped: Promise<string> }): Promise<void> {
   await using parts = new AsyncDisposableStack();
   const kernel = openLinux({ selfCommand });
-  const store = await openStore({ root: config.dataRoot, kernel, log, clock, extractorLimit: config.maxConcurrentDownloads });
+  const store = await openStore({ root: config.dataRoot, kernel, log, clock, extractorLimit: Math.min(config.maxConcurrentDownloads, MAX_EXTRACTORS) });
   parts.defer(() => store.close());
   parts.use(holdPidFile(config.pidFile, kernel));
   const runtime = await openRuntime({ kernel, log, clock, execRoot: config.execRoot });
   parts.defer(() => runtime.close());
   const registry = openRegistry({
-    log, clock,
+    log, clock, onReceived: collectAsBytesPass(),
     config: {
       insecureRegistries: config.insecureRegistries, registryMirrors: config.registryMirrors, certsDir: '/etc/vaquita/certs.d', userAgent: `vaquita/${VERSION}`,
       proxy: config.proxy, limits: { ...DEFAULT_REGISTRY_LIMITS, attempts: config.maxDownloadAttempts },

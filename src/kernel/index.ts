@@ -59,6 +59,8 @@ export interface Files {
   readInRoot(root: string, path: string, limitBytes: number): Uint8Array | undefined;
   /** Makes `path` a directory with its parents (0755) unless something is there already. */
   ensureDirectory(path: string): void;
+  /** Whether anything is there, following symlinks. */
+  exists(path: string): boolean;
   /** Pages of the file in the page cache, in bytes (mincore(2) or cachestat(2)). For tests and benchmarks. */
   cachedBytes(path: string): number;
 }
@@ -94,8 +96,8 @@ export interface Processes {
 /** A child process of our own executable that does one kind of work with synchronous calls, apart from the daemon's memory. */
 export interface Worker {
   readonly pid: number;
-  /** Writes to its stdin; resolves when there is room for more (backpressure). Rejects when the worker is gone. */
-  send(bytes: Uint8Array): Promise<void>;
+  /** Writes to its stdin, all parts at once; resolves when they are in the pipe (backpressure). Rejects when the worker is gone. */
+  send(...parts: readonly Uint8Array[]): Promise<void>;
   /** Lines that it writes to its stdout, without the newline; ends when it exits. */
   readonly lines: AsyncIterable<string>;
   /** Ends it at once (SIGKILL). */

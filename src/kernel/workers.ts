@@ -31,7 +31,7 @@ function workerOf(child: Child, pid: number, role: string): Worker {
   stdout.setEncoding('utf8').on('readable', () => {});
   return {
     pid,
-    send: (bytes) => send(stdin, bytes, `worker ${role} (process ${pid})`),
+    send: (...parts) => send(stdin, parts, `worker ${role} (process ${pid})`),
     lines: linesOf(child),
     kill: () => { child.kill('SIGKILL'); },
     end: () => { stdin.end(); },
@@ -40,11 +40,14 @@ function workerOf(child: Child, pid: number, role: string): Worker {
 }
 
 /** Resolves when the bytes are in the pipe and not ours any more: at most one chunk waits in our memory. */
-function send(stdin: Writable, bytes: Uint8Array, name: string): Promise<void> {
+function send(stdin: Writable, parts: readonly Uint8Array[], name: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const gone = (cause?: unknown) => reject(new Error(`write to ${name}: it is gone`, { cause }));
     if (stdin.destroyed || stdin.writableEnded) return gone();
-    stdin.write(bytes, (error) => { if (error) gone(error); else resolve(); });
+    stdin.cork(); // one system call for all parts
+    for (const part of parts.slice(0, -1)) stdin.write(part);
+    stdin.write(parts.at(-1) ?? new Uint8Array(), (error) => { if (error) gone(error); else resolve(); });
+    stdin.uncork();
   });
 }
 

@@ -25,8 +25,16 @@ const MAX_TAGS = 10_000;
 /** Finding out whether a registry on the local network speaks HTTPS must not take as long as a connection may. */
 const PROBE_MS = 5_000;
 
+export interface RegistryOptions {
+  config: RegistryConfig;
+  log: Log;
+  clock: Clock;
+  /** Told of bytes that have arrived, the ones before them being garbage by then. */
+  onReceived?(bytes: number): void;
+}
+
 /** A client for the registries of `config`. Nothing is connected to before the first call. */
-export function openRegistry(options: { config: RegistryConfig; log: Log; clock: Clock }): Registry {
+export function openRegistry(options: RegistryOptions): Registry {
   return new RegistryClient(options);
 }
 
@@ -44,12 +52,12 @@ class RegistryClient implements Registry {
   readonly #spoken = new Map<string, URL>();
   readonly #avoidUntilMs = new Map<string, number>();
 
-  constructor({ config, log, clock }: { config: RegistryConfig; log: Log; clock: Clock }) {
+  constructor({ config, log, clock, onReceived }: RegistryOptions) {
     endpointsOf({ registry: DEFAULT_REGISTRY }, config); // a mirror that is no URL is to be known at the start
     this.#config = config;
     this.#log = log;
     this.#clock = clock;
-    this.#transport = new Transport(config, clock);
+    this.#transport = new Transport(config, clock, onReceived);
     this.#authorizer = new Authorizer(this.#transport, clock, config.insecureRegistries);
   }
 

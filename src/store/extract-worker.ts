@@ -127,7 +127,6 @@ interface Shared { files: Files; crc: Crc64; devices: boolean }
 class Layer {
   readonly #files: Files;
   readonly #hash = createHash('sha256');
-  readonly #job: Job;
   readonly #reader: TarReader;
   readonly #unpacker: Codec;
   readonly #tarSplit: TarSplitWriter;
@@ -141,7 +140,6 @@ class Layer {
   constructor({ files, crc, devices }: Shared, job: Job) {
     crc.take(); // a layer that failed in the middle of a file has left half a sum
     this.#files = files;
-    this.#job = job;
     const inherits = (statSync(job.into).mode & SETGID) !== 0 || files.getXattr(job.into, DEFAULT_ACL) !== undefined;
     this.#tarSplitFd = openSync(job.tarSplitPath, 'w', 0o644);
     this.#tarSplit = new TarSplitWriter(this.#tarSplitFd);
@@ -165,10 +163,9 @@ class Layer {
     this.#unpacker.finish();
     this.#reader.finish();
     this.#extraction.finish();
-    this.#leave();
     this.#tarSplit.finish();
-    this.#window.flush();
-    this.#files.syncFs(this.#job.into);
+    this.#window.flush(); // inside the layer's root still: the one sync that makes layer and tar-split durable
+    this.#leave();
     this.#files.dropCache(this.#tarSplitFd);
     const { sizeBytes, entries } = this.#extraction;
     return { diffId: `sha256:${this.#hash.digest('hex')}`, sizeBytes, tarBytes: this.#tarBytes, entries };

@@ -35,7 +35,10 @@ export interface Extractors {
 }
 
 const ROLE = 'extract';
-const QUEUE_BYTES = 1 << 20;
+/** What waits longer than V8's two young collections is garbage until the next great one: 1 MiB here cost 9 MB, 128 KiB costs nothing that can be measured. The kernel's socket buffers hold more. */
+const QUEUE_BYTES = 128 << 10;
+/** What is in the queue when a layer is refused is taken by the worker in less; a source that hangs longer costs the worker. */
+const SETTLE_MS = 1000;
 
 export function openExtractors(options: { kernel: Pick<Kernel, 'workers'>; log: Log; limit: number; idleMs: number; clock?: Clock }): Extractors {
   return new Pool(options);
@@ -115,22 +118,33 @@ class Pool implements Extractors {
 
 interface Held { worker: Worker; lines: AsyncIterator<string> }
 
-/** `onReusable` is called when the worker has answered and waits for the next layer. */
+/** `onReusable` is called when the worker has answered and waits for the next layer; otherwise it is to be killed. */
 async function extractWith(held: Held, work: ExtractWork, onReusable: () => void): Promise<Extracted> {
-  const stop = new AbortController();
-  using interrupted = interruptionOf(work.signal, stop.signal);
-  // Whatever ends first ends the others: an answer stops the feeding; an error of the source or the signal means the kill that follows.
-  const answered = awaitAnswer(held, work).finally(() => stop.abort());
-  const fed = feed(held.worker, work, interrupted.promise);
+  using left = abortOf(work.signal);
+  const feeding = { stopped: false };
+  const fed = feed(held.worker, work, feeding);
+  // Whatever ends first ends the others: an answer, an error of the source, the caller's signal.
   const failed = Promise.withResolvers<never>();
   fed.catch(failed.reject);
-  interrupted.promise.catch(failed.reject);
-  const answer = await Promise.race([answered, failed.promise]);
-  await fed; // a failed worker waits for the END frame as well
-  onReusable();
-  if ('done' in answer) return answer.done;
-  const { kind, code, message } = answer.failed;
-  throw new EngineError(kind, message, code === undefined ? {} : { cause: Object.assign(new Error(code), { code }) });
+  left.promise.catch(failed.reject);
+  try {
+    const answer = await Promise.race([awaitAnswer(held, work), failed.promise]);
+    // A worker that refuses a layer before its end gets no more of it. The source may hang in a read: it is not waited for.
+    if ('done' in answer) { await fed; onReusable(); return answer.done; }
+    feeding.stopped = true;
+    if (await settles(fed)) onReusable();
+    const { kind, code, message } = answer.failed;
+    throw new EngineError(kind, message, code === undefined ? {} : { cause: Object.assign(new Error(code), { code }) });
+  } finally {
+    feeding.stopped = true;
+  }
+}
+
+/** Whether a promise is fulfilled within SETTLE_MS. */
+async function settles(promise: Promise<unknown>): Promise<boolean> {
+  const late = Promise.withResolvers<false>();
+  using _timer = systemClock.after(SETTLE_MS, () => late.resolve(false));
+  return await Promise.race([promise.then(() => true, () => false), late.promise]);
 }
 
 async function awaitAnswer({ worker, lines }: Held, work: ExtractWork) {
@@ -144,42 +158,25 @@ async function awaitAnswer({ worker, lines }: Held, work: ExtractWork) {
 }
 
 /** Sends the layer, or as much of it as is wanted, and always the END. Rejects with the source's error. */
-async function feed(worker: Worker, work: ExtractWork, interrupted: Promise<'stopped'>): Promise<void> {
+async function feed(worker: Worker, work: ExtractWork, feeding: { readonly stopped: boolean }): Promise<void> {
   const queue = new SendQueue(worker);
   const { into, tarSplitPath } = work;
   await queue.send(FRAME.job, Buffer.from(JSON.stringify({ into, tarSplitPath }), 'utf8'));
-  const source = work.source[Symbol.asyncIterator]();
-  let exhausted = false;
-  try {
-    while (!exhausted) {
-      const next = await Promise.race([source.next(), interrupted]);
-      if (next === 'stopped') break;
-      exhausted = next.done === true;
-      if (!next.done && next.value.length > 0) await Promise.race([queue.send(FRAME.data, next.value), interrupted]);
-    }
-    await queue.send(FRAME.end, undefined);
-  } finally {
-    // Not waited for: a source that hangs in the middle of a read answers only when that read does.
-    if (!exhausted) void leave(source);
+  for await (const chunk of work.source) {
+    if (feeding.stopped) break;
+    if (chunk.length > 0) await queue.send(FRAME.data, chunk);
   }
+  await queue.send(FRAME.end, undefined);
 }
 
-/** Lets a source know that no more of it is wanted; what it says to that is no concern of the layer's. */
-async function leave(source: AsyncIterator<Uint8Array>): Promise<void> {
-  try { await source.return?.(); } catch { /* the layer has failed for a better reason */ }
-}
-
-/** Resolves when feeding is to stop, rejects when the caller's signal is aborted. */
-function interruptionOf(signal: AbortSignal | undefined, stopped: AbortSignal): { promise: Promise<'stopped'> } & Disposable {
-  const { promise, resolve, reject } = Promise.withResolvers<'stopped'>();
+/** Rejects when the signal is aborted. */
+function abortOf(signal: AbortSignal | undefined): { promise: Promise<never> } & Disposable {
+  const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => {}); // it may reject while nobody waits
-  const onStop = () => resolve('stopped');
   const onAbort = () => reject(signal?.reason as Error);
-  stopped.addEventListener('abort', onStop, { once: true });
   signal?.addEventListener('abort', onAbort, { once: true });
-  if (stopped.aborted) onStop();
   if (signal?.aborted) onAbort();
-  return { promise, [Symbol.dispose]: () => { stopped.removeEventListener('abort', onStop); signal?.removeEventListener('abort', onAbort); } };
+  return { promise, [Symbol.dispose]: () => signal?.removeEventListener('abort', onAbort) };
 }
 
 /** Frames on their way into the worker's stdin; `send` waits only while more than the limit is on its way. */
@@ -192,21 +189,22 @@ class SendQueue {
   constructor(worker: Worker) { this.#worker = worker; }
 
   async send(type: number, payload: Uint8Array | undefined): Promise<void> {
-    this.#put(frameHeader(type, payload?.length ?? 0));
-    if (payload) this.#put(payload);
+    const header = frameHeader(type, payload?.length ?? 0);
+    this.#put(payload ? [header, payload] : [header]);
     while (this.#waitingBytes > QUEUE_BYTES) await this.#room.promise;
     // A worker that is gone is reported by its last words, not by the broken pipe it left.
     if (this.#error !== undefined) throw await obituary(this.#worker);
   }
 
-  #put(bytes: Uint8Array): void {
-    this.#waitingBytes += bytes.length;
+  #put(parts: readonly Uint8Array[]): void {
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    this.#waitingBytes += bytes;
     const sent = () => {
-      this.#waitingBytes -= bytes.length;
+      this.#waitingBytes -= bytes;
       this.#room.resolve();
       this.#room = Promise.withResolvers<void>();
     };
-    this.#worker.send(bytes).then(sent, (error: unknown) => { this.#error ??= error; sent(); });
+    this.#worker.send(...parts).then(sent, (error: unknown) => { this.#error ??= error; sent(); });
   }
 }
 
