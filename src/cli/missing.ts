@@ -15,6 +15,7 @@ const LATER: Readonly<Record<string, Missing>> = {
   build: { under: 'image', what: 'building images', meanwhile: 'build elsewhere, push to a registry, and pull here' },
   builder: { what: 'building images' },
   commit: { under: 'container', what: 'making an image of a container' },
+  completion: { what: 'completing words in a shell' },
   cp: { under: 'container', what: 'copying files to or from a container', meanwhile: 'bind a directory of the host, or pass the files through "exec -i"' },
   diff: { under: 'container', what: 'listing the files that a container has changed' },
   export: { under: 'container', what: 'writing the files of a container to an archive' },

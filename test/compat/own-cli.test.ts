@@ -1,10 +1,12 @@
 // The same words to our own command line and to Debian's docker CLI, each in front of an engine of ours: output and exit codes are compared.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { runCommandLine } from '../../src/cli/cli.ts';
+import { commands, groups } from '../../src/cli/commands/index.ts';
 import { openTestIo } from '../kit/cli-io.ts';
 import { EXECUTABLE, startDaemon, type Daemon } from '../kit/daemon.ts';
 import { CLIS, openDocker, type Docker } from '../kit/docker.ts';
@@ -46,6 +48,24 @@ describe('our own words are answered as docker\'s are', { concurrency: AT_ONCE }
     });
   }
 });
+
+test('every word of docker is carried out, or its absence is told in a sentence', async () => {
+  const have = new Set([...commands.map(({ name }) => name), ...groups.map(({ name }) => name), ...groups.flatMap((group) => group.commands.map(({ name }) => `${group.name} ${name}`))]);
+  const missing = ['', 'container', 'image', 'system'].flatMap((noun) => wordsOf(noun)).filter((words) => !have.has(words));
+  assert.ok(missing.length > 20, missing.join(', '));
+  for (const words of missing) {
+    const io = openTestIo({ env: { DOCKER_HOST: 'unix:///nowhere' } });
+    assert.equal(await runCommandLine([...words.split(' '), 'x', '--help'], io), 1, words);
+    assert.match(io.err(), new RegExp(`^vaquita: (this version does not have '${words}' yet: .+ comes with a later release\\.|there is no '${words}', and there will be none: )`), words);
+    assert.equal(io.out(), '', words);
+  }
+});
+
+/** As docker's own help lists them. */
+function wordsOf(noun: string): string[] {
+  const help = execFileSync(CLIS.debian, [...(noun === '' ? [] : [noun]), '--help'], { encoding: 'utf8' });
+  return [...help.matchAll(/^  ([a-z]+)\*? {2,}/gm)].map(([, word]) => (noun === '' ? word ?? '' : `${noun} ${word}`));
+}
 
 /** Two engines of one kind, so that both tellings may use the same names at the same time. */
 async function openWorld(): Promise<World> {
