@@ -34,6 +34,7 @@ async function run(needs: ContainerNeeds, container: Container): Promise<void> {
   const overlay = needs.store.layers.active(container.id);
   if (!overlay) throw new EngineError('corrupt', `container ${container.id}: its writable layer is missing; remove the container and create it anew`);
   await runtime.delete(container.id); // what an earlier run may have left
+  shareHostName(needs, container);
   mountOverlay(needs, overlay);
   undo.defer(() => unmountOverlay(needs, container));
   const spec = await runtime.bundleOf({
@@ -146,6 +147,14 @@ function hostFile(needs: ContainerNeeds, path: string): string {
 function hostMounts(needs: ContainerNeeds, container: Container): BundleMount[] {
   for (const point of Object.values(container.record.MountPoints)) if (point.Type === 'bind') needs.kernel.files.ensureDirectory(point.Source);
   return bundleMountsOf(container.record.MountPoints, container.hostConfig);
+}
+
+/** Who joins the network of another is called by its name. */
+function shareHostName(needs: ContainerNeeds, container: Container): void {
+  const mode = container.hostConfig.NetworkMode;
+  if (!mode.startsWith('container:')) return;
+  const { Hostname } = needs.table.find(mode.slice('container:'.length)).record.Config;
+  container.record = { ...container.record, Config: { ...container.record.Config, Hostname } };
 }
 
 function joined(needs: ContainerNeeds, container: Container): Partial<Record<'network' | 'ipc' | 'pid' | 'uts', string>> {
