@@ -19,6 +19,8 @@ import { openSmallDisk, type SmallDisk } from '../kit/small-disk.ts';
 import { openTempRoot } from '../kit/temp.ts';
 
 const MIB = 1 << 20;
+/** So much of a layer may wait for one sync, and leave the page cache after it. */
+const BATCH_BYTES = 16 * MIB;
 const held = new AsyncDisposableStack();
 const root = held.use(openTempRoot());
 const traceFile = join(root.path, 'trace');
@@ -56,7 +58,7 @@ function syncsSince(from: number): { names: string[]; end: number } {
 
 const filesBelow = (path: string): string[] => readdirSync(path, { recursive: true, encoding: 'utf8' }).map((name) => join(path, name)).filter((file) => lstatSync(file).isFile());
 
-test('an image of 60 MB is written once, synced once per layer, and leaves the page cache', async (t) => {
+test('an image of 60 MB is written once, synced once per layer and batch, and leaves the page cache', async (t) => {
   const { reference, layers } = offer('large/image', [large(), large(), large()]);
   const imageBytes = 60 * MIB;
   const start = syncsSince(0).end, written = disk.writtenBytes();
@@ -65,7 +67,8 @@ test('an image of 60 MB is written once, synced once per layer, and leaves the p
   const count = (name: string) => names.filter((one) => one === name).length;
   const cachedBytes = filesBelow(disk.path).reduce((sum, file) => sum + openFiles().cachedBytes(file), 0);
 
-  assert.deepEqual([count('sync'), count('fdatasync'), count('syncfs')], [0, 0, layers.length], names.join(' '));
+  assert.deepEqual([count('sync'), count('fdatasync')], [0, 0], names.join(' '));
+  assert.ok(count('syncfs') >= layers.length && count('syncfs') <= layers.length + imageBytes / BATCH_BYTES, names.join(' '));
   // Of each layer its record and its name; of the image its config and its names, each with its directory.
   assert.ok(count('fsync') <= 2 * layers.length + 4, names.join(' '));
   assert.ok(cachedBytes <= imageBytes / 100, `${cachedBytes} bytes of the image stay in the page cache`);
@@ -121,6 +124,8 @@ test('a disk that fills in the middle of a layer: an error that says so, the spa
 test('a disk without a single free block: every step of a pull fails cleanly', async () => {
   const known = treeTar({ 'known': 'x' });
   await mustPull(daemon.socket, offer('full/known', [known]).reference);
+  const large = offer('full/large', [treeTar({ 'large': randomBytes(MIB) })]).reference;
+  await mustPull(daemon.socket, large);
   const filler = join(disk.path, 'filler');
   fill(filler);
   const [tree, images] = [listTree(disk.path), await imageIds(daemon.socket)];
@@ -134,6 +139,8 @@ test('a disk without a single free block: every step of a pull fails cleanly', a
     assert.match(error ?? 'pulled', message, what);
     assert.deepEqual([listTree(disk.path), await imageIds(daemon.socket)], [tree, images], what);
   }
+  const removed = await ask(daemon.socket, { method: 'DELETE', path: `/images/${large}` });
+  assert.equal(removed.status, 200, `an image can be removed to make room: ${removed.text}`);
   rmSync(filler);
   for (const [, reference] of steps) await mustPull(daemon.socket, reference);
 });

@@ -1,6 +1,6 @@
 // Untag, delete, prune: names first, then configs, bytes last by collection.
-import { conflict } from '../../lib/errors.ts';
-import { hexOf, type ImageId } from '../../oci/digest.ts';
+import { conflict, errnoOf } from '../../lib/errors.ts';
+import { hexOf, type ChainId, type ImageId } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import { familiarName, parseReference } from '../../oci/reference.ts';
 import type { Store } from '../../store/index.ts';
@@ -69,17 +69,34 @@ const repositoryOf = (name: string) => familiarName(parseReference(name));
 
 async function remove(needs: RemoveNeeds, config: ImageConfig, what: { gone: readonly string[]; deleteImage: boolean }): Promise<Removal[]> {
   const { store, events } = needs;
-  await store.names.update({ remove: what.gone });
+  const layers = layersOf(store, config).map((layer) => layer.chainId);
+  const collected = new Set(await removeNames(store, config, what));
   const told: Removal[] = what.gone.map((name) => ({ Untagged: name }));
   for (const _name of what.gone) events.publish({ type: 'image', action: 'untag', id: config.id, attributes: { ...config.config.Labels, name: config.id } });
   if (!what.deleteImage) return told;
-  const layers = layersOf(store, config).map((layer) => layer.chainId);
   await store.images.remove(config.id);
   told.push({ Deleted: config.id });
   events.publish({ type: 'image', action: 'delete', id: config.id, attributes: { ...config.config.Labels, name: config.id } });
-  const collected = new Set(await store.collect());
+  for (const chainId of await store.collect()) collected.add(chainId);
   for (const chainId of layers.toReversed()) if (collected.has(chainId)) told.push({ Deleted: chainId });
   return told;
+}
+
+/**
+ * Writing the names anew takes a block, which a full disk does not have: then the image makes room for it. A power cut in between
+ * leaves names of what is gone, which the next start passes over. Gives the layers that went early.
+ */
+async function removeNames(store: Store, config: ImageConfig, { gone, deleteImage }: { gone: readonly string[]; deleteImage: boolean }): Promise<ChainId[]> {
+  try {
+    await store.names.update({ remove: gone });
+    return [];
+  } catch (error) {
+    if (!deleteImage || errnoOf(error) !== 'ENOSPC') throw error;
+  }
+  await store.images.remove(config.id);
+  const collected = await store.collect();
+  await store.names.update({ remove: gone });
+  return collected;
 }
 
 const PRUNE_KEYS = ['dangling', 'label', 'label!', 'until'] as const;
