@@ -1,6 +1,6 @@
 // Deterministic tar writer: ustar, with a PAX header in front of what ustar cannot say.
-import { BLOCK_BYTES } from './tar-header.ts';
-import type { EntryType } from './tar-read.ts';
+import { BLOCK_BYTES } from '../../src/archive/tar-header.ts';
+import type { EntryType } from '../../src/archive/tar-read.ts';
 
 /** What is to be written; names are byte strings (see byte-string.ts). */
 export interface TarItem {
