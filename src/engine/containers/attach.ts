@@ -13,7 +13,7 @@ export type Output = { stream: 'stdout' | 'stderr'; bytes: Uint8Array };
 export async function attachContainer(needs: ContainerNeeds, container: Container, options: AttachOptions): Promise<AttachSession> {
   if (container.state.status === 'paused') throw conflict(`Container ${container.id} is paused, unpause the container before attach`);
   if (container.state.status === 'restarting') throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
-  const keys = new DetachKeys(options.detachKeys);
+  const keys = DetachKeys.of(options.detachKeys, container.record.Config.Tty);
   const session = new Session(needs, { container, options, keys });
   if (options.stream) await session.connect();
   publish(needs, container, { action: 'attach' });

@@ -21,6 +21,12 @@ export class DetachKeys {
 
   constructor(text: string | undefined) { this.#keys = parseDetachKeys(text ?? DEFAULT_KEYS); }
 
+  /** Only what is typed at a terminal can mean to detach: in a file that is piped through, any bytes may stand. A bad sequence is refused all the same. */
+  static of(text: string | undefined, tty: boolean): DetachKeys {
+    const keys = new DetachKeys(text);
+    return tty ? keys : new DetachKeys('');
+  }
+
   scan(bytes: Uint8Array): { pass: Uint8Array; detached: boolean } {
     if (this.#keys.length === 0 || (this.#matched === 0 && !bytes.includes(this.#keys[0] ?? -1))) return { pass: bytes, detached: false };
     const pass: number[] = [];

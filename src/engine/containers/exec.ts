@@ -33,7 +33,7 @@ export function openExecs(needs: ContainerNeeds): ExecsFace {
   return {
     async create(containerName, body) {
       const container = needs.table.find(containerName);
-      assertRunning(container);
+      assertRunning(container, containerName);
       const argv = body.Cmd ?? [];
       if (argv.length === 0) throw invalid('No exec command specified');
       new DetachKeys(body.DetachKeys);
@@ -41,20 +41,22 @@ export function openExecs(needs: ContainerNeeds): ExecsFace {
       const exec: Exec = { id: newId(needs.clock), container, body, argv, started: false, task: undefined, exitCode: null };
       execs.set(exec.id, exec);
       container.execIds.add(exec.id);
-      publish(needs, container, { action: `exec_create: ${argv.join(' ')}`, extra: { execID: exec.id } });
+      publish(needs, container, { action: `exec_create: ${spoken(argv)}`, extra: { execID: exec.id } });
       return { id: exec.id };
     },
     inspect: async (id) => viewOf(find(id)),
     async start(id, options) {
       const exec = find(id);
       if (exec.started) throw conflict(`Error: Exec command ${id} has already run`);
-      assertRunning(exec.container);
+      assertRunning(exec.container, exec.container.id);
       exec.started = true;
-      publish(needs, exec.container, { action: `exec_start: ${exec.argv.join(' ')}`, extra: { execID: id } });
+      publish(needs, exec.container, { action: `exec_start: ${spoken(exec.argv)}`, extra: { execID: id } });
       const task = await begin(needs, exec, options.consoleSize ?? sizeOf(exec.body)).catch((error: unknown) => {
         forget(needs, execs, exec);
-        throw error;
+        if (options.detach) throw error;
+        return refusal(exec, error);
       });
+      if (!('exited' in task)) return task;
       task.exited.then((code) => ended(needs, { execs, exec, code }), (error: unknown) => {
         needs.log.warn('exec ended without an exit code', { exec: id, error });
         ended(needs, { execs, exec, code: 255 });
@@ -71,15 +73,18 @@ export function openExecs(needs: ContainerNeeds): ExecsFace {
   };
 }
 
+/** As Docker's events have it: a program without words still has the space behind it. */
+const spoken = ([program = '', ...words]: readonly string[]) => `${program} ${words.join(' ')}`;
+
 const newId = (clock: Clock) => clock.randomHex(32);
 
 function sizeOf(body: ExecCreateBody): { width: number; height: number } | undefined {
   return body.ConsoleSize ? { height: body.ConsoleSize[0], width: body.ConsoleSize[1] } : undefined;
 }
 
-function assertRunning(container: Container): void {
+function assertRunning(container: Container, word: string): void {
   const { status } = container.state;
-  if (status === 'paused') throw conflict(`Container ${container.id} is paused, unpause the container before exec`);
+  if (status === 'paused') throw conflict(`Container ${word} is paused, unpause the container before exec`);
   if (status === 'restarting') throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
   if (status !== 'running') throw conflict(`Container ${container.id} is not running`);
 }
@@ -98,6 +103,12 @@ async function begin(needs: ContainerNeeds, exec: Exec, consoleSize: { width: nu
     exec.exitCode = failureCode(messageOf(error)) === 128 ? 126 : failureCode(messageOf(error));
     return await rethrowUnlessGone(needs, container, error);
   }
+}
+
+/** By now the client reads a stream: what went wrong stands there as output, as Docker has it, and the exit code in inspect. */
+function refusal(exec: Exec, error: unknown): AttachSession {
+  async function* output(): AsyncGenerator<{ stream: 'stdout'; bytes: Uint8Array }> { yield { stream: 'stdout', bytes: new TextEncoder().encode(`${messageOf(error)}\r\n`) }; }
+  return { tty: exec.body.Tty ?? false, output: output(), input: async () => 'ok', endInput: async () => {}, [Symbol.asyncDispose]: async () => {} };
 }
 
 function ended(needs: ContainerNeeds, what: { execs: Map<string, Exec>; exec: Exec; code: number }): void {
@@ -131,7 +142,7 @@ class ExecSession implements AttachSession {
   constructor(exec: Exec, task: ExecTask) {
     this.#exec = exec;
     this.#task = task;
-    this.#keys = new DetachKeys(exec.body.DetachKeys || undefined);
+    this.#keys = DetachKeys.of(exec.body.DetachKeys || undefined, exec.body.Tty ?? false);
     this.tty = exec.body.Tty ?? false;
     this.output = this.#produce();
   }
