@@ -9,7 +9,7 @@ import { oomScoreOf, rlimitsOf } from './limits.ts';
 import type { Machine } from './machine.ts';
 import { resourcesOf, supportOf } from './resources.ts';
 import { defaultProfile, parseProfile, type Profile } from './seccomp.ts';
-import { resolveUser, type UserFiles } from './users.ts';
+import { isKnown, resolveUser, type UserFiles } from './users.ts';
 
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const INIT_PATH = '/sbin/docker-init';
@@ -36,7 +36,7 @@ export function buildSpec(input: BundleInput, users: UserFiles, machine: Machine
     ...(config.Tty && host.ConsoleSize[0] > 0 ? { consoleSize: { height: host.ConsoleSize[0], width: host.ConsoleSize[1] } } : {}),
     user,
     args: init ? [INIT_PATH, '--', ...input.argv] : [...input.argv],
-    env: environmentOf(input),
+    env: withHome(environmentOf(input), user.uid, users),
     cwd: config.WorkingDir === '' ? '/' : config.WorkingDir,
     capabilities: capabilitySets(capabilities.granted, user.uid),
     rlimits: rlimitsOf(host.Ulimits, machine, notes),
@@ -67,6 +67,11 @@ export function buildSpec(input: BundleInput, users: UserFiles, machine: Machine
 function environmentOf(input: BundleInput): string[] {
   const base = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${input.hostname}`, ...(input.config.Tty ? ['TERM=xterm'] : [])];
   return mergeEnv(base, input.config.Env ?? []);
+}
+
+/** crun takes HOME from passwd, and leaves it out for a user that is not there; programs rely on having one. */
+export function withHome(env: readonly string[], uid: number, users: UserFiles): string[] {
+  return isKnown(uid, users) || env.some((entry) => entry.startsWith('HOME=')) ? [...env] : [...env, 'HOME=/'];
 }
 
 /** `over` wins; a name without '=' takes a variable away. */

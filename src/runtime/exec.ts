@@ -4,7 +4,7 @@ import type { Kernel } from '../kernel/index.ts';
 import type { Clock } from '../lib/clock.ts';
 import { assert } from '../lib/errors.ts';
 import { openConsole } from './attach.ts';
-import { mergeEnv } from './bundle.ts';
+import { mergeEnv, withHome } from './bundle.ts';
 import { ALL_CAPABILITIES, capabilitySets } from './capabilities.ts';
 import { MonitorRefusal, startMonitor, tell, type Monitor } from './conmon.ts';
 import type { Crun } from './crun.ts';
@@ -70,9 +70,11 @@ interface ContainerProcess { rootfs: string; process: Json; env: readonly string
 
 /** Everything that is not said anew is as in the container: limits, OOM score, no-new-privileges, environment. */
 export function processOf(input: ExecInput, container: ContainerProcess, needs: Pick<ExecNeeds, 'machine' | 'userFiles'>): Json {
-  const user = input.user === '' ? container.user : resolveUser(input.user, needs.userFiles(container.rootfs));
+  const files = needs.userFiles(container.rootfs);
+  const user = input.user === '' ? container.user : resolveUser(input.user, files);
   const granted = input.privileged ? ALL_CAPABILITIES.filter((name) => needs.machine.capabilities.has(name)) : container.bounding;
-  const env = mergeEnv(container.env, input.env);
+  // HOME is the user's own unless the container's configuration, which is part of `input.env`, says otherwise.
+  const env = withHome(mergeEnv(container.env.filter((entry) => !entry.startsWith('HOME=')), input.env), user.uid, files);
   const { consoleSize: _containers, ...inherited } = container.process;
   return {
     ...inherited,

@@ -22,6 +22,14 @@ export function resolveUser(wanted: string, files: UserFiles, groupAdd: readonly
   return { uid: user.uid, gid, additionalGids: [...new Set([gid, ...memberships, ...added])] };
 }
 
+/** Whether passwd has an entry for it. */
+export function isKnown(uid: number, files: Pick<UserFiles, 'passwd'>): boolean {
+  return files.passwd.split('\n').some((line) => {
+    const [name = '', , uidText = ''] = line.split(':');
+    return name !== '' && !name.startsWith('#') && numeric(uidText) === uid;
+  });
+}
+
 interface Group { name: string; gid: number; members: string[] }
 
 function findUser(wanted: string, passwd: string): { name: string; uid: number; gid: number } {
