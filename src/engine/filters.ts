@@ -25,7 +25,7 @@ export function booleanFilter(filters: Filters, key: string): boolean | undefine
   const truths = new Set(values.map((value) => {
     if (['1', 'true', 'True', 'TRUE', 't', 'T'].includes(value)) return true;
     if (['0', 'false', 'False', 'FALSE', 'f', 'F'].includes(value)) return false;
-    throw invalid(`invalid filter '${key}=${value}'`);
+    throw invalid(`invalid filter '${key}=[${values.join(' ')}]'`);
   }));
   if (truths.size > 1) throw invalid(`invalid filter '${key}': both true and false`);
   return truths.has(true);

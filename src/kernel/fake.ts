@@ -123,6 +123,7 @@ function openFakeFiles(step: Step): { face: Files; state: FileState } {
       return found?.slice();
     },
     ensureDirectory: (path) => step('mkdir', path),
+    exists: () => true,
     cachedBytes: (path) => { step('mincore', path); return 0; },
   };
   return { face, state };

@@ -1,5 +1,5 @@
 // What node:fs lacks: durability and cache control, devices, extended attributes, exact times, confined reading, locks.
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { errnoOf } from '../lib/errors.ts';
 import type { Files } from './index.ts';
 import { SYS_OPENAT2, errnoName, lastErrno, libc, systemError } from './sys.ts';
@@ -25,7 +25,7 @@ const OPENAT2_TRIES = 100;
 
 export function openFiles(): Files {
   return {
-    syncFs, writeOut, dropCache, mknod, setXattr, listXattr, fchdir, tryLock, readInRoot, ensureDirectory, cachedBytes,
+    syncFs, writeOut, dropCache, mknod, setXattr, listXattr, fchdir, tryLock, readInRoot, ensureDirectory, exists: existsSync, cachedBytes,
     getXattr: xattrReader(),
     setTimes: timeSetter(),
     chroot: (path) => { if (libc.chroot(path) !== 0) throw systemError(lastErrno(), { syscall: 'chroot', path }); },

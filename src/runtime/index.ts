@@ -122,4 +122,5 @@ export interface Runtime {
   close(): Promise<void>;
 }
 
+export { decideCapabilities } from './capabilities.ts';
 export { openRuntime } from './runtime.ts'; // openRuntime({ kernel, log, clock, execRoot, crunPath?, conmonPath? }): Promise<Runtime>

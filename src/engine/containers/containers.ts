@@ -1,5 +1,5 @@
 // The verbs on containers, put together from their parts.
-import { conflict, EngineError, invalid, kindOf } from '../../lib/errors.ts';
+import { conflict, EngineError, invalid, kindOf, messageOf } from '../../lib/errors.ts';
 import { assertFilterKeys, matchesLabels } from '../filters.ts';
 import type { LogRecord } from '../../logs/index.ts';
 import type { ContainersFace, Filters, LogsOptions } from '../index.ts';
@@ -23,7 +23,14 @@ export function openContainers(needs: ContainerNeeds): ContainersFace {
     start: (name, { signal }) => start(needs, table.find(name), signal),
     stop: (name, options) => stopContainer(needs, table.find(name), options),
     restart: (name, options) => restart(needs, table.find(name), options),
-    kill: (name, { killSignal }) => killContainer(needs, table.find(name), killSignal),
+    async kill(name, { killSignal }) {
+      try { await killContainer(needs, table.find(name), killSignal); }
+      catch (cause) {
+        // Docker says so of these two, and clients read it.
+        if (kindOf(cause) === 'not-found' || kindOf(cause) === 'conflict') throw new EngineError(kindOf(cause), `Cannot kill container: ${name}: ${messageOf(cause)}`, { cause });
+        throw cause;
+      }
+    },
     pause: (name) => pauseContainer(needs, table.find(name)),
     unpause: (name) => unpauseContainer(needs, table.find(name)),
     rename: (name, newName) => rename(needs, table.find(name), newName),
@@ -84,13 +91,18 @@ async function rename(needs: ContainerNeeds, container: Container, newName: stri
   using _lock = await needs.table.hold(container);
   const oldName = container.name;
   if (newName.replace(/^\//, '') === oldName) throw invalid('Renaming a container with the same name as its current name');
-  using reserved = needs.table.reserveName(newName, container.id);
+  using reserved = reserveNewName(needs, newName, container.id);
   const record = { ...container.record, Name: `/${newName.replace(/^\//, '')}` };
   await needs.store.containers.save(record);
   container.record = record;
   reserved.keep();
   needs.table.releaseName(oldName);
   publish(needs, container, { action: 'rename', extra: { oldName: `/${oldName}` } });
+}
+
+function reserveNewName(needs: ContainerNeeds, newName: string, id: string) {
+  try { return needs.table.reserveName(`/${newName.replace(/^\//, '')}`, id); }
+  catch (cause) { throw new EngineError(kindOf(cause), `Error when allocating new name: ${messageOf(cause)}`, { cause }); }
 }
 
 const PRUNE_KEYS = ['label', 'label!', 'until'] as const;

@@ -1,15 +1,16 @@
 // create: check everything, then the snapshot, then the record; the name is taken first and given back on any failure.
+import { availableParallelism } from 'node:os';
 import { formatNanos } from '../../lib/clock.ts';
 import { invalid, notFound } from '../../lib/errors.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import { chainIds } from '../../oci/digest.ts';
 import type { ContainerRecord } from '../../store/index.ts';
-import type { ContainerConfig, CreateBody, HostConfig } from '../../wire/types.ts';
+import type { ContainerConfig, CreateBody, EndpointSettings, HostConfig } from '../../wire/types.ts';
 import { findImage } from '../images/find.ts';
 import { Container } from './container.ts';
 import { completeConfig, completeHostConfig } from './defaults.ts';
 import { mergeImageConfig } from './merge.ts';
-import { mountPointsOf } from './mounts.ts';
+import { assertSources, mountPointsOf } from './mounts.ts';
 import { randomName } from './names.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { NEVER_STARTED } from './state.ts';
@@ -24,8 +25,8 @@ export async function createContainer(needs: ContainerNeeds, options: CreateOpti
   const wanted = completeConfig(body);
   validateConfig(wanted);
   const hostConfig = completeHostConfig(body.HostConfig ?? {}, { cgroupVersion: needs.runtime.facts.cgroupVersion });
-  const warnings = validateHostConfig(hostConfig);
-  if (hostConfig.NetworkMode.startsWith('container:')) table.find(hostConfig.NetworkMode.slice('container:'.length));
+  const warnings = validateHostConfig(hostConfig, { cpus: availableParallelism() });
+  assertSources(needs, hostConfig);
   if (wanted.Image === '') throw invalid('no image was specified');
   const image = findImage(store, wanted.Image).config;
   const config = finalConfig(wanted, image, hostConfig);
@@ -77,7 +78,7 @@ function recordOf(needs: ContainerNeeds, of: { id: string; name: string; config:
     StreamConfig: {}, State: { ...NEVER_STARTED }, ID: of.id, Created: formatNanos(needs.clock.nowNanos()), Managed: false,
     Path: argv[0] ?? '', Args: argv.slice(1), Config: of.config, Image: of.image.id,
     NetworkSettings: {
-      Bridge: '', SandboxID: '', HairpinMode: false, LinkLocalIPv6Address: '', LinkLocalIPv6PrefixLen: 0, Networks: {}, Service: null, Ports: {}, SandboxKey: '',
+      Bridge: '', SandboxID: '', HairpinMode: false, LinkLocalIPv6Address: '', LinkLocalIPv6PrefixLen: 0, Networks: networksOf(of.hostConfig.NetworkMode), Service: null, Ports: {}, SandboxKey: '',
       SecondaryIPAddresses: null, SecondaryIPv6Addresses: null, IsAnonymousEndpoint: false, HasSwarmEndpoint: false,
     },
     LogPath: of.hostConfig.LogConfig.Type === 'none' ? '' : `${folder}/container.log`,
@@ -85,5 +86,16 @@ function recordOf(needs: ContainerNeeds, of: { id: string; name: string; config:
     HasBeenStartedBefore: false, HasBeenManuallyStopped: false, MountPoints: mountPointsOf(of.hostConfig), SecretReferences: null, ConfigReferences: null,
     AppArmorProfile: '', HostnamePath: '', HostsPath: '', ShmPath: '', ResolvConfPath: '', SeccompProfile: '', NoNewPrivileges: (of.hostConfig.SecurityOpt ?? []).some((option) => /^no-new-privileges(?!.*false)/.test(option)),
     LocalLogCacheMeta: { HaveNotifyEnabled: false },
+  };
+}
+
+/** Lists show the network's name from here; the two that there are give no addresses. */
+function networksOf(mode: string): Record<string, EndpointSettings> {
+  if (mode.startsWith('container:')) return {};
+  return {
+    [mode === 'default' ? 'none' : mode]: {
+      IPAMConfig: null, Links: null, Aliases: null, MacAddress: '', NetworkID: '', EndpointID: '', Gateway: '', IPAddress: '', IPPrefixLen: 0, IPv6Gateway: '',
+      GlobalIPv6Address: '', GlobalIPv6PrefixLen: 0, DriverOpts: null,
+    },
   };
 }

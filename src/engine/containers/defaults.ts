@@ -64,8 +64,18 @@ export function completeHostConfig(given: Partial<HostConfig>, host: { cgroupVer
     ReadonlyPaths: unconfined ? null : given.ReadonlyPaths ?? [...READONLY_PATHS],
     ConsoleSize: given.ConsoleSize ?? [0, 0],
     OomKillDisable: given.OomKillDisable ?? false,
-    PidsLimit: given.PidsLimit ?? null,
+    PidsLimit: given.PidsLimit || null,
+    MemorySwappiness: given.MemorySwappiness === -1 ? null : given.MemorySwappiness ?? null, // -1 is how old clients say nothing
+    SecurityOpt: securityOf(given),
   };
+}
+
+/** A container that shares so much with the host gets no label of its own; Docker writes that down, and clients compare it. */
+function securityOf(given: Partial<HostConfig>): string[] | null {
+  const said = given.SecurityOpt ?? null;
+  const shares = given.Privileged === true || given.PidMode === 'host' || given.IpcMode === 'host';
+  if (!shares || said?.some((option) => /^label[:=]/.test(option))) return said;
+  return [...said ?? [], 'label=disable'];
 }
 
 const EMPTY: HostConfig = {
@@ -73,7 +83,7 @@ const EMPTY: HostConfig = {
   AutoRemove: false, VolumeDriver: '', VolumesFrom: null, ConsoleSize: [0, 0], CapAdd: null, CapDrop: null, CgroupnsMode: '', Dns: [], DnsOptions: [], DnsSearch: [],
   ExtraHosts: null, GroupAdd: null, IpcMode: '', Cgroup: '', Links: null, OomScoreAdj: 0, PidMode: '', Privileged: false, PublishAllPorts: false,
   ReadonlyRootfs: false, SecurityOpt: null, UTSMode: '', UsernsMode: '', ShmSize: 0, Runtime: '', Isolation: '', CpuShares: 0, Memory: 0, NanoCpus: 0,
-  CgroupParent: '', BlkioWeight: 0, BlkioWeightDevice: [], BlkioDeviceReadBps: [], BlkioDeviceWriteBps: [], BlkioDeviceReadIOps: [], BlkioDeviceWriteIOps: [],
+  CgroupParent: '', BlkioWeight: 0, BlkioWeightDevice: [], BlkioDeviceReadBps: null, BlkioDeviceWriteBps: null, BlkioDeviceReadIOps: null, BlkioDeviceWriteIOps: null,
   CpuPeriod: 0, CpuQuota: 0, CpuRealtimePeriod: 0, CpuRealtimeRuntime: 0, CpusetCpus: '', CpusetMems: '', Devices: [], DeviceCgroupRules: null, DeviceRequests: null,
   KernelMemory: 0, KernelMemoryTCP: 0, MemoryReservation: 0, MemorySwap: 0, MemorySwappiness: null, OomKillDisable: false, PidsLimit: null, Ulimits: null,
   CpuCount: 0, CpuPercent: 0, IOMaximumIOps: 0, IOMaximumBandwidth: 0, MaskedPaths: null, ReadonlyPaths: null,

@@ -2,6 +2,7 @@
 import { invalid } from '../../lib/errors.ts';
 import type { BundleMount } from '../../runtime/index.ts';
 import type { HostConfig, MountPoint, MountSpec } from '../../wire/types.ts';
+import type { ContainerNeeds } from './needs.ts';
 
 const PROPAGATIONS = ['rprivate', 'private', 'rshared', 'shared', 'rslave', 'slave'];
 const BIND_WORDS = ['ro', 'rw', 'z', 'Z', 'nocopy', 'cached', 'delegated', 'consistent', ...PROPAGATIONS];
@@ -22,8 +23,8 @@ export function mountPointsOf(host: HostConfig): Record<string, MountPoint> {
 export function parseBind(text: string): MountPoint {
   const [source, destination, mode = '', rest] = text.split(':');
   if (!source || !destination || rest !== undefined) throw invalid(`invalid volume specification: '${text}'`);
-  if (!destination.startsWith('/')) throw invalid(`invalid volume specification: '${text}': invalid mount config for type "volume": invalid mount path: '${destination}' mount path must be absolute`);
-  if (normal(destination) === '/') throw invalid(`invalid volume specification: '${text}': invalid specification: destination can't be '/'`);
+  if (!destination.startsWith('/')) throw invalid(`invalid volume specification: '${text}': invalid mount config for type "${source.startsWith('/') ? 'bind' : 'volume'}": invalid mount path: '${destination}' mount path must be absolute`);
+  if (normal(destination) === '/') throw invalid(`invalid volume specification: '${text}': invalid mount config for type "bind": invalid specification: destination can't be '/'`);
   if (!source.startsWith('/')) throw invalid(`volume "${source}": this version has no named volumes yet, bind a directory of the host instead (/path:${destination})`);
   const words = mode === '' ? [] : mode.split(',');
   for (const word of words) if (!BIND_WORDS.includes(word)) throw invalid(`invalid mode: ${mode}`);
@@ -51,7 +52,7 @@ export function bundleMountsOf(points: Readonly<Record<string, MountPoint>>, hos
     options: ['rbind', point.RW ? 'rw' : 'ro', point.Propagation || 'rprivate'],
   }));
   const tmpfs = Object.entries(host.Tmpfs ?? {}).map(([destination, options]): BundleMount => ({
-    type: 'tmpfs', source: 'tmpfs', destination: normal(destination), options: ['noexec', 'nosuid', 'nodev', ...options.split(',').filter((word) => word !== '')],
+    type: 'tmpfs', source: 'tmpfs', destination: normal(destination), options: tmpfsOptions(options.split(',').filter((word) => word !== '')),
   }));
   const mounts = (host.Mounts ?? []).filter((mount) => mount.Type === 'tmpfs').map((mount): BundleMount => ({
     type: 'tmpfs', source: 'tmpfs', destination: normal(mount.Target),
@@ -60,6 +61,22 @@ export function bundleMountsOf(points: Readonly<Record<string, MountPoint>>, hos
       ...(mount.TmpfsOptions?.Mode ? [`mode=${mount.TmpfsOptions.Mode.toString(8)}`] : [])],
   }));
   return [...binds, ...tmpfs, ...mounts].toSorted((a, b) => a.destination.split('/').length - b.destination.split('/').length);
+}
+
+/** Docker's defaults, each unless its opposite is asked for. */
+function tmpfsOptions(asked: readonly string[]): string[] {
+  return [...['noexec', 'nosuid', 'nodev'].filter((word) => !asked.includes(word.slice(2))), ...asked];
+}
+
+/** What `--mount` names must be there, where `-v` makes a directory. */
+export function demandedSources(host: HostConfig): string[] {
+  return (host.Mounts ?? []).filter((mount) => mount.Type === 'bind' && mount.BindOptions?.CreateMountpoint !== true).map((mount) => normal(mount.Source ?? ''));
+}
+
+export function assertSources(needs: Pick<ContainerNeeds, 'kernel'>, host: HostConfig): void {
+  for (const source of demandedSources(host)) {
+    if (!needs.kernel.files.exists(source)) throw invalid(`invalid mount config for type "bind": bind source path does not exist: ${source}`);
+  }
 }
 
 const normal = (path: string) => (`/${path.split('/').filter((part) => part !== '' && part !== '.').join('/')}`);

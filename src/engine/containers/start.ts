@@ -5,7 +5,7 @@ import type { OverlayMount } from '../../store/index.ts';
 import type { BundleMount, CreatedTask } from '../../runtime/index.ts';
 import type { Container } from './container.ts';
 import { KeptConsole } from './kept.ts';
-import { bundleMountsOf } from './mounts.ts';
+import { bundleMountsOf, demandedSources } from './mounts.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { assertStartable } from './state.ts';
 
@@ -113,14 +113,13 @@ const isMounted = (needs: Pick<ContainerNeeds, 'kernel'>, path: string): boolean
 
 /** hostname, hosts and resolv.conf: written anew at every start, into the container's folder, and bound over the image's own. */
 async function ownFiles(needs: ContainerNeeds, container: Container): Promise<BundleMount[]> {
-  const { Hostname: hostname, Domainname: domain } = container.record.Config;
-  const full = domain === '' ? hostname : `${hostname}.${domain}`;
+  const { Hostname: hostname } = container.record.Config;
   const onHost = container.hostConfig.NetworkMode === 'host';
   const hosts = onHost ? hostFile(needs, '/etc/hosts') : `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n`;
   const extra = (container.hostConfig.ExtraHosts ?? []).map((entry) => `${entry.slice(entry.indexOf(':') + 1)}\t${entry.slice(0, entry.indexOf(':'))}\n`).join('');
   const write = (name: string, content: string) => needs.store.containers.writeFile(container.id, name, content);
   const paths = {
-    HostnamePath: await write('hostname', `${full}\n`),
+    HostnamePath: await write('hostname', `${hostname}\n`),
     HostsPath: await write('hosts', hosts + extra),
     ResolvConfPath: await write('resolv.conf', resolvConf(needs, container)),
   };
@@ -145,7 +144,8 @@ function hostFile(needs: ContainerNeeds, path: string): string {
 }
 
 function hostMounts(needs: ContainerNeeds, container: Container): BundleMount[] {
-  for (const point of Object.values(container.record.MountPoints)) if (point.Type === 'bind') needs.kernel.files.ensureDirectory(point.Source);
+  const mustExist = demandedSources(container.hostConfig);
+  for (const point of Object.values(container.record.MountPoints)) if (point.Type === 'bind' && !mustExist.includes(point.Source)) needs.kernel.files.ensureDirectory(point.Source);
   return bundleMountsOf(container.record.MountPoints, container.hostConfig);
 }
 

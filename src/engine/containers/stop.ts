@@ -67,7 +67,7 @@ export async function killContainer(needs: ContainerNeeds, container: Container,
   let ended: Promise<unknown>;
   {
     using _lock = await needs.table.locks.hold(container.id);
-    if (!container.running) throw conflict(`Cannot kill container: ${container.id}: Container ${container.id} is not running`);
+    if (!container.running) throw conflict(`Container ${container.id} is not running`);
     if (container.state.status === 'restarting') return await cancelRestart(needs, container);
     const stops = number === SIGKILL || number === parseSignal(container.record.Config.StopSignal || 'SIGTERM');
     if (stops) {

@@ -1,5 +1,6 @@
 // What a create body may not say: each refusal names the field and what was expected.
 import { invalid } from '../../lib/errors.ts';
+import { decideCapabilities } from '../../runtime/index.ts';
 import type { ContainerConfig, HostConfig } from '../../wire/types.ts';
 import { parseSignal } from './signals.ts';
 
@@ -19,8 +20,10 @@ export function validateConfig(config: ContainerConfig): void {
   }
 }
 
-export function validateHostConfig(host: HostConfig): string[] {
+export function validateHostConfig(host: HostConfig, machine: { cpus: number }): string[] {
   validateResources(host);
+  if (host.NanoCpus > machine.cpus * 1e9) throw invalid(`Range of CPUs is from 0.01 to ${machine.cpus}.00, as there are only ${machine.cpus} CPUs available`);
+  decideCapabilities({ add: host.CapAdd, drop: host.CapDrop, privileged: host.Privileged }, new Set());
   validatePolicies(host);
   validateNetwork(host);
   return host.OomKillDisable && host.Memory === 0

@@ -1,4 +1,5 @@
 // Containers as lists and inspect show them.
+import { ZERO_TIME } from '../../lib/clock.ts';
 import { invalid } from '../../lib/errors.ts';
 import { parseImageId } from '../../oci/digest.ts';
 import { assertFilterKeys, booleanFilter, matchesLabels } from '../filters.ts';
@@ -35,7 +36,7 @@ function shownImage(needs: ContainerNeeds, container: Container): string {
   try {
     return findImage(needs.store, name).config.id === container.record.Image ? name : container.record.Image;
   } catch {
-    return needs.store.images.get(parseImageId(container.record.Image)) ? container.record.Image : name;
+    return container.record.Image;
   }
 }
 
@@ -75,7 +76,7 @@ function matcher(needs: ContainerNeeds, filters: Filters): (container: Container
       && any('name', (name) => nameMatches(name, record.Name))
       && matchesLabels(values('label'), record.Config.Labels)
       && any('status', (status) => statusWord(record.State) === status)
-      && (codes.length === 0 || (codes.includes(record.State.ExitCode) && !record.State.Running))
+      && (codes.length === 0 || (codes.includes(record.State.ExitCode) && !record.State.Running && record.State.StartedAt !== ZERO_TIME))
       && (ancestors === undefined || ancestors.has(record.Image) || (layersOf !== undefined && ancestors.has(layersOf.diffIds.join())))
       && before.every((time) => record.Created < time) && since.every((time) => record.Created > time)
       && any('network', (network) => networkOf(hostConfig.NetworkMode) === network)

@@ -26,9 +26,13 @@ export async function handleExit(needs: ContainerNeeds, container: Container, ex
     if (!container.running || container.state.status === 'restarting') return;
     next = decideAfterExit(container, exit.exitCode);
     await recordExit(needs, container, { exit, restarting: next === 'restart' });
+    if (next !== 'remove') container.announceExit({ exitCode: exit.exitCode, error: undefined });
     if (next === 'restart') waitForRestart(needs, container);
   }
-  if (next === 'remove') await removeContainer(needs, container, { force: true, volumes: true });
+  if (next !== 'remove') return;
+  // Who waits for the end is told when the name is free: a client that stops a container goes on to make the next one under its name.
+  try { await removeContainer(needs, container, { force: true, volumes: true }); }
+  finally { container.announceExit({ exitCode: exit.exitCode, error: undefined }); }
 }
 
 async function recordExit(needs: ContainerNeeds, container: Container, { exit, restarting }: { exit: TaskExit; restarting: boolean }): Promise<void> {
@@ -45,7 +49,6 @@ async function recordExit(needs: ContainerNeeds, container: Container, { exit, r
   await needs.store.containers.save(container.record, { durable: false });
   if (exit.oomKilled) publish(needs, container, { action: 'oom' });
   publish(needs, container, { action: 'die', extra: { exitCode: String(exit.exitCode) } });
-  container.announceExit({ exitCode: exit.exitCode, error: undefined });
 }
 
 /** Under the lock. */
