@@ -37,14 +37,14 @@ export async function removeImage(needs: RemoveNeeds, word: string, force: boole
     if (last) assertUnused(needs, config, { force, word: byName });
     // The digest of a repository goes with its last tag there; otherwise it would keep the image without anyone seeing a name.
     const gone = names.filter((name) => !others.includes(name));
-    return await remove(needs, config, { gone, deleteImage: last && !(force && needs.users(id).length > 0) });
+    return await remove(needs, config, { gone, deleteImage: last && !needs.users(id).some((user) => user.running), told: 1 });
   }
   const repositories = new Set(names.map(repositoryOf));
   if (!force && repositories.size > 1) {
     throw conflict(`conflict: unable to delete ${short(hexOf(id))} (must be forced) - image is referenced in multiple repositories`);
   }
   assertUnused(needs, config, { force, word: short(hexOf(id)) });
-  return await remove(needs, config, { gone: names, deleteImage: true });
+  return await remove(needs, config, { gone: names, deleteImage: true, told: names.length });
 }
 
 function assertUnused(needs: RemoveNeeds, config: ImageConfig, { force, word }: { force: boolean; word: string }): void {
@@ -67,12 +67,13 @@ function assertUnused(needs: RemoveNeeds, config: ImageConfig, { force, word }: 
 const familiarOf = (name: string) => name.replace(/:latest$/, '');
 const repositoryOf = (name: string) => familiarName(parseReference(name));
 
-async function remove(needs: RemoveNeeds, config: ImageConfig, what: { gone: readonly string[]; deleteImage: boolean }): Promise<Removal[]> {
+async function remove(needs: RemoveNeeds, config: ImageConfig, what: { gone: readonly string[]; deleteImage: boolean; told: number }): Promise<Removal[]> {
   const { store, events } = needs;
   const layers = layersOf(store, config).map((layer) => layer.chainId);
   const collected = new Set(await removeNames(store, config, what));
   const told: Removal[] = what.gone.map((name) => ({ Untagged: name }));
-  for (const _name of what.gone) events.publish({ type: 'image', action: 'untag', id: config.id, attributes: { ...config.config.Labels, name: config.id } });
+  // Docker says nothing of a digest that goes with the last tag.
+  for (const _name of what.gone.slice(0, what.told)) events.publish({ type: 'image', action: 'untag', id: config.id, attributes: { ...config.config.Labels, name: config.id } });
   if (!what.deleteImage) return told;
   await store.images.remove(config.id);
   told.push({ Deleted: config.id });
@@ -111,7 +112,7 @@ export async function pruneImages(needs: RemoveNeeds, filters: Filters): Promise
     const names = needs.store.names.of(config.id);
     if (needs.users(config.id).length > 0 || (onlyDangling && names.some((name) => !name.includes('@')))) continue;
     if (!matchesLabels(filters.get('label') ?? [], config.config.Labels)) continue;
-    deleted.push(...await remove(needs, config, { gone: names, deleteImage: true }));
+    deleted.push(...await remove(needs, config, { gone: names, deleteImage: true, told: 1 }));
   }
   return { deleted, spaceReclaimedBytes: before - totalBytes(needs.store) };
 }
