@@ -131,7 +131,7 @@ async function logs(containers: ContainersFace, request: ApiRequest) {
   const { tty, records } = await containers.logs(required(request, 'name'), {
     stdout, stderr, follow: query.flag('follow'), tail: tailOf(query.text('tail')), sinceNs: query.time('since'), untilNs: until, signal,
   });
-  const stream = logBytes(records, { framed: !tty, timestamps: query.flag('timestamps') });
+  const stream = logBytes(records, { framed: !tty, timestamps: query.flag('timestamps'), details: query.flag('details') });
   return since(version, 42) ? { status: 200, stream, contentType: streamType(!tty) } : { status: 200, stream };
 }
 

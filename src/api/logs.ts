@@ -5,11 +5,12 @@ import { frameHeader } from '../wire/frames.ts';
 const NEWLINE = 0x0a;
 const NANOS_PER_SECOND = 1_000_000_000n;
 
-export async function* logBytes(records: AsyncIterable<LogRecord>, options: { framed: boolean; timestamps: boolean }): AsyncGenerator<Uint8Array> {
+export async function* logBytes(records: AsyncIterable<LogRecord>, options: { framed: boolean; timestamps: boolean; details: boolean }): AsyncGenerator<Uint8Array> {
   // A long line comes in parts; only its first part begins a line.
   const midLine = { stdout: false, stderr: false };
   for await (const { stream, timeNs, bytes } of records) {
-    const stamp = options.timestamps && !midLine[stream] ? Buffer.from(`${fixedNanos(timeNs)} `) : Buffer.alloc(0);
+    // Details are labels and variables that a driver was told to keep with each line; ours keeps none, and the space behind them stays.
+    const stamp = midLine[stream] ? Buffer.alloc(0) : Buffer.from(`${options.timestamps ? `${fixedNanos(timeNs)} ` : ''}${options.details ? ' ' : ''}`);
     midLine[stream] = bytes.length > 0 && bytes[bytes.length - 1] !== NEWLINE;
     if (options.framed) yield Buffer.concat([frameHeader(stream, stamp.length + bytes.length), stamp, bytes]);
     else yield stamp.length > 0 ? Buffer.concat([stamp, bytes]) : bytes;

@@ -30,7 +30,7 @@ export function presentSummary(view: ContainerView, options: { version: ApiVersi
     Id: record.ID, Names: [record.Name], Image: view.imageName, ImageID: view.imageId, Command: commandLine(record.Path, record.Args),
     Created: secondsOf(record.Created), Ports: presentPorts(record.NetworkSettings.Ports),
     ...(view.sizeRwBytes ? { SizeRw: view.sizeRwBytes } : {}), ...(view.sizeRootFsBytes ? { SizeRootFs: view.sizeRootFsBytes } : {}),
-    Labels: record.Config.Labels ?? {}, State: view.status, Status: statusText(record.State, options.now),
+    Labels: sorted(record.Config.Labels ?? {}), State: view.status, Status: statusText(record.State, options.now),
     HostConfig: { NetworkMode: hostConfig.NetworkMode, ...annotations },
     NetworkSettings: { Networks: presentEndpoints(record.NetworkSettings.Networks, options.version) }, Mounts: view.mounts,
   };
@@ -72,6 +72,9 @@ export const graphData = (graph: Pick<OverlayMount, 'upperDir' | 'workDir' | 'me
 /** Unix seconds of an RFC 3339 time; 0 where there is none. */
 export const secondsOf = (time: string): number => Math.floor((Date.parse(time) || 0) / 1000);
 
+/** Go writes maps in the order of their keys. */
+export const sorted = <T>(map: Readonly<Record<string, T>>): Record<string, T> => Object.fromEntries(Object.entries(map).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+
 const isZero = (time: string) => time === '' || time.startsWith(ZERO_TIME.slice(0, 10));
 
 function healthText(state: ContainerState): string {
@@ -105,7 +108,7 @@ function presentHostConfig(hostConfig: HostConfig, version: ApiVersion): object 
 function presentConfig(config: ContainerConfig): object {
   const { ExposedPorts, Healthcheck, ArgsEscaped, NetworkDisabled, MacAddress, StopSignal, StopTimeout, Shell, ...rest } = config;
   return {
-    ...rest, Env: config.Env ?? [], Labels: config.Labels ?? {},
+    ...rest, Env: config.Env ?? [], Labels: sorted(config.Labels ?? {}),
     ...(ExposedPorts && Object.keys(ExposedPorts).length > 0 ? { ExposedPorts } : {}), ...(Healthcheck ? { Healthcheck } : {}),
     ...(ArgsEscaped ? { ArgsEscaped } : {}), ...(NetworkDisabled ? { NetworkDisabled } : {}), ...(MacAddress ? { MacAddress } : {}),
     ...(StopSignal ? { StopSignal } : {}), ...(StopTimeout === undefined || StopTimeout === null ? {} : { StopTimeout }), ...(Shell?.length ? { Shell } : {}),

@@ -3,7 +3,7 @@ import type { ImageHistoryEntry, ImageView } from '../engine/index.ts';
 import { ZERO_TIME } from '../lib/clock.ts';
 import { asObject } from '../oci/shape.ts';
 import type { ContainerConfig } from '../wire/types.ts';
-import { graphData, secondsOf } from './present-containers.ts';
+import { graphData, secondsOf, sorted } from './present-containers.ts';
 import { keeps, since, type ApiVersion } from './routes.ts';
 
 const NO_CONFIG: ContainerConfig = {
@@ -16,7 +16,7 @@ export function presentImageSummary(view: ImageView, options: { version: ApiVers
   const { version } = options;
   const unnamed = view.repoTags.length === 0 && version.minor < 43;
   return {
-    Containers: since(version, 51) ? view.containers : -1, Created: secondsOf(view.config.created), Id: view.config.id, Labels: view.config.config.Labels,
+    Containers: since(version, 51) ? view.containers : -1, Created: secondsOf(view.config.created), Id: view.config.id, Labels: view.config.config.Labels && sorted(view.config.config.Labels),
     ParentId: view.parent, RepoDigests: unnamed && view.repoDigests.length === 0 ? ['<none>@<none>'] : view.repoDigests,
     RepoTags: unnamed ? ['<none>:<none>'] : view.repoTags, SharedSize: options.sharedSize ?? -1, Size: view.sizeBytes,
     ...(keeps(version, 44) ? { VirtualSize: view.sizeBytes } : {}),
@@ -53,7 +53,7 @@ function runConfig({ config: { config } }: ImageView, version: ApiVersion): obje
     ...(config.ExposedPorts ? { ExposedPorts: config.ExposedPorts } : {}), ...(config.Healthcheck ? { Healthcheck: config.Healthcheck } : {}),
     ...(config.ArgsEscaped ? { ArgsEscaped: true } : {}), ...(config.StopSignal === '' ? {} : { StopSignal: config.StopSignal }),
     ...(config.Shell ? { Shell: config.Shell } : {}),
-    Cmd: config.Cmd, Entrypoint: config.Entrypoint, Env: config.Env, Labels: config.Labels, OnBuild: config.OnBuild, User: config.User,
+    Cmd: config.Cmd, Entrypoint: config.Entrypoint, Env: config.Env, Labels: config.Labels && sorted(config.Labels), OnBuild: config.OnBuild, User: config.User,
     Volumes: config.Volumes, WorkingDir: config.WorkingDir,
   };
   if (!keeps(version, 50)) return said;
