@@ -5,6 +5,9 @@ import { startChild, type Child } from './child.ts';
 import { answersPing } from './daemon.ts';
 import { processesOf } from './leaks.ts';
 import { until } from './poll.ts';
+import { openLinux } from '../../src/kernel/index.ts';
+
+const { mounts } = openLinux({ selfCommand: [process.execPath] });
 
 export interface Dockerd extends Child {
   readonly root: string;
@@ -33,9 +36,11 @@ export async function startDockerd({ root, flags = [] }: { root: string; flags?:
     try { process.kill(Number(readFileSync(join(place.execRoot, 'containerd/containerd.pid'), 'utf8')), 'SIGTERM'); } catch { /* gone with it */ }
     await until('containerd to end', () => !processesOf(place.execRoot).some(({ command }) => /\bcontainerd\b.*--config/.test(command)), 10_000);
   };
+  // The bind of the host's network namespace is never taken away by dockerd.
+  const endNamespaces = () => { for (const { target } of mounts.list()) if (target.startsWith(`${place.execRoot}/netns/`)) mounts.unmount(target, { lazy: true }); };
   return Object.defineProperties(place, {
     ...Object.getOwnPropertyDescriptors(child),
     kill: { value: async () => { await child.kill(); await endContainerd(); } },
-    [Symbol.asyncDispose]: { value: async () => { await child[Symbol.asyncDispose](); await endContainerd(); } },
+    [Symbol.asyncDispose]: { value: async () => { await child[Symbol.asyncDispose](); await endContainerd(); endNamespaces(); } },
   }) as typeof place & Child;
 }
