@@ -1,6 +1,7 @@
 // Calls to the daemon over its socket: JSON in and out, streams, and connections taken over for attach and exec.
 import { request as httpRequest, type ClientRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { invalid, errnoOf, messageOf } from '../lib/errors.ts';
 import { JsonLines, MAX_LINE_BYTES } from '../wire/frames.ts';
@@ -106,7 +107,9 @@ function parseHost(host: string, tls: Tls | undefined): RequestOptions {
   if (unix) return { socketPath: unix[1] };
   const url = /^(?:tcp|https?):\/\/(\[[^\]]+\]|[^/:]+)(?::(\d+))?\/?$/.exec(host);
   if (!url?.[1]) throw invalid(`unable to parse docker host \`${host}\``);
-  const to = { host: url[1].replace(/^\[|\]$/g, ''), port: Number(url[2] ?? (tls ? 2376 : 2375)) };
+  const name = url[1].replace(/^\[|\]$/g, '');
+  // The certificate must be the host's: without this Node would look for the Host header, which always says docker. An address is no server name.
+  const to = { host: name, port: Number(url[2] ?? (tls ? 2376 : 2375)), servername: isIP(name) === 0 ? name : '' };
   return tls ? { ...to, ...(tls.ca ? { ca: tls.ca } : {}), ...(tls.cert ? { cert: tls.cert } : {}), ...(tls.key ? { key: tls.key } : {}), rejectUnauthorized: tls.verify } as RequestOptions : to;
 }
 

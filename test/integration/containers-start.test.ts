@@ -101,7 +101,7 @@ test('limits stand in the cgroup, which goes with the run', async () => {
   const folders = cgroupsOf(id);
   const value = (...names: string[]) => folders.flatMap((folder) => names.map((name) => join(folder, name))).filter((path) => existsSync(path)).map((path) => readFileSync(path, 'utf8').trim())[0];
   assert.deepEqual([value('memory.limit_in_bytes', 'memory.max'), value('pids.max')], [String(64 << 20), '42']);
-  assert.ok(['50000', '50000 100000'].includes(value('cpu.cfs_quota_us', 'cpu.max') ?? ''), value('cpu.cfs_quota_us', 'cpu.max'));
+  assert.match(value('cpu.cfs_quota_us', 'cpu.max') ?? '', /^50000( 100000)?$/);
   const { Pid: pid } = (await bench.inspect(id)).State;
   assert.match(readFileSync(`/proc/${pid}/cgroup`, 'utf8'), new RegExp(`/docker/${id}`));
   await bench.remove(id);
