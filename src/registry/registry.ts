@@ -30,7 +30,7 @@ export interface RegistryOptions {
   log: Log;
   clock: Clock;
   /** Told of bytes that have arrived, the ones before them being garbage by then. */
-  onReceived?(bytes: number): void;
+  onReceived?: (bytes: number) => void;
 }
 
 /** A client for the registries of `config`. Nothing is connected to before the first call. */

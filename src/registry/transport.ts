@@ -112,16 +112,23 @@ export class Transport {
         const next = await iterator.next();
         waitingSinceMs = undefined;
         if (next.done) break;
-        this.bytesReceived += next.value.length;
-        this.#onReceived(next.value.length);
-        yield next.value;
+        yield this.#counted(next.value);
       }
     } catch (error) {
+      // What had arrived when the connection broke, and waited for a busy reader, is as good as the rest: it need not be fetched again.
+      const rest = signal?.aborted ? null : message.read() as Buffer | null;
+      if (rest !== null && rest.length > 0) yield this.#counted(rest);
       this.#rethrow(error, { url, signal, established: true });
     } finally {
       timer[Symbol.dispose]();
       if (!message.complete || !message.readableEnded) message.destroy();
     }
+  }
+
+  #counted(chunk: Buffer): Buffer {
+    this.bytesReceived += chunk.length;
+    this.#onReceived(chunk.length);
+    return chunk;
   }
 
   close(): void {
