@@ -9,6 +9,7 @@ import { logBytes } from './logs.ts';
 import { presentContainer, presentSummary } from './present-containers.ts';
 import { required, since, streamType, type ApiRequest, type Route, type Takeover } from './routes.ts';
 import { createBody } from './shapes.ts';
+import { gathered } from './streams.ts';
 
 /** Enough to see that a body is not empty. */
 const MAX_START_BODY_BYTES = 64 * 1024;
@@ -131,7 +132,7 @@ async function logs(containers: ContainersFace, request: ApiRequest) {
   const { tty, records } = await containers.logs(required(request, 'name'), {
     stdout, stderr, follow: query.flag('follow'), tail: tailOf(query.text('tail')), sinceNs: query.time('since'), untilNs: until, signal,
   });
-  const stream = logBytes(records, { framed: !tty, timestamps: query.flag('timestamps'), details: query.flag('details') });
+  const stream = gathered(logBytes(records, { framed: !tty, timestamps: query.flag('timestamps'), details: query.flag('details') }));
   return since(version, 42) ? { status: 200, stream, contentType: streamType(!tty) } : { status: 200, stream };
 }
 

@@ -44,6 +44,35 @@ export async function* sessionBody(session: AttachSession, framed: boolean): Asy
   }
 }
 
+/** As much as a block of a log. */
+const GATHER_BYTES = 64 * 1024;
+
+/** Small chunks that are there at once become one: a write for each line of a log costs more than the line. While the source waits, nothing is held back. */
+export async function* gathered(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const chunks = source[Symbol.asyncIterator]();
+  let held: Uint8Array[] = [], heldBytes = 0;
+  let idle: Promise<undefined> | undefined;
+  try {
+    for (let next = chunks.next(); ;) {
+      const result = await (idle ? Promise.race([next, idle]) : next);
+      if (result !== undefined && result.done !== true) {
+        held.push(result.value);
+        heldBytes += result.value.length;
+        idle ??= new Promise((resolve) => { setImmediate(resolve, undefined); });
+        next = chunks.next();
+        if (heldBytes < GATHER_BYTES) continue;
+      }
+      const together = held;
+      [held, heldBytes, idle] = [[], 0, undefined];
+      if (together.length > 0) yield Buffer.concat(together);
+      if (result?.done === true) return;
+    }
+  } catch (error) {
+    if (held.length > 0) yield Buffer.concat(held); // what came before the failure
+    throw error;
+  } finally { await chunks.return?.(); }
+}
+
 /** Lines told by a callback, as an iterable that the writer takes at its pace. */
 export class LineQueue<Line> implements AsyncIterable<Line> {
   readonly #maxLines: number;
