@@ -8,12 +8,18 @@ import { newDaemonId } from './facts.ts';
 /** Writes our PID; refuses when the file names a daemon that runs. Disposing removes the file. */
 export function holdPidFile(path: string, kernel: Kernel): Disposable {
   const other = Number(readText(path).trim());
-  if (other > 1 && other !== process.pid && kernel.processes.signal(other, 0)) {
+  if (other > 1 && other !== process.pid && kernel.processes.signal(other, 0) && isDaemon(other)) {
     throw conflict(`pid file found, ensure the daemon is not running or delete ${path} (process with PID ${other} is running)`);
   }
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, String(process.pid));
   return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
+}
+
+/** After a crash the number in the file may be any process's: one that is none of ours must not keep the daemon from starting, for ever. */
+function isDaemon(pid: number): boolean {
+  const words = readText(`/proc/${pid}/cmdline`).split('\0');
+  return words.includes('daemon') || words.some((word) => word.endsWith('vaquitad') || word.endsWith('dockerd'));
 }
 
 /** The identity of the data root: made once, kept for `info`. Docker keeps its own in the same place. */
@@ -30,7 +36,7 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return '';
+    if (['ENOENT', 'ESRCH'].includes(errnoOf(error) ?? '')) return '';
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 // Where to listen: hosts of the configuration as targets of the API, with their certificates and groups.
-import { chmodSync, chownSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import type { ListenTarget, SocketFiles, TlsOptions } from '../api/index.ts';
 import { invalid, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -40,7 +40,8 @@ function readPem(path: string): string {
 /** A number, a name of /etc/group, or nothing when there is no such group (the socket then belongs to root). */
 function gidOf(group: string): number | undefined {
   if (/^\d+$/.test(group)) return Number(group);
-  const line = readFileSync('/etc/group', 'utf8').split('\n').find((entry) => entry.startsWith(`${group}:`));
+  const groups = existsSync('/etc/group') ? readFileSync('/etc/group', 'utf8') : '';
+  const line = groups.split('\n').find((entry) => entry.startsWith(`${group}:`));
   const gid = line?.split(':')[2];
   return gid === undefined ? undefined : Number(gid);
 }

@@ -1,6 +1,6 @@
 // The daemon around the engine: inherited and several sockets, TLS from end to end, its end while clients wait, and what hundreds of containers leave in it.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -37,6 +37,18 @@ test('it listens on an inherited socket, a unix socket and TCP at once, and take
   } finally { child.kill('SIGTERM'); }
   assert.equal(await ended, 0);
   assert.equal(existsSync(place('p')), false);
+});
+
+test('a PID file that names a process of another program keeps no daemon from starting; one that names a daemon does', async () => {
+  await using root = openTempRoot();
+  const other = spawn('sleep', ['1000'], { stdio: 'ignore' });
+  try {
+    writeFileSync(join(root.path, 'vaquita.pid'), String(other.pid));
+    await using daemon = await startDaemon({ root: root.path });
+    assert.equal(readFileSync(join(root.path, 'vaquita.pid'), 'utf8'), String(daemon.pid));
+    const second = spawnSync(EXECUTABLE, ['daemon', '--data-root', join(root.path, 'else'), '--exec-root', join(root.path, 'r2'), '--pidfile', join(root.path, 'vaquita.pid'), '-H', `unix://${root.path}/s2`], { encoding: 'utf8', timeout: 20_000 });
+    assert.deepEqual([second.status, /pid file found, ensure the daemon is not running/.test(second.stderr)], [1, true]);
+  } finally { other.kill('SIGKILL'); }
 });
 
 test('TLS with client certificates: through our own client and docker\'s, and nobody else', async () => {
