@@ -1,0 +1,80 @@
+// A story is a list of docker words, told to two engines by the same command line; a scene is one telling, with all that was answered.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Docker, Outcome, RunOptions, Session } from '../kit/docker.ts';
+
+export interface Story {
+  name: string;
+  /** `said` is filled as it goes; whatever it makes must be named by `name()` or be gone by itself. */
+  tell(scene: Scene): Promise<void>;
+}
+
+/** One answer: what was asked, and what came of it. */
+export interface Line { words: string; code?: number | string | null; stdout?: string; stderr?: string; note?: unknown }
+
+export interface Stage {
+  docker: Docker;
+  /** Kept apart from those of other stories on the same engine; the same on both engines, so that answers can be compared. */
+  prefix: string;
+  images: Readonly<Record<string, string>>;
+  registry: string;
+  folder: string;
+}
+
+/** In words, `IMAGE` and the other names of images are replaced by references, and `@web` by the story's own name for "web". */
+export class Scene {
+  readonly said: Line[] = [];
+  readonly registry: string;
+  /** On the host, for binds. */
+  readonly folder: string;
+  readonly #stage: Stage;
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+    this.registry = stage.registry;
+    this.folder = stage.folder;
+    mkdirSync(stage.folder, { recursive: true });
+  }
+
+  /** Runs to its end and keeps the answer. */
+  async say(words: string, options: RunOptions = {}): Promise<Outcome> {
+    const outcome = await this.#stage.docker.run(this.#split(words), options);
+    this.keep(words, outcome);
+    return outcome;
+  }
+
+  /** One after another. */
+  async sayAll(...list: readonly string[]): Promise<void> {
+    for (const words of list) await this.say(words);
+  }
+
+  /** Runs without keeping; fails when it fails. */
+  do(words: string): Promise<string> { return this.#stage.docker.ok(this.#split(words)); }
+
+  open(words: string, options?: RunOptions): Session { return this.#stage.docker.start(this.#split(words), options); }
+
+  openPty(words: string, options?: RunOptions): Session { return this.#stage.docker.startPty(this.#split(words), options); }
+
+  keep(words: string, { code, signal, stdout, stderr }: Outcome): void {
+    this.said.push({ words, code: signal === null ? code : -1, stdout: stdout.length > 20_000 ? `${stdout.length} bytes` : stdout, stderr });
+  }
+
+  note(words: string, note: unknown): void { this.said.push({ words, note }); }
+
+  name(word: string): string { return `${this.#stage.prefix}-${word}`; }
+
+  /** Removes what is left of the story's containers. */
+  async end(): Promise<void> {
+    const left = await this.#stage.docker.ok(['ps', '-aq', '--filter', `name=^/${this.#stage.prefix}-`]);
+    if (left !== '') await this.#stage.docker.run(['rm', '-f', ...left.split('\n')]);
+  }
+
+  /** Words apart at spaces; '…' and "…" hold together, as in a shell without variables. */
+  #split(words: string): string[] {
+    return [...words.matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g)].map(([word]) => word
+      .replace(/'([^']*)'|"([^"]*)"/g, (_all, single: string | undefined, double: string | undefined) => single ?? double ?? '')
+      .replace(/@(\w[\w.-]*)/g, (all, name: string) => (name.startsWith('sha256') ? all : this.name(name)))
+      .replace(/\bREGISTRY\b/g, this.registry).replace(/\bFOLDER\b/g, join(this.folder))
+      .replace(/\b[A-Z]*IMAGE\b/g, (name) => this.#stage.images[name] ?? name));
+  }
+}
