@@ -3,7 +3,7 @@ import type { ContainerView, ExecView } from '../engine/index.ts';
 import { ZERO_TIME } from '../lib/clock.ts';
 import type { OverlayMount, RecordedNetworkSettings } from '../store/index.ts';
 import type { ContainerConfig, ContainerState, EndpointSettings, HostConfig, StringMap } from '../wire/types.ts';
-import { humanDuration } from './human.ts';
+import { humanDuration } from '../wire/units.ts';
 import { keeps, since, type ApiVersion } from './routes.ts';
 
 /** GET /containers/{name}/json */

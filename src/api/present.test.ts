@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ContainerState } from '../wire/types.ts';
 import { CONTAINER_ID, IMAGE_ID, INFO, VERSION, containerView, imageView } from './fake-engine.ts';
-import { humanDuration } from './human.ts';
+import { humanDuration } from '../wire/units.ts';
 import { presentContainer, presentSummary, statusText } from './present-containers.ts';
 import { presentImage, presentImageSummary } from './present-images.ts';
 import { presentEvent, presentInfo, presentVersion } from './present-system.ts';

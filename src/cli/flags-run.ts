@@ -8,7 +8,7 @@ import type { Io } from './io.ts';
 import { parseGpus, parseMount } from './mount-flag.ts';
 import { parsePorts } from './ports-flag.ts';
 import { parseUlimit } from './run-flags.ts';
-import { parseBytes, parseDuration } from './units.ts';
+import { parseBytes, parseDuration } from '../wire/units.ts';
 
 export type { CreateBody };
 

@@ -1,6 +1,6 @@
 // Flags as Docker's command line takes them: -abc, -e=val, --flag=val, --flag val, bools with =false, lists by repeating.
 import { Failure, EXIT_USAGE } from './failure.ts';
-import { parseBytes, parseDuration } from './units.ts';
+import { parseBytes, parseDuration } from '../wire/units.ts';
 
 /** The word shown for the value in help, which also decides how it is checked. */
 export type FlagType =

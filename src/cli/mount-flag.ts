@@ -1,6 +1,6 @@
 // --mount and --gpus: comma-separated keys and values → what the API takes.
 import type { DeviceRequest, MountSpec } from '../wire/types.ts';
-import { parseBytes } from './units.ts';
+import { parseBytes } from '../wire/units.ts';
 
 /** `type=bind,source=/a,target=/b,readonly`; throws an Error that says which field is wrong. */
 export function parseMount(text: string): MountSpec {

@@ -2,7 +2,7 @@
 import type { ProgressLine } from '../wire/types.ts';
 import { Failure } from './failure.ts';
 import type { Output } from './io.ts';
-import { humanSize } from './units.ts';
+import { humanSize } from '../wire/units.ts';
 
 /** Half of the characters of a bar: one for every second percent. */
 const BAR_STEPS = 50;

@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import { flag, type FlagSpec } from './flags.ts';
 import { parseGpus, parseMount } from './mount-flag.ts';
-import { parseBytes } from './units.ts';
+import { parseBytes } from '../wire/units.ts';
 
 /** Flags that make a container; run adds those that are about watching it. */
 export const containerFlags: readonly FlagSpec[] = [

@@ -1,7 +1,7 @@
 // Points in time: read from what people type, written as Docker's tables and events show them.
 import { parseNanos } from '../lib/clock.ts';
 import { Failure } from './failure.ts';
-import { parseDuration } from './units.ts';
+import { parseDuration } from '../wire/units.ts';
 
 /** `42m` ago, RFC 3339, a local date, or Unix seconds → what the API's since and until take. */
 export function parseTimestamp(text: string, nowMs: number): string {

@@ -3,7 +3,7 @@ import type { Call, Command } from '../command.ts';
 import { flag } from '../flags.ts';
 import { renderRows, type Row } from '../rows.ts';
 import { alignTabs, shortId } from '../table.ts';
-import { humanDuration, humanSize } from '../units.ts';
+import { humanDuration, humanSize } from '../../wire/units.ts';
 import { containerRow, type ContainerSummary } from './ps.ts';
 import { imageRows, type ImageSummary } from './images.ts';
 

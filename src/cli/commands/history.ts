@@ -4,7 +4,7 @@ import { flag } from '../flags.ts';
 import { renderRows, type Row } from '../rows.ts';
 import { ellipsis, shortId } from '../table.ts';
 import { rfc3339 } from '../time.ts';
-import { humanDuration, humanSize } from '../units.ts';
+import { humanDuration, humanSize } from '../../wire/units.ts';
 
 interface Step { Id: string; Created: number; CreatedBy: string; Size: number; Comment: string }
 

@@ -6,7 +6,7 @@ import { flag } from '../flags.ts';
 import { renderRows, type Row } from '../rows.ts';
 import { shortId } from '../table.ts';
 import { goTime } from '../time.ts';
-import { humanDuration, humanSize } from '../units.ts';
+import { humanDuration, humanSize } from '../../wire/units.ts';
 
 export interface ImageSummary {
   Id: string;

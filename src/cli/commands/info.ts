@@ -4,7 +4,7 @@ import { warn } from '../command.ts';
 import { Failure } from '../failure.ts';
 import { flag } from '../flags.ts';
 import { renderObject } from '../rows.ts';
-import { bytesSize } from '../units.ts';
+import { bytesSize } from '../../wire/units.ts';
 
 interface Info {
   ID: string;

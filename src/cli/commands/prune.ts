@@ -2,7 +2,7 @@
 import { filtersParameter } from '../client.ts';
 import { confirmed, print, type Call, type Command } from '../command.ts';
 import { flag } from '../flags.ts';
-import { humanSize } from '../units.ts';
+import { humanSize } from '../../wire/units.ts';
 
 const FORCE = flag('f, force', 'bool', 'Do not ask first');
 const FILTER = flag('filter', 'filter', 'Take only what meets the condition (until=<time>)');

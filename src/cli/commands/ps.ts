@@ -8,7 +8,7 @@ import { displayPorts, type Port } from '../ports.ts';
 import { renderRows, type Row } from '../rows.ts';
 import { ellipsis, shortId } from '../table.ts';
 import { goTime } from '../time.ts';
-import { humanDuration, humanSize } from '../units.ts';
+import { humanDuration, humanSize } from '../../wire/units.ts';
 
 export interface ContainerSummary {
   Id: string;

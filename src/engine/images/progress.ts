@@ -1,5 +1,6 @@
 // The lines of a pull as Docker words them; clients parse the texts.
 import type { ProgressLine } from '../../wire/types.ts';
+import { humanSize } from '../../wire/units.ts';
 
 /** Between two lines of one layer there lie at least so many ms: a slow terminal or link must not be flooded. */
 const LINE_INTERVAL_MS = 100;
@@ -28,13 +29,4 @@ export function bar(status: string, id: string, { currentBytes, totalBytes }: { 
     progress: `[${'='.repeat(percent)}>${' '.repeat(50 - percent)}] ${humanSize(currentBytes).padStart(8)}/${humanSize(totalBytes)}`,
     id,
   };
-}
-
-/** Decimal units with at most four significant digits: 1.985MB. */
-function humanSize(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) { value /= 1000; unit++; }
-  return `${Number(value.toPrecision(4))}${units[unit]}`;
 }
