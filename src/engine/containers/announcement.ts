@@ -20,6 +20,4 @@ export class Announcement<T> {
     this.#waiting.clear();
     for (const hear of waiting) hear(value);
   }
-
-  get listeners(): number { return this.#waiting.size; }
 }
