@@ -32,7 +32,7 @@ async function open(which: Door, rest: readonly string[]): Promise<number> {
     case 'worker': {
       if (rest[0] !== 'extract') throw new Error(`no such worker: ${rest[0] ?? ''}`);
       const { runExtractWorker } = await import('./store/extract-worker.ts');
-      await runExtractWorker();
+      runExtractWorker();
       return 0;
     }
     case 'cli': {
