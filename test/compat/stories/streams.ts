@@ -1,5 +1,7 @@
 // Input and output of programs: pipes, terminals, attach, detach, logs.
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync, readlinkSync } from 'node:fs';
 import type { Session } from '../../kit/docker.ts';
 import type { Scene, Story } from '../scene.ts';
 
@@ -27,6 +29,7 @@ export const streamStories: readonly Story[] = [
     await typed(scene, 'run --rm -t IMAGE sh -c "echo out; echo err >&2; sleep 0.5"', []);
     await typed(scene, 'run --rm -it IMAGE sh -c "trap \'echo int; exit 9\' INT; echo up; read x; read x"', [/up/, '\x03']);
     await typed(scene, 'run --rm -it IMAGE cat', ['line\r', /line\r\nline/, '\x04']);
+    await resized(scene);
   } },
   { name: 'detach', tell: async (scene) => {
     await typed(scene, 'run -it --name @a IMAGE sh -c "echo up; while read x; do echo got $x; done"', [/up/, 'one\r', /got one/, DETACH]);
@@ -89,6 +92,18 @@ async function typed(scene: Scene, words: string, steps: ReadonlyArray<RegExp | 
     else session.write(step);
   }
   scene.keep(words, await session.outcome);
+}
+
+/** The window grows while the program runs. */
+async function resized(scene: Scene): Promise<void> {
+  const seen = (columns: number) => `until stty size 2>/dev/null | grep ${columns}; do sleep 0.05; done`;
+  const words = `run --rm -it IMAGE sh -c "${seen(80)}; ${seen(100)}; exit 2"`;
+  await using session = scene.openPty(words);
+  await session.sees(/24 80/);
+  const [client] = readFileSync(`/proc/${session.pid}/task/${session.pid}/children`, 'utf8').split(' ');
+  execFileSync('stty', ['-F', readlinkSync(`/proc/${client}/fd/0`), 'rows', '30', 'cols', '100']);
+  const { code, stdout } = await session.outcome;
+  scene.note('a window grows', [code, /^30 100\r$/m.test(stdout)]);
 }
 
 /** What is typed before the client has made the terminal raw is echoed by that, so only what comes after counts. */
