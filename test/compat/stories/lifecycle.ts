@@ -72,11 +72,11 @@ export const lifecycleStories: readonly Story[] = [
     await scene.say('exec -i @a sh -c "cat; sleep 0.4; echo late"', { input: 'early\n' });
     await scene.say('exec -it @a true', { input: '' });
     await scene.say('exec -t @a sh -c "echo out; echo err >&2"', { input: '' });
-    for (const [words, typed] of [['exec -it @a sh -c "until stty size 2>/dev/null | grep 80; do sleep 0.05; done; read x; echo got $x; exit 4"', 'line\r'], ['exec -it @a sh', 'echo $0; exit 5\r'], ['exec -it --detach-keys ctrl-x @a cat', '\x18']] as const) {
+    for (const [words, typed] of [['exec -it @a sh -c "until stty size 2>/dev/null | grep 80; do sleep 0.05; done; read x; echo got $x; exit 4"', 'line\r'], ['exec -it @a sh', 'echo $0; exit 5\r'], ['exec -it --detach-keys ctrl-x @a sh -c "echo up; exec cat"', '\x18']] as const) {
       await using session = scene.openPty(words);
       if (/stty/.test(words)) await session.sees(/24 80/);
       else if (words.endsWith('sh')) await session.sees(/# /);
-      else { session.write('x\r'); await session.sees(/x\r\nx/); }
+      else { await session.sees(/up/); session.write('y\r'); await session.sees(/y\r\ny/); }
       session.write(typed);
       scene.keep(words, await session.outcome);
     }

@@ -28,7 +28,7 @@ export const streamStories: readonly Story[] = [
     await typed(scene, 'run --rm -it -e TERM IMAGE sh', [/# /, 'echo $TERM; exit 4\r']);
     await typed(scene, 'run --rm -t IMAGE sh -c "echo out; echo err >&2; sleep 0.5"', []);
     await typed(scene, 'run --rm -it IMAGE sh -c "trap \'echo int; exit 9\' INT; echo up; read x; read x"', [/up/, '\x03']);
-    await typed(scene, 'run --rm -it IMAGE cat', ['line\r', /line\r\nline/, '\x04']);
+    await typed(scene, 'run --rm -it IMAGE sh -c "echo up; exec cat"', [/up/, 'line\r', /line\r\nline/, '\x04']);
     await resized(scene);
   } },
   { name: 'detach', tell: async (scene) => {
@@ -51,11 +51,12 @@ export const streamStories: readonly Story[] = [
     await scene.say('wait @a');
     await scene.do('run -d --name @b IMAGE sh -c "sleep 1; echo late; exit 5"');
     await scene.say('attach --no-stdin @b');
-    await scene.do('run -d --name @c IMAGE sh -c "trap \'echo caught; exit 6\' TERM; echo up; while :; do sleep 0.1; done"');
+    await scene.do('run -d --name @c IMAGE sh -c "trap \'echo caught; exit 6\' TERM; while :; do echo tick; sleep 0.1; done"');
     const signalled = scene.open('attach @c');
-    await new Promise((resolve) => { setTimeout(resolve, 700); }); // a client says nothing when it is attached
+    await signalled.sees(/tick/); // a client says nothing when it is attached: its output does
     signalled.signal('SIGTERM');
-    scene.keep('attach @c: SIGTERM', await signalled.outcome);
+    const ended = await signalled.outcome;
+    scene.keep('attach @c: SIGTERM', { ...ended, stdout: ended.stdout.replaceAll('tick\n', '') });
     await scene.do('create -i --name @d IMAGE cat');
     await scene.say('start -ai @d', { input: 'first\n' });
     await scene.say('start -ai @d', { input: 'second\n' });
@@ -113,7 +114,8 @@ async function attachedAt(scene: Scene, words: string, line: string, leave: stri
   session.write(`${line}\r`);
   await session.sees(new RegExp(`got ${line}`));
   session.write(leave);
-  scene.keep(words, await session.outcome);
+  const ended = await session.outcome;
+  scene.keep(words, { ...ended, stdout: ended.stdout.slice(ended.stdout.indexOf(`got ${line}`)) });
 }
 
 /** What is written before the attachment is kept by the client, so one line is enough. */
