@@ -41,7 +41,7 @@ after(async () => {
 test('a program runs, is read by two consoles, exits with its code and is logged', async () => {
   const { create, exit, log } = prepared('echo', { argv: ['sh', '-c', 'echo out; echo err >&2; printf part; exit 3'] });
   const task = await create();
-  assert.deepEqual(await runtime.observe('echo'), { task: 'alive', pid: task.pid, paused: false });
+  assert.deepEqual(await runtime.observe('echo'), { task: 'alive', pid: task.pid, paused: false, waiting: true });
   const [one, two] = [await runtime.attach('echo'), await runtime.attach('echo')];
   const reading = [collect(one), collect(two)];
   await task.start();

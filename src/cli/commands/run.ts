@@ -2,6 +2,7 @@
 import { containerPath, print, type Call, type Command } from '../command.ts';
 import { EXIT_USAGE, Failure } from '../failure.ts';
 import { runOnlyFlags, containerFlags } from '../run-flags.ts';
+import type { CreateBody } from '../../wire/types.ts';
 import { attachTo } from '../flags-run.ts';
 import { runSession } from '../streams.ts';
 import { Detached, followSize, proxySignals } from '../terminal.ts';
@@ -18,9 +19,15 @@ export const run: Command = {
   run: runContainer,
 };
 
+/** Told at the creation, the terminal has its size before the program can ask; a resize after the start would come too late for that. */
+function withConsoleSize(body: CreateBody, { flags, io }: Call): CreateBody {
+  const size = flags.bool('tty') && io.stdout.isTTY ? io.size() : undefined;
+  return size ? { ...body, HostConfig: { ...body.HostConfig, ConsoleSize: [size.rows, size.columns] } } : body;
+}
+
 async function runContainer(call: Call): Promise<number> {
   const { flags, client, io } = call;
-  const body = await bodyOf(call);
+  const body = withConsoleSize(await bodyOf(call), call);
   const detached = flags.bool('detach');
   if (detached && flags.given('attach')) throw new Failure('Conflicting options: -a and -d');
   const attach = attachTo(flags);
