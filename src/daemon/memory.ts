@@ -7,7 +7,7 @@ const LOOK_MS = 5_000;
 const IDLE_CPU_MICROS = 20_000;
 
 /** Chunks from sockets live outside V8's heap, so that V8 sees little reason to collect them: 18 MB lay around in a pull. */
-const COLLECT_EVERY_BYTES = 1 << 20;
+const COLLECT_EVERY_BYTES = 512 << 10;
 
 /** To be told of bytes that were received and handed on. Measured: a collection of the young takes under a millisecond. */
 export function collectAsBytesPass(): (bytes: number) => void {
