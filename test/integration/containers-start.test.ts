@@ -139,13 +139,13 @@ test('binds, tmpfs, names of hosts and servers, and the variable with the ID', a
   const folder = join(bench.path, 'bound');
   mkdirSync(folder);
   writeFileSync(join(folder, 'file'), 'from the host\n');
-  const id = await bench.run(['sh', '-c', 'cat /in/file; echo back > /in/new; echo no > /ro/new || echo refused; df /scratch | tail -1 | cut -c1-5; grep 192.0.2.7 /etc/hosts; cat /etc/resolv.conf; echo $SELF'], {
+  const id = await bench.run(['sh', '-c', 'cat /in/file; echo back > /in/new; (echo no > /ro/new) 2>/dev/null || echo refused; df /scratch | tail -1 | cut -c1-5; grep 192.0.2.7 /etc/hosts; cat /etc/resolv.conf; echo $SELF'], {
     host: {
       Binds: [`${folder}:/in`, `${folder}:/ro:ro`], Tmpfs: { '/scratch': 'size=1m' }, ExtraHosts: ['far:192.0.2.7'], Dns: ['192.0.2.53'], DnsSearch: ['example.org'], DnsOptions: ['ndots:2'], ContainerIDEnv: 'SELF',
     },
   });
   assert.equal(await bench.end(id), 0);
-  const said = (await bench.logs(id)).split('\n').filter((line) => !/Read-only/.test(line));
+  const said = (await bench.logs(id)).split('\n');
   assert.deepEqual(said, ['from the host', 'refused', 'tmpfs', '192.0.2.7\tfar', 'search example.org', 'nameserver 192.0.2.53', 'options ndots:2', id, '']);
   assert.equal(readFileSync(join(folder, 'new'), 'utf8'), 'back\n');
   await bench.remove(id);
