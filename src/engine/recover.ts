@@ -77,7 +77,8 @@ async function endStrangers(needs: ContainerNeeds): Promise<void> {
 async function repair(needs: ContainerNeeds, container: Container): Promise<boolean> {
   const restarting = container.state.status === 'restarting';
   if (restarting) container.record = { ...container.record, State: { ...container.record.State, Running: false, Restarting: false } };
-  const decision = decideRepair(stateOf(container.record.State), await needs.runtime.observe(container.id), needs.clock.nowNanos());
+  const observed = await needs.runtime.observe(container.id);
+  const decision = decideRepair(stateOf(container.record.State), observed, needs.clock.nowNanos());
   if (decision.do !== 'nothing') needs.log.info('container found after the start', { container: container.id, repair: decision.do });
   switch (decision.do) {
     case 'adopt':
@@ -95,6 +96,8 @@ async function repair(needs: ContainerNeeds, container: Container): Promise<bool
       await recordLostExit(needs, container, decision);
       break;
     case 'nothing':
+      // The daemon before may have died between recording an exit and cleaning up behind it.
+      if (observed.task === 'gone' && observed.exit) await needs.runtime.delete(container.id);
       unmountOverlay(needs, container);
   }
   if (container.hostConfig.AutoRemove && needs.table.get(container.id) && container.record.HasBeenStartedBefore) {

@@ -21,12 +21,12 @@ const IMAGE = parseImageConfig(new TextEncoder().encode(JSON.stringify({
   architecture: 'amd64', os: 'linux', config: { Cmd: ['/bin/true'] }, rootfs: { type: 'layers', diff_ids: [`sha256:${'1'.repeat(64)}`] },
 })));
 
-interface World { needs: ContainerNeeds; live: Set<string>; calls: number; failAt: number; started: string[] }
+interface World { needs: ContainerNeeds; live: Set<string>; calls: number; failAt: number; started: string[]; order: string[]; full: boolean }
 
 /** A world in which the n-th call to anything outside fails, and `live` holds what exists. */
 function world(failAt: number): World {
   const live = new Set<string>();
-  const w: World = { live, calls: 0, failAt, started: [], needs: undefined as unknown as ContainerNeeds };
+  const w: World = { live, calls: 0, failAt, started: [], order: [], full: false, needs: undefined as unknown as ContainerNeeds };
   const step = (what: string) => { if (w.calls++ === w.failAt) throw new Error(`${what} failed`); };
   const overlay: OverlayMount = { lowerDirs: ['/l'], upperDir: '/u', workDir: '/w', mergedDir: '/m', data: 'lowerdir=/l' };
   const store = {
@@ -40,7 +40,11 @@ function world(failAt: number): World {
     containers: {
       directory: (id: string) => `/c/${id}`,
       create: async () => { step('record'); live.add('record'); },
-      save: async () => { if (live.has('task') && !live.has('program')) step('save'); },
+      save: async ({ State: { Running: running } }: { State: { Running: boolean } }) => {
+        if (live.has('task') && !live.has('program')) step('save');
+        if (w.full) throw new Error('no space left');
+        w.order.push(running ? 'recorded as running' : 'recorded as ended');
+      },
       writeFile: async (_id: string, name: string) => { step(name); return `/c/${name}`; },
       remove: async () => { live.delete('record'); },
     },
@@ -54,7 +58,7 @@ function world(failAt: number): World {
     facts: { cgroupVersion: 2 },
     bundleOf: async () => { step('bundle'); return {}; },
     create: async () => { step('task'); live.add('task'); return task; },
-    delete: async () => { live.delete('task'); live.delete('program'); },
+    delete: async () => { w.order.push('runtime forgets'); live.delete('task'); live.delete('program'); },
     signal: async () => true,
   };
   const kernel = {
@@ -120,6 +124,20 @@ test('after an exit nothing of the run is left, and after removal nothing at all
   await removeContainer(w.needs, container, { force: false, volumes: false });
   assert.deepEqual([[...w.live], w.needs.table.get(id), w.started], [[], undefined, ['create', 'start', 'die', 'destroy']]);
   assert.deepEqual(await removed, { exitCode: 3, error: undefined });
+});
+
+test('an exit is on record before the runtime forgets it, and never forgotten when it cannot be recorded', async () => {
+  for (const full of [false, true]) {
+    const w = world(-1);
+    await create(w);
+    const container = w.needs.table.find('one');
+    await startContainer(w.needs, container);
+    w.order.length = 0;
+    w.full = full;
+    await handleExit(w.needs, container, { exitCode: 3, finishedAtNs: 1n, oomKilled: false });
+    assert.deepEqual(w.order, full ? [] : ['recorded as ended', 'runtime forgets']);
+    assert.deepEqual(container.state, { status: 'exited', exitCode: 3 });
+  }
 });
 
 test('a running container is not removed without force', async () => {

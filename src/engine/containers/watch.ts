@@ -35,18 +35,25 @@ export async function handleExit(needs: ContainerNeeds, container: Container, ex
   finally { container.announceExit({ exitCode: exit.exitCode, error: undefined }); }
 }
 
+/**
+ * The record first: until it holds the exit code, the runtime's own note of it is the only one, and a daemon that dies in between must
+ * still find it. Where the record cannot be written (a full disk) that note stays for the next start.
+ */
 async function recordExit(needs: ContainerNeeds, container: Container, { exit, restarting }: { exit: TaskExit; restarting: boolean }): Promise<void> {
-  await needs.runtime.delete(container.id);
-  unmountOverlay(needs, container);
-  const { State: state } = container.record;
-  container.record = {
+  const record = {
     ...container.record,
     State: {
-      ...state, Running: restarting, Restarting: restarting, Paused: false, Pid: 0, ExitCode: exit.exitCode, OOMKilled: exit.oomKilled,
+      ...container.record.State, Running: restarting, Restarting: restarting, Paused: false, Pid: 0, ExitCode: exit.exitCode, OOMKilled: exit.oomKilled,
       FinishedAt: formatNanos(exit.finishedAtNs), Error: '',
     },
   };
-  await needs.store.containers.save(container.record, { durable: false });
+  const saved = await needs.store.containers.save(record, { durable: false }).then(() => true, (error: unknown) => {
+    needs.log.error('could not record the exit of a container; the next start of the daemon will', { container: container.id, error });
+    return false;
+  });
+  container.record = record;
+  if (saved) await needs.runtime.delete(container.id);
+  unmountOverlay(needs, container);
   if (exit.oomKilled) publish(needs, container, { action: 'oom' });
   publish(needs, container, { action: 'die', extra: { exitCode: String(exit.exitCode) } });
 }
