@@ -35,6 +35,7 @@ const NEVER_THE_SAME: ReadonlyArray<readonly [pattern: RegExp, written: string]>
   [/\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?( [+-]\d{4} \w+)?/g, '<time>'],
   [/(Less than a|About an?|\d+) (second|minute|hour|day|week|month|year)s?( ago)?/g, '<while>$3'],
   [/"(time|timeNano)":\d+/g, '"$1":<time>'],
+  [/\b1\d{9}\b/g, '<time>'], // the words of a story name the second it is told in
   [/"Pid": [1-9]\d*/g, '"Pid": <pid>'],
   [/^ +(Containers|Running|Paused|Stopped|Images): \d+$/gm, ' $1: <count>'],
   [/\b(root|0) +\d+ +\d+ +\d+ +\d\d:\d\d/g, '$1 <pid> <pid> <load> <time>'],
