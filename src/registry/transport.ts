@@ -116,8 +116,8 @@ export class Transport {
       }
     } catch (error) {
       // What had arrived when the connection broke, and waited for a busy reader, is as good as the rest: it need not be fetched again.
-      const rest = signal?.aborted ? null : message.read() as Buffer | null;
-      if (rest !== null && rest.length > 0) yield this.#counted(rest);
+      const rest = () => (signal?.aborted ? null : message.read() as Buffer | null);
+      for (let chunk = rest(); chunk !== null; chunk = rest()) if (chunk.length > 0) yield this.#counted(chunk);
       this.#rethrow(error, { url, signal, established: true });
     } finally {
       timer[Symbol.dispose]();
