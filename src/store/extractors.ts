@@ -26,7 +26,7 @@ export interface ExtractWork {
 
 export interface Extractors {
   /**
-   * Resolves when every byte of the layer is on the disk (one syncfs). Rejects with the source's own error or the signal's reason,
+   * Resolves when every byte of the layer is on the disk (the last syncfs of it has succeeded). Rejects with the source's own error or the signal's reason,
    * with `corrupt` when the bytes are no layer, with `system` when the disk refuses; nothing is written any more once it has rejected.
    */
   extract(work: ExtractWork): Promise<{ diffId: DiffId; sizeBytes: number; tarBytes: number; entries: number }>;

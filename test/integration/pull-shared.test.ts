@@ -94,7 +94,7 @@ test('one of two clients goes away: the other gets its image, nothing is fetched
   const { reference, layers } = offer('left/one', [randomLayer(2 << 20)]);
   const [layer] = layers;
   assert.ok(layer);
-  registry.misbehave = ({ path }) => (path.endsWith(layer.digest) && blobRequests(layer.digest).length === 1 ? { cutAfterBytes: 40_000 } : undefined);
+  registry.misbehave = ({ path }) => (path.endsWith(layer.digest) && blobRequests(layer.digest).length === 1 ? { cutAfterBytes: 500_000 } : undefined);
   const first = startPull(daemon.socket, reference);
   await first.sees('Downloading', shortOf(layer.digest));
   const second = startPull(daemon.socket, reference);

@@ -71,13 +71,12 @@ function matcher(needs: ContainerNeeds, filters: Filters): (container: Container
   const any = (key: string, accepts: (value: string) => boolean) => values(key).length === 0 || values(key).some(accepts);
   return (container) => {
     const { record, hostConfig } = container;
-    const layersOf = ancestors && needs.store.images.get(parseImageId(record.Image));
     return any('id', (id) => container.id.startsWith(id))
       && any('name', (name) => nameMatches(name, record.Name))
       && matchesLabels(values('label'), record.Config.Labels)
       && any('status', (status) => statusWord(record.State) === status)
       && (codes.length === 0 || (codes.includes(record.State.ExitCode) && !record.State.Running && record.State.StartedAt !== ZERO_TIME))
-      && (ancestors === undefined || ancestors.has(record.Image) || (layersOf !== undefined && ancestors.has(layersOf.diffIds.join())))
+      && (ancestors === undefined || ancestors.has(record.Image))
       && before.every((time) => record.Created < time) && since.every((time) => record.Created > time)
       && any('network', (network) => networkOf(hostConfig.NetworkMode) === network)
       && any('health', (health) => (record.State.Health?.Status ?? 'none') === health)

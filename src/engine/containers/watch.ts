@@ -1,4 +1,4 @@
-// Exits and what follows: clean up, record, tell, then the restart policy. The same code runs for exits found at boot.
+// Exits and what follows: record, clean up, tell, then the restart policy. The same code runs for exits found at boot.
 import { formatNanos } from '../../lib/clock.ts';
 import type { TaskExit } from '../../runtime/index.ts';
 import { scheduleRestart } from './backoff.ts';
