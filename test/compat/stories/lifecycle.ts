@@ -1,4 +1,5 @@
 // From start to removal: signals, waits, restarts, lists, execs.
+import { until } from '../../kit/poll.ts';
 import type { Scene, Story } from '../scene.ts';
 
 const SLEEP = 'IMAGE sleep 1000';
@@ -21,7 +22,9 @@ export const lifecycleStories: readonly Story[] = [
     await scene.do('run -d --name @b IMAGE sh -c "sleep 0.3; exit 5"');
     await scene.sayAll('wait @a @b', 'ps -a --filter name=@ --format "{{.Names}} {{.State}}"');
     await scene.do('run -d --rm --name @c IMAGE sh -c "sleep 0.7; exit 6"');
-    await scene.sayAll('wait @c', 'inspect @c');
+    await scene.say('wait @c');
+    await gone(scene, 'c');
+    await scene.say('inspect @c');
     await scene.do('create --name @d IMAGE sh -c "exit 3"');
     await scene.sayAll('wait @d', 'start @d', 'wait @d', 'start @d', 'wait @d', 'rm @d');
   } },
@@ -93,6 +96,11 @@ const state = (name: string) => `inspect -f "{{.State.Status}} {{.State.ExitCode
 async function up(scene: Scene, name: string): Promise<void> {
   await using session = scene.open(`logs -f --since 1m --tail 1 @${name}`);
   await session.sees(/up/);
+}
+
+/** A removed one answers `wait` before it is gone, and dockerd shows it as "removing" until then. */
+async function gone(scene: Scene, name: string): Promise<void> {
+  await until(`${name} to be gone`, async () => await scene.do(`ps -aq --filter name=^/@${name}$`.replace('^/@', `^/${scene.name('')}`)) === '');
 }
 
 async function settled(scene: Scene, name: string): Promise<void> {
