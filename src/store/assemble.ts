@@ -2,6 +2,7 @@
 import type { Kernel } from '../kernel/index.ts';
 import type { Clock } from '../lib/clock.ts';
 import { EngineError, errnoOf } from '../lib/errors.ts';
+import type { IdMap } from '../lib/ids.ts';
 import type { Log } from '../lib/log.ts';
 import { openContainers } from './containers.ts';
 import { directoryOf, type Disk } from './disk.ts';
@@ -23,9 +24,10 @@ export interface StoreParts {
   clock: Clock;
   disk: Disk;
   extractors: Extraction & { close(): Promise<void> };
+  idMap?: IdMap | undefined;
 }
 
-export async function assembleStore({ root, kernel, log, clock, disk, extractors }: StoreParts): Promise<Store> {
+export async function assembleStore({ root, kernel, log, clock, disk, extractors, idMap }: StoreParts): Promise<Store> {
   const at = layoutOf(root);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => extractors.close());
@@ -49,7 +51,7 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
 
   undo.move();
   return {
-    root, images: images.store, names, layers: layers.store, containers, distribution: openDistribution(room), recovered: report,
+    root, idMap, images: images.store, names, layers: layers.store, containers, distribution: openDistribution(room), recovered: report,
     collect: () => layers.collect(images.roots),
     async close() {
       await extractors.close();

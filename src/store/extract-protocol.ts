@@ -5,8 +5,9 @@
 // After "failed" it passes over what else comes of that layer, up to END, which must still be sent; then it takes the next one.
 // The end of its stdin ends it. There is no frame that aborts: to give a layer up in the middle is to kill the worker.
 import { EngineError, type Kind } from '../lib/errors.ts';
+import type { IdMap } from '../lib/ids.ts';
 
-export interface Job { into: string; tarSplitPath: string }
+export interface Job { into: string; tarSplitPath: string; idMap?: IdMap }
 
 export interface Extracted {
   /** sha256 of the whole unpacked stream. */

@@ -1,5 +1,5 @@
 // Small operations on the tree being extracted; all paths are relative to the root the worker is in.
-import { lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
+import { lchownSync, lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
 import { pathOf } from '../archive/byte-string.ts';
 import { errnoOf } from '../lib/errors.ts';
 
@@ -7,13 +7,18 @@ import { errnoOf } from '../lib/errors.ts';
 export const STAGED_NAME = '.wh..wh.staged';
 
 /** Missing directories on the way get what Docker gives them: root's, 0755. Fails where a parent is no directory. */
-export function makeParents(path: string | Buffer): void {
+export function makeParents(path: string | Buffer, root: { uid: number; gid: number }): void {
   const parts = byteStringOfPath(path).split('/');
   for (let n = 1; n < parts.length; n++) {
-    try { mkdirSync(pathOf(parts.slice(0, n).join('/')), 0o755); } catch (error) {
+    try { makeDirectory(pathOf(parts.slice(0, n).join('/')), root); } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error;
     }
   }
+}
+
+export function makeDirectory(path: string | Buffer, root: { uid: number; gid: number }): void {
+  mkdirSync(path, 0o755);
+  if (root.uid !== 0 || root.gid !== 0) lchownSync(path, root.uid, root.gid);
 }
 
 /** Removes a file or a whole tree, following nothing. Gives what it counted for in the layer's size. */

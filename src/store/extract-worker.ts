@@ -144,7 +144,7 @@ class Layer {
     this.#tarSplitFd = openSync(job.tarSplitPath, 'w', 0o644);
     this.#tarSplit = new TarSplitWriter(this.#tarSplitFd);
     this.#window = new WriteWindow(files);
-    this.#extraction = new Extraction({ files, crc, tarSplit: this.#tarSplit, window: this.#window, devices, inherits });
+    this.#extraction = new Extraction({ files, crc, tarSplit: this.#tarSplit, window: this.#window, devices, inherits, idMap: job.idMap });
     this.#reader = new TarReader(this.#extraction);
     this.#unpacker = openUnpacker(crc.buffer, (bytes, start, end) => {
       this.#hash.update(bytes.subarray(start, end));

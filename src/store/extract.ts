@@ -8,8 +8,9 @@ import type { Crc64 } from '../archive/crc64.ts';
 import type { TarEntry, TarHandler } from '../archive/tar-read.ts';
 import type { Files } from '../kernel/index.ts';
 import { corrupt, errnoOf, messageOf } from '../lib/errors.ts';
+import { hostId, hostRoot, type IdMap } from '../lib/ids.ts';
 import { cleanPath, fingerprint, placeOf } from './extract-names.ts';
-import { makeParents, removeTree, STAGED_NAME, withText } from './extract-tree.ts';
+import { makeDirectory, makeParents, removeTree, STAGED_NAME, withText } from './extract-tree.ts';
 import type { WriteWindow } from './extract-window.ts';
 import type { TarSplitWriter } from './tarsplit.ts';
 
@@ -24,6 +25,8 @@ export interface ExtractionParts {
   devices: boolean;
   /** The root has the setgid bit or a default ACL. */
   inherits: boolean;
+  /** The archive's owners are those of containers; on the disk they get these numbers. */
+  idMap?: IdMap | undefined;
 }
 
 const CREATE = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
@@ -51,6 +54,8 @@ export class Extraction implements TarHandler {
   readonly #dirTimes = new Map<string, { atimeNs: bigint; mtimeNs: bigint }>();
   /** Such a directory was seen: from now on every mode and owner is set outright. */
   #inherits: boolean;
+  /** Who owns what the archive leaves out. */
+  readonly #root: { uid: number; gid: number };
   #entry: TarEntry | undefined;
   #path: Path = '';
   #fd = -1;
@@ -61,13 +66,16 @@ export class Extraction implements TarHandler {
   constructor(parts: ExtractionParts) {
     this.#parts = parts;
     this.#inherits = parts.inherits;
+    this.#root = hostRoot(parts.idMap);
   }
 
   raw(bytes: Buffer, start: number, end: number): void { this.#parts.tarSplit.raw(bytes, start, end); }
 
-  entry(entry: TarEntry): void {
-    this.current = textOf(entry.name);
+  entry(given: TarEntry): void {
+    this.current = textOf(given.name);
     this.entries++;
+    const { idMap } = this.#parts;
+    const entry = idMap === undefined ? given : { ...given, uid: hostId(idMap.uids, given.uid), gid: hostId(idMap.gids, given.gid) };
     this.#entry = entry;
     this.#written = 0;
     this.#readable = false;
@@ -181,7 +189,7 @@ export class Extraction implements TarHandler {
     let hidesLower = false;
     for (let tries = 0; ; tries++) {
       try { mkdirSync(path, entry.mode & PERMISSIONS); break; } catch (error) {
-        if (tries < 2 && errnoOf(error) === 'ENOENT') { makeParents(path); continue; }
+        if (tries < 2 && errnoOf(error) === 'ENOENT') { makeParents(path, this.#root); continue; }
         if (tries === 2 || errnoOf(error) !== 'EEXIST') throw error;
       }
       const found = lstatSync(path);
@@ -200,8 +208,8 @@ export class Extraction implements TarHandler {
   #makeOpaque(path: Path): void {
     try { this.#setOpaque(path); } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
-      makeParents(path);
-      mkdirSync(path, 0o755);
+      makeParents(path, this.#root);
+      makeDirectory(path, this.#root);
       this.#setOpaque(path);
     }
   }
@@ -233,7 +241,7 @@ export class Extraction implements TarHandler {
       try { make(); return; } catch (error) {
         const code = errnoOf(error);
         if (tries === 2) throw error;
-        if (code === 'ENOENT') makeParents(path);
+        if (code === 'ENOENT') makeParents(path, this.#root);
         else if (code === 'EEXIST') this.sizeBytes -= removeTree(path);
         else throw error;
       }

@@ -5,11 +5,12 @@
 import type { Kernel, Worker } from '../kernel/index.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
 import { EngineError, assert } from '../lib/errors.ts';
+import type { IdMap } from '../lib/ids.ts';
 import { Limiter } from '../lib/lock.ts';
 import type { Log } from '../lib/log.ts';
 import { parseDiffId, type DiffId } from '../oci/digest.ts';
 import type { Compression } from '../oci/manifest.ts';
-import { FRAME, frameHeader, parseAnswer, type Extracted } from './extract-protocol.ts';
+import { FRAME, frameHeader, parseAnswer, type Extracted, type Job } from './extract-protocol.ts';
 
 export interface ExtractWork {
   /** An empty directory, by its absolute path. What a failure leaves in it is the caller's to remove. */
@@ -40,19 +41,29 @@ const QUEUE_BYTES = 128 << 10;
 /** What is in the queue when a layer is refused is taken by the worker in less; a source that hangs longer costs the worker. */
 const SETTLE_MS = 1000;
 
-export function openExtractors(options: { kernel: Pick<Kernel, 'workers'>; log: Log; limit: number; idleMs: number; clock?: Clock }): Extractors {
+export interface ExtractorOptions {
+  kernel: Pick<Kernel, 'workers'>;
+  log: Log;
+  limit: number;
+  idleMs: number;
+  clock?: Clock;
+  /** Owners in archives become these on the disk. */
+  idMap?: IdMap | undefined;
+}
+
+export function openExtractors(options: ExtractorOptions): Extractors {
   return new Pool(options);
 }
 
 class Pool implements Extractors {
-  readonly #options;
+  readonly #options: ExtractorOptions;
   readonly #limiter: Limiter;
   readonly #clock: Clock;
   #idle: Array<{ held: Held; timer: Disposable }> = [];
   #all = new Set<Held>();
   #closed = false;
 
-  constructor(options: { kernel: Pick<Kernel, 'workers'>; log: Log; limit: number; idleMs: number; clock?: Clock }) {
+  constructor(options: ExtractorOptions) {
     this.#options = options;
     this.#limiter = new Limiter(options.limit);
     this.#clock = options.clock ?? systemClock;
@@ -66,7 +77,7 @@ class Pool implements Extractors {
     const held = this.#take() ?? this.#start();
     let reusable = false;
     try {
-      const extracted = await extractWith(held, work, () => { reusable = true; });
+      const extracted = await extractWith(held, { ...work, idMap: this.#options.idMap }, () => { reusable = true; });
       return { ...extracted, diffId: parseDiffId(extracted.diffId) };
     } finally {
       if (reusable) this.#keep(held);
@@ -117,9 +128,10 @@ class Pool implements Extractors {
 }
 
 interface Held { worker: Worker; lines: AsyncIterator<string> }
+type HeldWork = ExtractWork & { idMap: IdMap | undefined };
 
 /** `onReusable` is called when the worker has answered and waits for the next layer; otherwise it is to be killed. */
-async function extractWith(held: Held, work: ExtractWork, onReusable: () => void): Promise<Extracted> {
+async function extractWith(held: Held, work: HeldWork, onReusable: () => void): Promise<Extracted> {
   using left = abortOf(work.signal);
   const feeding = { stopped: false };
   const fed = feed(held.worker, work, feeding);
@@ -158,10 +170,11 @@ async function awaitAnswer({ worker, lines }: Held, work: ExtractWork) {
 }
 
 /** Sends the layer, or as much of it as is wanted, and always the END. Rejects with the source's error. */
-async function feed(worker: Worker, work: ExtractWork, feeding: { readonly stopped: boolean }): Promise<void> {
+async function feed(worker: Worker, work: HeldWork, feeding: { readonly stopped: boolean }): Promise<void> {
   const queue = new SendQueue(worker);
-  const { into, tarSplitPath } = work;
-  await queue.send(FRAME.job, Buffer.from(JSON.stringify({ into, tarSplitPath }), 'utf8'));
+  const { into, tarSplitPath, idMap } = work;
+  const job: Job = { into, tarSplitPath, ...(idMap ? { idMap } : {}) };
+  await queue.send(FRAME.job, Buffer.from(JSON.stringify(job), 'utf8'));
   for await (const chunk of work.source) {
     if (feeding.stopped) break;
     if (chunk.length > 0) await queue.send(FRAME.data, chunk);

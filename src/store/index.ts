@@ -1,10 +1,16 @@
 // What survives a power cut: Docker's overlay2 layout under one root. `openStore` is recovery: there is no other way to open.
+import type { IdMap } from '../lib/ids.ts';
 import type { ChainId, Digest, DiffId, ImageId } from '../oci/digest.ts';
 import type { Compression, ImageConfig } from '../oci/manifest.ts';
 import type { ContainerConfig, ContainerState, EndpointSettings, HostConfig, MountPoint } from '../wire/types.ts';
 
 export interface Store {
   readonly root: string;
+  /**
+   * How containers' users and groups are numbered on this root (user namespaces): layers and snapshots hold the host's numbers, archives
+   * the container's (lib/ids.ts counts between them). undefined when they are the same.
+   */
+  readonly idMap: IdMap | undefined;
   readonly images: ImageStore;
   readonly names: NameStore;
   readonly layers: LayerStore;

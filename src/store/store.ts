@@ -1,6 +1,7 @@
 // Opens the store on the real disk, with real extractors.
 import type { Kernel } from '../kernel/index.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { IdMap } from '../lib/ids.ts';
 import type { Log } from '../lib/log.ts';
 import { assembleStore } from './assemble.ts';
 import { openDisk } from './disk.ts';
@@ -19,10 +20,12 @@ export interface StoreOptions {
   clock: Clock;
   /** Layers extracted at the same time. */
   extractorLimit?: number;
+  /** Of the root: see Store. */
+  idMap?: IdMap | undefined;
 }
 
 /** Recovers whatever the last daemon left and opens the root; `conflict` when another daemon has it. */
-export async function openStore({ root, kernel, log, clock, extractorLimit = DEFAULT_EXTRACTORS }: StoreOptions): Promise<Store> {
-  const extractors = openExtractors({ kernel, log, limit: extractorLimit, idleMs: EXTRACTOR_IDLE_MS });
-  return await assembleStore({ root, kernel, log, clock, disk: openDisk(kernel.files), extractors });
+export async function openStore({ root, kernel, log, clock, extractorLimit = DEFAULT_EXTRACTORS, idMap }: StoreOptions): Promise<Store> {
+  const extractors = openExtractors({ kernel, log, limit: extractorLimit, idleMs: EXTRACTOR_IDLE_MS, idMap });
+  return await assembleStore({ root, kernel, log, clock, disk: openDisk(kernel.files), extractors, idMap });
 }
