@@ -51,7 +51,7 @@ test('fields that an older record lacks are filled in, those unknown to us are k
   assert.ok(container);
   const { record, hostConfig } = container;
   assert.deepEqual([record.State.Pid, record.State.FinishedAt, record.Args, record.MountPoints, record.NetworkSettings.Networks, record.Config.Env], [12, '0001-01-01T00:00:00Z', [], {}, {}, null]);
-  assert.deepEqual([hostConfig.Memory, hostConfig.Dns, hostConfig.ContainerIDEnv, hostConfig.RestartPolicy.Name, hostConfig.ShmSize], [5, [], 'ID', 'no', 67108864]);
+  assert.deepEqual([hostConfig.Memory, hostConfig.Dns, hostConfig.ContainerIDEnv, hostConfig.RestartPolicy.Name, hostConfig.ShmSize], [5, null, 'ID', 'no', 67108864]);
   await store.containers.save(record);
   assert.deepEqual((JSON.parse(readFileSync(`${directory}/config.v2.json`, 'utf8')) as { Future: unknown }).Future, [1]);
   await store.close();

@@ -80,9 +80,9 @@ export interface HostConfig {
   CapAdd: string[] | null;
   CapDrop: string[] | null;
   CgroupnsMode: string;
-  Dns: string[];
-  DnsOptions: string[];
-  DnsSearch: string[];
+  Dns: string[] | null;
+  DnsOptions: string[] | null;
+  DnsSearch: string[] | null;
   ExtraHosts: string[] | null;
   GroupAdd: string[] | null;
   IpcMode: string;

@@ -129,7 +129,8 @@ async function ownFiles(needs: ContainerNeeds, container: Container): Promise<Bu
 }
 
 function resolvConf(needs: ContainerNeeds, container: Container): string {
-  const { Dns: servers, DnsSearch: search, DnsOptions: options } = container.hostConfig;
+  const { Dns, DnsSearch, DnsOptions } = container.hostConfig;
+  const [servers, search, options] = [Dns ?? [], DnsSearch ?? [], DnsOptions ?? []];
   const host = hostFile(needs, '/etc/resolv.conf');
   if (servers.length + search.length + options.length === 0) return host;
   const kept = (word: string) => host.split('\n').filter((line) => line.startsWith(word)).map((line) => `${line}\n`).join('');
