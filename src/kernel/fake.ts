@@ -1,7 +1,7 @@
 // A kernel in memory for tests: it records every call, and fails where told. Files that are read for real stay real.
 import { fstatSync } from 'node:fs';
 import { posix } from 'node:path';
-import { MOUNT_FLAGS, type CgroupLayout, type Files, type Kernel, type MountEntry, type Mounts, type Processes, type Workers } from './index.ts';
+import { MOUNT_FLAGS, type CgroupLayout, type Files, type Kernel, type MountEntry, type Mounts, type Processes, type Sockets, type Workers } from './index.ts';
 
 export interface FakeOptions {
   /** The n-th call (from 1) fails with `failCode`; calls that only ask count too, since they can fail as well. */
@@ -10,6 +10,8 @@ export interface FakeOptions {
   failCode?: string;
   /** Called before every call with its name and what it is about; may throw, so that several fakes can share one count. */
   onCall?: (call: string) => void;
+  /** What listens on datagram sockets: called with the path and each message. Default: nobody does. */
+  onDatagram?: (path: string, bytes: Uint8Array) => void;
   /** Default: none can be started. */
   workers?: Workers;
   layout?: CgroupLayout;
@@ -46,6 +48,7 @@ export function openFake(options: FakeOptions = {}): FakeKernel {
     files: files.face,
     cgroups: { layout: () => { step('cgroups'); return layout; } },
     processes: openFakeProcesses(step, { alive, capabilities: options.capabilities ?? ['CAP_CHOWN', 'CAP_KILL', 'CAP_SYS_ADMIN'] }),
+    sockets: openFakeSockets(step, options.onDatagram),
     workers: { spawn: (role) => {
       step('spawn', role);
       if (!options.workers) throw failure('ENOSYS', 'spawn', role);
@@ -139,8 +142,18 @@ function openFakeProcesses(step: Step, { alive, capabilities }: { alive: Map<num
     startTicks: (pid) => { step('stat', String(pid)); return alive.get(pid); },
     boundingCapabilities: () => { step('capabilities'); return [...capabilities]; },
     connectSeqpacket: (path) => { step('connect', path); throw failure('ECONNREFUSED', 'connect', path); },
+    closeOnExec: (fd) => step('close-on-exec', `fd ${fd}`),
     trimMemory: () => step('malloc_trim'),
   };
+}
+
+function openFakeSockets(step: Step, listener: FakeOptions['onDatagram']): Sockets {
+  const send = (path: string, bytes: Uint8Array) => {
+    step('sendto', path);
+    if (!listener) throw failure('ENOENT', 'sendto', path);
+    listener(path, bytes);
+  };
+  return { sendDatagram: send, sendFile: send };
 }
 
 function inodeOf(fd: number): string | undefined {

@@ -89,6 +89,8 @@ export interface Processes {
   boundingCapabilities(): string[];
   /** Connects to a unix socket of type SOCK_SEQPACKET and gives a non-blocking, close-on-exec fd. `path` may be longer than sun_path. */
   connectSeqpacket(path: string): number;
+  /** Keeps an inherited descriptor from the children of this process (FD_CLOEXEC). */
+  closeOnExec(fd: number): void;
   /** Gives freed memory of the C allocator back to the kernel (malloc_trim(3)). */
   trimMemory(): void;
 }
@@ -113,7 +115,18 @@ export interface Workers {
   spawn(role: string): Worker;
 }
 
+export interface Sockets {
+  /**
+   * Sends one message to a socket of type AF_UNIX SOCK_DGRAM; '@name' is an abstract one. Never waits. Errors by code: EAGAIN the
+   * receiver's queue is full, ENOENT and ECONNREFUSED nobody listens, EMSGSIZE too long for a datagram.
+   */
+  sendDatagram(path: string, bytes: Uint8Array): void;
+  /** The same for a message of any length, as a sealed file in memory that is handed over: how the journal takes what is too long. */
+  sendFile(path: string, bytes: Uint8Array): void;
+}
+
 export interface Kernel {
+  sockets: Sockets;
   mounts: Mounts;
   files: Files;
   cgroups: Cgroups;

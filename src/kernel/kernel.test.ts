@@ -5,6 +5,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { receiveDatagrams } from '../../test/kit/datagrams.ts';
+import { until } from '../../test/kit/poll.ts';
 import { openFake } from './fake.ts';
 import { MOUNT_FLAGS, openLinux, type Kernel } from './index.ts';
 
@@ -224,6 +226,24 @@ linux('a stream socket is refused however long its path is', async (b) => {
   assert.throws(() => b.kernel.processes.connectSeqpacket(join(folder, 's')), coded('EPROTOTYPE', folder));
   await new Promise<void>((resolve) => server.close(() => resolve()));
   closeSync(fd);
+});
+
+linux('a datagram arrives whole on any kind of address, and as a file where it is too long', async (b) => {
+  const folder = join(b.folder, 'd'.repeat(120));
+  mkdirSync(folder);
+  for (const path of [join(b.folder, 's'), join(folder, 's'), `@vaquita-test-${process.pid}`]) {
+    await using receiver = await receiveDatagrams(path);
+    const long = Buffer.alloc(1 << 20, 7);
+    b.kernel.sockets.sendDatagram(path, Buffer.from('READY=1'));
+    b.kernel.sockets.sendDatagram(path, Buffer.alloc(0));
+    assert.throws(() => b.kernel.sockets.sendDatagram(path, long), coded('EMSGSIZE', path));
+    b.kernel.sockets.sendFile(path, long);
+    await until('three messages', () => receiver.messages.length === 3);
+    assert.deepEqual(receiver.messages.map(({ bytes, asFile, senderPid }) => [bytes.length, asFile, senderPid]), [[7, false, process.pid], [0, false, process.pid], [1 << 20, true, process.pid]]);
+    assert.deepEqual(receiver.messages[2]?.bytes, long);
+  }
+  assert.throws(() => b.kernel.sockets.sendDatagram(join(b.folder, 'none'), Buffer.from('x')), coded('ENOENT', 'none'));
+  assert.throws(() => b.kernel.sockets.sendFile(join(b.folder, 'none'), Buffer.from('x')), coded('ENOENT', 'none'));
 });
 
 test('the call that is told to fails, and is recorded', () => {

@@ -1,9 +1,10 @@
-// The real kernel: five small interfaces, each made of native calls and what /proc tells.
+// The real kernel: six small interfaces, each made of native calls and what /proc tells.
 import { openCgroups } from './cgroups.ts';
 import { openFiles } from './files.ts';
 import type { Kernel } from './index.ts';
 import { openMounts } from './mounts.ts';
 import { openProcesses } from './processes.ts';
+import { openSockets } from './sockets.ts';
 import { openWorkers } from './workers.ts';
 
 /** `selfCommand` starts our own executable; 'worker ROLE' is appended to it. */
@@ -14,6 +15,7 @@ export function openLinux({ selfCommand }: { selfCommand: readonly string[] }): 
     files: openFiles(),
     cgroups: openCgroups(mounts),
     processes: openProcesses(),
+    sockets: openSockets(),
     workers: openWorkers(selfCommand),
   };
 }

@@ -1,15 +1,15 @@
 // Other processes and our own: signals, identity, capabilities, conmon's kind of socket, the allocator.
-import { closeSync, constants, openSync, readFileSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { closeSync, readFileSync } from 'node:fs';
 import { errnoOf } from '../lib/errors.ts';
 import type { Processes } from './index.ts';
 import { lastErrno, libc, systemError } from './sys.ts';
+import { AF_UNIX, unixAddress } from './unix-address.ts';
 
-// Source: sys/socket.h and sys/un.h.
-const AF_UNIX = 1;
+// Source: sys/socket.h.
 const SOCK_SEQPACKET_NONBLOCK_CLOEXEC = 5 | 0o4000 | 0o2000000;
-const SUN_PATH_BYTES = 108;
-const O_PATH = 0o10000000;
+// Source: fcntl.h.
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
 
 /** Bit number to name. Source: linux/capability.h; a newer kernel's further bits have no name that crun would know. */
 const CAPABILITIES = [
@@ -27,6 +27,7 @@ export function openProcesses(): Processes {
     startTicks,
     boundingCapabilities: () => capabilityNames(/^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'),
     connectSeqpacket,
+    closeOnExec,
     trimMemory: () => { libc.malloc_trim(0n); },
   };
 }
@@ -63,27 +64,15 @@ export function capabilityNames(hex: string): string[] {
 }
 
 function connectSeqpacket(path: string): number {
-  using place = shortPath(path);
+  using address = unixAddress(path, 'connect');
   const fd = libc.socket(AF_UNIX, SOCK_SEQPACKET_NONBLOCK_CLOEXEC, 0);
   if (fd < 0) throw systemError(lastErrno(), { syscall: 'socket', path });
-  const name = Buffer.from(`${place.path}\0`);
-  const address = Buffer.alloc(2 + name.length);
-  new Uint16Array(address.buffer, address.byteOffset, 1)[0] = AF_UNIX; // in the byte order of the machine
-  name.copy(address, 2);
-  if (libc.connect(fd, address, address.length) === 0) return fd;
+  if (libc.connect(fd, address.bytes, address.bytes.length) === 0) return fd;
   const code = lastErrno();
   closeSync(fd);
   throw systemError(code, { syscall: 'connect', path });
 }
 
-/** The path itself, or one through an open folder when it is too long for sun_path. */
-function shortPath(path: string): Disposable & { path: string } {
-  if (Buffer.byteLength(path) < SUN_PATH_BYTES) return { path, [Symbol.dispose]: () => {} };
-  const folder = openSync(dirname(path), O_PATH | constants.O_DIRECTORY);
-  const short = `/proc/self/fd/${folder}/${basename(path)}`;
-  if (Buffer.byteLength(short) >= SUN_PATH_BYTES) {
-    closeSync(folder);
-    throw systemError('ENAMETOOLONG', { syscall: 'connect', path });
-  }
-  return { path: short, [Symbol.dispose]: () => closeSync(folder) };
+function closeOnExec(fd: number): void {
+  if (libc.fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) throw systemError(lastErrno(), { syscall: 'fcntl', detail: `descriptor ${fd}` });
 }

@@ -1,5 +1,5 @@
 // The one place where native calls are declared: a wrong signature here corrupts memory, so everything else calls these by name.
-import { dlopen, getInt32 } from 'node:ffi';
+import { dlopen, getInt32, getRawPointer } from 'node:ffi';
 import { arch, constants } from 'node:os';
 
 // The signatures below hold where int is 32 and long, size_t and off_t are 64 bits wide.
@@ -32,6 +32,11 @@ const { functions } = dlopen('libc.so.6', {
   kill: { return: 'i32', arguments: ['i32', 'i32'] },
   socket: { return: 'i32', arguments: ['i32', 'i32', 'i32'] },
   connect: { return: 'i32', arguments: ['i32', 'pointer', 'u32'] },
+  sendto: { return: 'i64', arguments: ['i32', 'pointer', 'u64', 'i32', 'pointer', 'u32'] },
+  sendmsg: { return: 'i64', arguments: ['i32', 'pointer', 'i32'] },
+  memfd_create: { return: 'i32', arguments: ['string', 'u32'] },
+  // Variadic in C; with one integer behind the command both supported conventions pass it like this.
+  fcntl: { return: 'i32', arguments: ['i32', 'i32', 'i32'] },
   malloc_trim: { return: 'i32', arguments: ['u64'] },
   // Of the calls that libc does not wrap only openat2 is used; this is its argument list: number, dirfd, path, how, size.
   syscall: { return: 'i64', arguments: ['i64', 'i32', 'string', 'pointer', 'u64'] },
@@ -63,6 +68,27 @@ export function systemError(code: string, what: { syscall: string; detail?: stri
   const subject = what.detail ?? what.path;
   const error = new Error(`${what.syscall}${subject === undefined ? '' : ` ${subject}`}: ${code}`);
   return Object.assign(error, { code, syscall: what.syscall }, what.path === undefined ? {} : { path: what.path });
+}
+
+/**
+ * A struct msghdr for sendmsg(2) that hands over one descriptor and no bytes. Header, address and control message lie in one block, so
+ * that what the pointers in it mean lives as long as it does. Source: sys/socket.h where pointers have 64 bits.
+ */
+export function descriptorMessage(address: Uint8Array, fd: number): Buffer {
+  const HEADER = 56, CONTROL = 24, SOL_SOCKET = 1, SCM_RIGHTS = 1;
+  const block = Buffer.alloc(HEADER + CONTROL + address.length);
+  const at = getRawPointer(block);
+  const numbers = new DataView(block.buffer, block.byteOffset);
+  numbers.setBigUint64(0, at + BigInt(HEADER + CONTROL), true); // msg_name
+  numbers.setUint32(8, address.length, true);
+  numbers.setBigUint64(32, at + BigInt(HEADER), true);          // msg_control
+  numbers.setBigUint64(40, BigInt(CONTROL), true);
+  numbers.setBigUint64(HEADER, 20n, true);                      // cmsg_len: its own 16 bytes and one int
+  numbers.setInt32(HEADER + 8, SOL_SOCKET, true);
+  numbers.setInt32(HEADER + 12, SCM_RIGHTS, true);
+  numbers.setInt32(HEADER + 16, fd, true);
+  block.set(address, HEADER + CONTROL);
+  return block;
 }
 
 function errnoNames(): Map<number, string> {
