@@ -1,5 +1,5 @@
 // An engine for tests of the API: one image, one container, and a note of every call.
-import type { AttachSession, ContainerView, Engine, ExecView, ImageView, SystemInfo } from '../engine/index.ts';
+import { BUCKET_SECONDS, type AttachSession, type ContainerView, type Engine, type ExecView, type ImageView, type MetricsView, type SystemInfo, type Timings } from '../engine/index.ts';
 import { conflict, EngineError, notFound } from '../lib/errors.ts';
 import { parseDiffId, parseImageId } from '../oci/digest.ts';
 import type { EventLine, HostConfig, ProgressLine } from '../wire/types.ts';
@@ -70,7 +70,7 @@ export function fakeEngine(overrides: Overrides = {}): Engine & { calls: Calls }
     calls, images: face('images', images), containers: face('containers', containers), execs: face('execs', execs),
     events: face('events', { async *subscribe() { yield* EVENTS; } }),
     system: face('system', {
-      info: async () => INFO, version: () => VERSION,
+      info: async () => INFO, version: () => VERSION, metrics: () => METRICS,
       diskUsage: async () => ({ layersSizeBytes: 1984679, images: [imageView()], containers: [containerView()] }),
     }),
   };
@@ -176,6 +176,13 @@ export const INFO: SystemInfo = {
   serverVersion: '20.10.44', loggingDriver: 'json-file', httpProxy: '', httpsProxy: '', noProxy: '', eventListeners: 0, fileDescriptors: 29, threads: 11,
   crunVersion: '1.8.1', conmonVersion: '2.1.6', initBinary: '', memoryLimit: true, swapLimit: true, cpuCfs: true, cpuShares: true, cpuSet: true,
   pidsLimit: true, oomKillDisable: false,
+};
+
+const NO_TIMINGS: Timings = { atMost: BUCKET_SECONDS.map(() => 0), count: 0, sumSeconds: 0 };
+
+export const METRICS: MetricsView = {
+  actions: { changes: NO_TIMINGS, commit: NO_TIMINGS, create: { atMost: BUCKET_SECONDS.map((bound) => (bound >= 0.25 ? 2 : 1)), count: 3, sumSeconds: 12.5 }, delete: NO_TIMINGS, start: NO_TIMINGS },
+  containers: { running: 1, paused: 2, stopped: 3 }, healthChecks: 4, healthChecksFailed: 1, events: 9, eventSubscribers: 5,
 };
 
 export function imageView(changes: Partial<ImageView> = {}): ImageView {

@@ -15,6 +15,7 @@ import { laterRoutes } from './later.ts';
 import { volumeRoutes } from './volumes.ts';
 
 export type { ListenTarget, SocketFiles, TlsOptions } from './listen.ts';
+export { openMetricsDoor, type ProcessNumbers } from './metrics.ts';
 
 export interface ApiConfig {
   listen: readonly ListenTarget[];
@@ -28,6 +29,8 @@ export interface ApiConfig {
 export interface Api {
   /** What is listened on, as `unix://`, `tcp://` or `fd://`. */
   readonly addresses: readonly string[];
+  /** Whether a request goes all the way through the server: what a watchdog asks. */
+  answers(): Promise<boolean>;
   /** No new connections; endless answers (events, followed logs, attach, exec, wait) are cut; others may finish for `graceMs`, then they are cut too. */
   close(options: { graceMs: number }): Promise<void>;
 }
@@ -62,6 +65,7 @@ export async function openApi(needs: { engine: Engine; log: Log; clock: Clock; c
 
   return {
     addresses: listeners.map((listener) => listener.address),
+    answers: async () => await listeners[0]?.answers() ?? true,
     async close({ graceMs }) {
       for (const listener of listeners) listener.stop();
       server.drain();

@@ -24,6 +24,8 @@ export interface SocketFiles {
 /** Owner and group may speak to the engine, which is to say: may become root. */
 const SOCKET_MODE = 0o660;
 const PROBE_TIMEOUT_MS = 2000;
+/** A device that swaps and writes an image may take as long for a ping. */
+const ANSWER_TIMEOUT_MS = 30_000;
 const TCP_KEEP_ALIVE_MS = 60_000;
 
 export interface ListenOptions {
@@ -38,6 +40,8 @@ export interface ListenOptions {
 export interface Listener {
   /** unix:///run/x.sock, tcp://127.0.0.1:2376, fd://3 */
   readonly address: string;
+  /** Whether a client would be answered: connects like one and asks for /_ping (with TLS, only whether the connection is taken). */
+  answers(): Promise<boolean>;
   /** No new connections. */
   stop(): void;
 }
@@ -55,7 +59,7 @@ export async function openListener(options: ListenOptions): Promise<Listener> {
   // The umask of a daemon keeps others out until the mode is set: connecting needs the right to write.
   if (target.kind === 'unix') await options.files.protect(target.path, { mode: SOCKET_MODE, gid: target.gid });
   server.on('error', (error) => log.error('listening failed', { error }));
-  return { address: addressOf(server, target), stop: () => { server.close(); } };
+  return { address: addressOf(server, target), answers: () => ping(server, target), stop: () => { server.close(); } };
 }
 
 function plainServer({ target, allowPlainTcp, accept }: ListenOptions): Server {
@@ -101,6 +105,21 @@ async function freePath(path: string, files: SocketFiles): Promise<void> {
   });
   if (answered) throw new EngineError('conflict', `${path} is in use: another engine answers there`);
   await files.remove(path);
+}
+
+function ping(server: Server, target: ListenTarget): Promise<boolean> {
+  const bound = server.address();
+  if (bound === null) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const probe = connect(typeof bound === 'string' ? { path: bound } : { host: bound.address, port: bound.port });
+    const settle = (result: boolean) => { probe.destroy(); resolve(result); };
+    probe.setTimeout(ANSWER_TIMEOUT_MS, () => settle(false)).once('error', () => settle(false)).once('end', () => settle(false));
+    probe.once('connect', () => {
+      if (target.kind === 'tcp' && target.tls) settle(true);
+      else probe.write('GET /_ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+    });
+    probe.once('data', (head: Buffer) => settle(head.toString('latin1').startsWith('HTTP/1.1 200')));
+  });
 }
 
 function addressOf(server: Server, target: ListenTarget): string {

@@ -42,7 +42,7 @@ test('what is wrong is named', () => {
 test('hosts get the ports that Docker uses', () => {
   assert.deepEqual(parseHost('tcp://', true), { kind: 'tcp', host: '127.0.0.1', port: 2376 });
   assert.deepEqual(parseHost('tcp://[::1]', false), { kind: 'tcp', host: '::1', port: 2375 });
-  assert.deepEqual(parseHost('fd://', false), { kind: 'fd', fd: 3 });
+  assert.deepEqual(parseHost('fd://', false), { kind: 'fd', rest: '' });
 });
 
 test('proxies come from the environment in either case', () => {

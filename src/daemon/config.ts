@@ -13,6 +13,8 @@ export interface Config {
   readonly logLevel: Level;
   readonly labels: readonly string[];
   readonly experimental: boolean;
+  /** Where Prometheus may ask; undefined for nowhere. */
+  readonly metricsAddress: { readonly host: string; readonly port: number } | undefined;
   readonly insecureRegistries: readonly string[];
   readonly registryMirrors: readonly string[];
   /** Layers downloaded and extracted at the same time. */
@@ -24,14 +26,12 @@ export interface Config {
   readonly proxy: { http?: string; https?: string; no?: string };
 }
 
-export type Host = { kind: 'unix'; path: string } | { kind: 'fd'; fd: number } | { kind: 'tcp'; host: string; port: number };
+export type Host = { kind: 'unix'; path: string } | { kind: 'fd'; rest: string } | { kind: 'tcp'; host: string; port: number };
 
 const DEFAULT_CONFIG_FILE = '/etc/vaquita/daemon.json';
 const DEFAULT_HOST = 'unix:///var/run/vaquita.sock';
 const TLS_PORT = 2376;
 const PLAIN_PORT = 2375;
-/** The first descriptor that systemd hands over. Source: sd_listen_fds(3). */
-const FIRST_SOCKET_FD = 3;
 
 /** Reads flags, then the file they name. Error: invalid, in words that name flag or key. */
 export function readConfig(words: readonly string[], env: Readonly<Record<string, string | undefined>>): Config {
@@ -58,6 +58,7 @@ export function readConfig(words: readonly string[], env: Readonly<Record<string
     logLevel: flag('debug') ? 'debug' : levelOf(text('log-level', 'info')),
     labels: checkedLabels(values.get('label') ?? []),
     experimental: flag('experimental'),
+    metricsAddress: metricsAddressOf(text('metrics-addr', '')),
     insecureRegistries: values.get('insecure-registry') ?? [],
     registryMirrors: (values.get('registry-mirror') ?? []).map(checkedMirror),
     maxConcurrentDownloads: int('max-concurrent-downloads', 3, 1),
@@ -102,13 +103,13 @@ function valuesOf(path: string, { key, value, kind }: { key: string; value: unkn
   return Array.isArray(value) ? value.map(String) : [String(value)];
 }
 
-/** 'unix:///path', 'fd://' or 'fd://N', 'tcp://host:port'. */
+/** 'unix:///path', 'fd://' (what systemd hands over; or fd://N, fd://NAME of it), 'tcp://host:port'. */
 export function parseHost(text: string, tls: boolean): Host {
   const match = /^(unix|tcp|fd):\/\/(.*)$/.exec(text);
   if (!match) throw invalid(`unable to parse -H ${text}: expected unix:///path, fd:// or tcp://host:port`);
   const rest = match[2] ?? '';
   if (match[1] === 'unix') return { kind: 'unix', path: absolute(rest === '' ? '/var/run/vaquita.sock' : rest, `host ${text}`) };
-  if (match[1] === 'fd') return { kind: 'fd', fd: rest === '' || rest === '*' ? FIRST_SOCKET_FD : Number(rest) };
+  if (match[1] === 'fd') return { kind: 'fd', rest };
   const at = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(rest);
   if (!at) throw invalid(`unable to parse -H ${text}: expected tcp://host:port`);
   return { kind: 'tcp', host: (at[1] || '127.0.0.1').replace(/^\[|\]$/g, ''), port: at[2] === undefined ? (tls ? TLS_PORT : PLAIN_PORT) : Number(at[2]) };
@@ -122,6 +123,14 @@ function tlsOf({ flag, text }: { flag: (name: string) => boolean; text: (name: s
   const caPath = text('tlscacert', '');
   if (flag('tlsverify') && caPath === '') throw invalid('--tlsverify needs --tlscacert: the authority whose client certificates are let in');
   return { certPath, keyPath, caPath, verify: flag('tlsverify') };
+}
+
+function metricsAddressOf(text: string): Config['metricsAddress'] {
+  if (text === '') return undefined;
+  const match = /^(\[[^\]]*\]|[^:]*):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (!match || port > 65_535) throw invalid(`invalid metrics-addr: ${text}: expected host:port`);
+  return { host: (match[1] || '0.0.0.0').replace(/^\[|\]$/g, ''), port };
 }
 
 function levelOf(text: string): Level {

@@ -2,7 +2,7 @@
 import { readConfig, type Config } from './config.ts';
 import { messageOf } from '../lib/errors.ts';
 import { openEngine } from '../engine/index.ts';
-import { openApi } from '../api/index.ts';
+import { openApi, openMetricsDoor } from '../api/index.ts';
 import { openLinux } from '../kernel/index.ts';
 import { openLog, type Log } from '../lib/log.ts';
 import { openLogs } from '../logs/index.ts';
@@ -16,6 +16,8 @@ import { daemonHelp } from './flags.ts';
 import { collectAsBytesPass, keepTrim } from './memory.ts';
 import { listenTargets, socketFiles } from './listen.ts';
 import { holdPidFile, readDaemonId } from './files.ts';
+import { processNumbers } from './process-numbers.ts';
+import { keepWatchdog, openServiceManager } from './systemd.ts';
 
 /** Two keep two cores busy; each takes some 17 MB while it works. */
 const MAX_EXTRACTORS = 2;
@@ -34,7 +36,7 @@ export async function runDaemon(words: readonly string[], env: NodeJS.ProcessEnv
   const log = openLog((line) => process.stderr.write(line), { level: config.logLevel, now: () => clock.now() });
   const stopped = signalled(log);
   try {
-    await serve(config, { log, selfCommand, stopped });
+    await serve(config, { log, selfCommand, env, stopped });
     return 0;
   } catch (error) {
     log.error('failed to start daemon', { error });
@@ -43,9 +45,11 @@ export async function runDaemon(words: readonly string[], env: NodeJS.ProcessEnv
   }
 }
 
-async function serve(config: Config, { log, selfCommand, stopped }: { log: Log; selfCommand: readonly string[]; stopped: Promise<string> }): Promise<void> {
+async function serve(config: Config, { log, selfCommand, env, stopped }: { log: Log; selfCommand: readonly string[]; env: NodeJS.ProcessEnv; stopped: Promise<string> }): Promise<void> {
   await using parts = new AsyncDisposableStack();
   const kernel = openLinux({ selfCommand });
+  const manager = openServiceManager(env, { kernel, pid: process.pid, log });
+  const listen = listenTargets(config, manager, log);
   const store = await openStore({ root: config.dataRoot, kernel, log, clock, extractorLimit: Math.min(config.maxConcurrentDownloads, MAX_EXTRACTORS) });
   parts.defer(() => store.close());
   parts.use(holdPidFile(config.pidFile, kernel));
@@ -62,14 +66,22 @@ async function serve(config: Config, { log, selfCommand, stopped }: { log: Log; 
   const facts = gatherFacts(config, readDaemonId(config.dataRoot));
   const engine = await openEngine({ store, runtime, registry, logs: openLogs(), kernel, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads });
   parts.defer(() => engine.close());
-  const api = await openApi({ engine, log, clock, config: { listen: listenTargets(config, log), allowPlainTcp: true, files: socketFiles } });
+  const api = await openApi({ engine, log, clock, config: { listen, allowPlainTcp: true, files: socketFiles } });
   parts.defer(() => api.close({ graceMs: config.shutdownTimeoutSeconds * 1000 }));
+  if (config.metricsAddress) {
+    const metrics = await openMetricsDoor({ system: engine.system, process: processNumbers, log }, config.metricsAddress);
+    parts.defer(() => metrics.close());
+    log.info('metrics are served', { address: metrics.address });
+  }
   parts.use(keepTrim({ kernel, clock }));
   for (const damage of store.recovered.quarantined) log.warn('a damaged record was set aside', damage);
   if (store.recovered.swept.length > 0) log.info('removed what an interrupted run had left', { count: store.recovered.swept.length });
   log.info('daemon is ready', { version: VERSION, dataRoot: config.dataRoot, listening: api.addresses });
+  manager.notify('READY=1');
+  parts.use(keepWatchdog(manager, { alive: () => api.answers(), clock, log }));
   void engine.startWanted();
   log.info('daemon is stopping', { signal: await stopped });
+  manager.notify('STOPPING=1');
 }
 
 function print(text: string): number {

@@ -24,6 +24,7 @@ export const FLAGS: readonly FlagSpec[] = [
   { name: 'log-level', short: 'l', kind: 'string', help: 'Set the logging level ("debug"|"info"|"warn"|"error")' },
   { name: 'label', key: 'labels', kind: 'list', help: 'Set key=value labels to the daemon' },
   { name: 'experimental', kind: 'bool', help: 'Enable experimental features' },
+  { name: 'metrics-addr', kind: 'string', help: 'Set default address and port to serve the metrics api on' },
   { name: 'insecure-registry', key: 'insecure-registries', kind: 'list', help: 'Enable insecure registry communication' },
   { name: 'registry-mirror', key: 'registry-mirrors', kind: 'list', help: 'Preferred registry mirror' },
   { name: 'max-concurrent-downloads', kind: 'int', help: 'Set the max concurrent downloads for each pull' },

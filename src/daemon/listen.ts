@@ -4,13 +4,14 @@ import type { ListenTarget, SocketFiles, TlsOptions } from '../api/index.ts';
 import { invalid, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { Config } from './config.ts';
+import { chooseSockets, type ServiceManager } from './systemd.ts';
 
 /** Reads certificates and the group file; warns about what anyone may reach. */
-export function listenTargets(config: Config, log: Log): ListenTarget[] {
+export function listenTargets(config: Config, manager: ServiceManager, log: Log): ListenTarget[] {
   const tls = tlsOf(config);
-  return config.hosts.map((host): ListenTarget => {
+  return config.hosts.flatMap((host): ListenTarget | ListenTarget[] => {
     if (host.kind === 'unix') return { kind: 'unix', path: host.path, gid: gidOf(config.group) };
-    if (host.kind === 'fd') return host;
+    if (host.kind === 'fd') return chooseSockets(manager, host.rest).map((fd) => ({ kind: 'fd', fd }));
     if (!tls) log.warn('the API listens on TCP without TLS: whoever reaches it is root on this machine', { host: host.host, port: host.port });
     return { kind: 'tcp', host: host.host, port: host.port, tls };
   });

@@ -12,6 +12,7 @@ import type { ContainerNeeds } from './containers/needs.ts';
 import { ContainerTable } from './containers/table.ts';
 import { handleExit } from './containers/watch.ts';
 import { openEvents } from './events.ts';
+import { Metrics } from './metrics.ts';
 import { openImages } from './images/images.ts';
 import type { Engine } from './index.ts';
 import { recover, startWanted } from './recover.ts';
@@ -41,7 +42,7 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
   const { clock, log, facts } = needs;
   const events = openEvents(clock);
   const table = new ContainerTable();
-  const parts: ContainerNeeds = { ...needs, events, table, hostName: facts.hostName };
+  const parts: ContainerNeeds = { ...needs, events, table, metrics: new Metrics(clock), hostName: facts.hostName };
   const users = (id: string) => table.all().filter((container) => container.record.Image === id).map((container) => ({ id: container.id, running: container.running }));
   const underWay = new Set<Promise<void>>();
   const watch = needs.runtime.onExit((id, exit) => {

@@ -15,6 +15,8 @@ export interface Fact { type: 'container' | 'image' | 'network' | 'volume' | 'da
 export interface Events extends EventsFace {
   publish(fact: Fact): void;
   readonly listeners: number;
+  /** Events since the daemon began. */
+  readonly published: number;
 }
 
 /** `overrun`: it missed something, so nothing that came later is told either. */
@@ -24,11 +26,14 @@ interface Listener { queue: EventLine[]; wake: () => void; overrun: boolean }
 export function openEvents(clock: Clock): Events {
   const past: EventLine[] = [];
   const listeners = new Set<Listener>();
+  let published = 0;
 
   return {
     get listeners() { return listeners.size; },
+    get published() { return published; },
     publish(fact) {
       const line = lineOf(fact, clock.nowNanos());
+      published++;
       past.push(line);
       if (past.length > KEPT_EVENTS) past.shift();
       for (const listener of listeners) {

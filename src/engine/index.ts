@@ -4,6 +4,7 @@ import type { ImageId } from '../oci/digest.ts';
 import type { ContainerRecord, OverlayMount } from '../store/index.ts';
 import type { CreateBody, EventLine, ExecCreateBody, HostConfig, MountPoint, ProgressLine, RegistryAuth } from '../wire/types.ts';
 import type { LogRecord } from '../logs/index.ts';
+import type { MetricsView } from './metrics.ts';
 
 /** Parsed `filters`: key to values, in the order given. Unknown keys are refused by the verb: invalid, "invalid filter 'x'". */
 export type Filters = ReadonlyMap<string, readonly string[]>;
@@ -128,6 +129,7 @@ export interface EventsFace {
 export interface SystemFace {
   info(): Promise<SystemInfo>;
   version(): SystemVersion;
+  metrics(): MetricsView;
   diskUsage(): Promise<{ layersSizeBytes: number; images: ImageView[]; containers: ContainerView[] }>;
 }
 
@@ -149,4 +151,5 @@ export interface SystemInfo {
 }
 
 export { openEngine } from './engine.ts';
+export { BUCKET_SECONDS, type MetricsView, type Timings } from './metrics.ts';
 export type { SystemFacts } from './system.ts';

@@ -40,6 +40,10 @@ export function openSystem(needs: ContainerNeeds & { usersOf: (id: string) => nu
       components: [{ name: 'crun', version: runtime.facts.crunVersion }, { name: 'conmon', version: runtime.facts.conmonVersion }, { name: 'node', version: facts.nodeVersion }],
     }),
     info: async () => infoOf(needs, facts),
+    metrics: () => ({
+      actions: needs.metrics.actions(), containers: countStates(needs), healthChecks: needs.metrics.healthChecks, healthChecksFailed: needs.metrics.healthChecksFailed,
+      events: needs.events.published, eventSubscribers: needs.events.listeners,
+    }),
     async diskUsage() {
       const none = new Map<string, readonly string[]>();
       return {
@@ -51,17 +55,21 @@ export function openSystem(needs: ContainerNeeds & { usersOf: (id: string) => nu
   };
 }
 
+function countStates({ table }: ContainerNeeds): { running: number; paused: number; stopped: number } {
+  const count = { running: 0, paused: 0, stopped: 0 };
+  for (const { state } of table.all()) count[state.status === 'paused' ? 'paused' : state.status === 'running' || state.status === 'restarting' ? 'running' : 'stopped']++;
+  return count;
+}
+
 function infoOf(needs: ContainerNeeds, facts: SystemFacts): SystemInfo {
   const { runtime, store, table } = needs;
-  const containers = table.all();
-  const running = containers.filter((container) => container.state.status === 'running' || container.state.status === 'restarting').length;
-  const paused = containers.filter((container) => container.state.status === 'paused').length;
+  const states = countStates(needs);
   const controllers = needs.kernel.cgroups.layout().controllers;
   const has = (controller: string) => controllers.includes(controller);
   const note = runtime.facts.cgroupNote;
   return {
     id: facts.daemonId, name: facts.hostName,
-    containers: { total: containers.length, running, paused, stopped: containers.length - running - paused },
+    containers: { total: table.all().length, ...states },
     images: store.images.list().length,
     driverStatus: [['Backing Filesystem', 'extfs'], ['Supports d_type', 'true'], ['Native Overlay Diff', 'true'], ['userxattr', 'false']],
     dockerRootDir: store.root, debug: facts.debug, experimental: facts.experimental, liveRestore: true,

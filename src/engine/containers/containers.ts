@@ -17,10 +17,10 @@ import { waitFor } from './wait.ts';
 export function openContainers(needs: ContainerNeeds): ContainersFace {
   const { table } = needs;
   return {
-    create: (options) => createContainer(needs, options),
+    create: (options) => needs.metrics.timed('create', () => createContainer(needs, options)),
     list: (options) => listContainers(needs, options),
     inspect: (name, options) => viewContainer(needs, table.find(name), options),
-    start: (name, { signal }) => start(needs, table.find(name), signal),
+    start: (name, { signal }) => needs.metrics.timed('start', () => start(needs, table.find(name), signal)),
     stop: (name, options) => stopContainer(needs, table.find(name), options),
     restart: (name, options) => restart(needs, table.find(name), options),
     async kill(name, { killSignal }) {
@@ -36,7 +36,7 @@ export function openContainers(needs: ContainerNeeds): ContainersFace {
     rename: (name, newName) => rename(needs, table.find(name), newName),
     remove: async (name, { force, volumes, link }) => {
       if (link) throw invalid('links need a bridge network, and this version has none');
-      await removeContainer(needs, table.find(name), { force, volumes });
+      await needs.metrics.timed('delete', () => removeContainer(needs, table.find(name), { force, volumes }));
     },
     prune: ({ filters }) => prune(needs, filters),
     wait: async (name, { condition, signal }) => waitFor(table.find(name), { condition, signal }),

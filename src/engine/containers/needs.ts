@@ -6,6 +6,7 @@ import type { Logs } from '../../logs/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import type { Store } from '../../store/index.ts';
 import type { Events } from '../events.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Container } from './container.ts';
 import type { ContainerTable } from './table.ts';
 
@@ -18,6 +19,7 @@ export interface ContainerNeeds {
   clock: Clock;
   log: Log;
   table: ContainerTable;
+  metrics: Metrics;
   /** The machine's own name: what a container on the host's network is called. */
   hostName: string;
 }

@@ -10,6 +10,7 @@ import type { Logs } from '../../logs/index.ts';
 import type { CreatedTask, Runtime } from '../../runtime/index.ts';
 import type { OverlayMount, Store } from '../../store/index.ts';
 import { openEvents } from '../events.ts';
+import { Metrics } from '../metrics.ts';
 import { createContainer } from './create.ts';
 import type { ContainerNeeds } from './needs.ts';
 import { removeContainer } from './remove.ts';
@@ -72,7 +73,7 @@ function world(failAt: number): World {
   const events = openEvents(systemClock);
   w.needs = {
     store: store as unknown as Store, runtime: runtime as unknown as Runtime, kernel: kernel as unknown as Kernel, logs: {} as Logs,
-    events: { ...events, publish: (fact) => { w.started.push(fact.action); } }, clock: systemClock, log: silentLog, table: new ContainerTable(), hostName: 'host',
+    events: { ...events, publish: (fact) => { w.started.push(fact.action); } }, clock: systemClock, log: silentLog, table: new ContainerTable(), metrics: new Metrics(systemClock), hostName: 'host',
   };
   return w;
 }
