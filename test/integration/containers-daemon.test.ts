@@ -22,7 +22,7 @@ test('it listens on an inherited socket, a unix socket and TCP at once, and take
   const { fd } = (listening as unknown as { _handle: { fd: number } })._handle;
   const second = join(root.path, 'second.sock'), port = await freePort();
   const place = (name: string) => join(root.path, name);
-  const child = spawn(EXECUTABLE, ['daemon', '--data-root', place('d'), '--exec-root', place('r'), '--pidfile', place('p'), '-H', 'fd://', '-H', `unix://${second}`, '-H', `tcp://127.0.0.1:${port}`, '--allow-plain-tcp'],
+  const child = spawn('sh', ['-c', 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"', EXECUTABLE, 'daemon', '--data-root', place('d'), '--exec-root', place('r'), '--pidfile', place('p'), '-H', 'fd://', '-H', `unix://${second}`, '-H', `tcp://127.0.0.1:${port}`, '--allow-plain-tcp'],
     { stdio: ['ignore', 'ignore', 'pipe', fd] });
   let said = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => { said += text; });
