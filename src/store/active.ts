@@ -7,7 +7,7 @@ import type { OverlayMount } from './index.ts';
 import type { ActiveRecord, LayerState } from './layer-state.ts';
 import { isSnapshotId, MODE } from './layout.ts';
 import { EMPTY, makeSnapshot, newLinkId, newSnapshotId, overlayMount } from './overlay.ts';
-import { erase, moveToRemoved, type Room } from './room.ts';
+import { erase, moveToRemoved, own, type Room } from './room.ts';
 
 export interface ActiveNeeds { room: Room; state: LayerState; mounts: Pick<Mounts, 'list'> }
 
@@ -62,8 +62,11 @@ async function makeActive(room: Room, active: ActiveRecord, { below, writeSet }:
     await fillInit(room, `${at.overlay}/${init.id}/diff`);
   }
   await makeSnapshot(room, { id: mountId, link, lower: init ? [init.link, ...below] : below, committed: false, stacked: true });
-  await disk.mkdir(`${at.overlay}/${mountId}/merged`, MODE.private);
-  if (!init && below.length === 0) await disk.mkdir(`${at.overlay}/${mountId}/${EMPTY}`, MODE.diff);
+  const inside = [['merged', MODE.private] as const, ...(!init && below.length === 0 ? [[EMPTY, MODE.diff] as const] : [])];
+  for (const [name, mode] of inside) {
+    await disk.mkdir(`${at.overlay}/${mountId}/${name}`, mode);
+    await own(room, `${at.overlay}/${mountId}/${name}`, room.owners.inside);
+  }
 }
 
 /** What stands in every container for the engine to mount over, as Docker's init layer has it. */
@@ -73,9 +76,11 @@ export const INIT_LAYER = {
   symlinks: [['etc/mtab', '/proc/mounts']],
 } as const;
 
-async function fillInit({ disk }: Room, diff: string): Promise<void> {
+async function fillInit(room: Room, diff: string): Promise<void> {
+  const { disk, owners } = room;
   for (const name of INIT_LAYER.directories) await disk.mkdir(`${diff}/${name}`, 0o755);
   for (const name of INIT_LAYER.files) await disk.write(`${diff}/${name}`, '', 0o755);
+  for (const name of [...INIT_LAYER.directories, ...INIT_LAYER.files]) await own(room, `${diff}/${name}`, owners.inside);
   for (const [name, target] of INIT_LAYER.symlinks) await disk.symlink(target, `${diff}/${name}`);
 }
 

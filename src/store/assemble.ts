@@ -10,9 +10,9 @@ import { openDistribution } from './distribution.ts';
 import { openImages } from './images.ts';
 import type { Store } from './index.ts';
 import { openLayers } from './layers.ts';
-import { directoriesOf, layoutOf } from './layout.ts';
+import { directoriesOf, layoutOf, MODE } from './layout.ts';
 import { openNames } from './names.ts';
-import { erase, Report, type Room } from './room.ts';
+import { erase, own, ownersOf, Report, type Owners, type Room } from './room.ts';
 import { lockRoot } from './root-lock.ts';
 import type { Extraction } from './staging.ts';
 import { sweep } from './sweep.ts';
@@ -29,18 +29,20 @@ export interface StoreParts {
 
 export async function assembleStore({ root, kernel, log, clock, disk, extractors, idMap }: StoreParts): Promise<Store> {
   const at = layoutOf(root);
+  const owners = ownersOf(idMap);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => extractors.close());
   const lock = undo.use(await writable(root, async () => {
     await makeRoot(disk, root, at.own);
+    await own({ disk }, root, owners.way);
     using taken = new DisposableStack();
     taken.use(lockRoot(root, at.own, kernel.files));
-    await makeDirectories(disk, directoriesOf(root));
+    await makeDirectories(disk, directoriesOf(root), owners);
     return taken.move();
   }));
 
   const report = new Report();
-  const room: Room = { disk, at, log, clock, report };
+  const room: Room = { disk, at, log, clock, report, owners };
   const layers = await openLayers(room, { extractors, mounts: kernel.mounts, files: kernel.files });
   const containers = await openContainers(room);
   const images = await openImages(room, layers.state);
@@ -69,11 +71,12 @@ async function makeRoot(disk: Disk, root: string, own: string): Promise<void> {
 }
 
 /** Only what is missing, and synced once: later syncs may then rely on every directory. */
-async function makeDirectories(disk: Disk, wanted: ReadonlyArray<readonly [path: string, mode: number]>): Promise<void> {
+async function makeDirectories(disk: Disk, wanted: ReadonlyArray<readonly [path: string, mode: number]>, owners?: Owners): Promise<void> {
   const made: string[] = [];
   for (const [path, mode] of wanted) {
     if (disk.kind(path) !== undefined) continue;
     await disk.mkdir(path, mode);
+    if (mode === MODE.layerDir) await own({ disk }, path, owners?.way);
     made.push(path);
   }
   for (const parent of new Set(made.map((path) => directoryOf(path) || '/'))) await disk.syncDir(parent);

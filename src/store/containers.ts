@@ -6,7 +6,7 @@ import { replaceFile, STAGED_PREFIX } from './disk.ts';
 import type { ContainerRecord, ContainerStore, StoredContainer } from './index.ts';
 import { containerPath, DRIVER, isHex64, MODE } from './layout.ts';
 import { readObject } from './records.ts';
-import { erase, moveToRemoved, setAside, type Room } from './room.ts';
+import { erase, moveToRemoved, own, setAside, type Room } from './room.ts';
 
 const RECORD = 'config.v2.json';
 const HOST_CONFIG = 'hostconfig.json';
@@ -33,8 +33,10 @@ export async function openContainers(room: Room): Promise<ContainerStore> {
     async writeFile(containerId, name, content) {
       assert(/^[a-z][a-z0-9_.-]*$/i.test(name) && name !== RECORD && name !== HOST_CONFIG, `${JSON.stringify(name)} may stand in a container's directory`);
       await disk.mkdir(directory(containerId), MODE.layerDir);
+      await own(room, directory(containerId), room.owners.way);
       const path = `${directory(containerId)}/${name}`;
       await disk.write(path, content, MODE.plain);
+      await own(room, path, room.owners.inside);
       return path;
     },
     async remove(containerId) {
@@ -59,7 +61,8 @@ function formatRecord(record: ContainerRecord): string {
 }
 
 /** Made beside, named last: a power cut leaves the whole container or none of it. */
-async function createContainer({ disk, at, clock }: Room, { record, hostConfig }: StoredContainer): Promise<void> {
+async function createContainer(room: Room, { record, hostConfig }: StoredContainer): Promise<void> {
+  const { disk, at, clock } = room;
   const path = containerPath(at, checkedId(record.ID));
   const existing = disk.kind(path) !== undefined; // some file was written into it before
   const making = existing ? path : `${at.own}/new-${record.ID}-${clock.randomHex(4)}`;
@@ -67,6 +70,7 @@ async function createContainer({ disk, at, clock }: Room, { record, hostConfig }
   if (!existing) {
     undo.defer(() => disk.remove(making));
     await disk.mkdir(making, MODE.layerDir);
+    await own(room, making, room.owners.way);
   }
   await disk.mkdir(`${making}/checkpoints`, MODE.private); // Docker expects it to list them
   await disk.write(`${making}/${HOST_CONFIG}`, JSON.stringify(hostConfig), MODE.plain);

@@ -1,7 +1,7 @@
 // The verbs all durability is made of. Everything the store changes goes through them, so that a test can record every step and
 // replay each state that a power cut could leave.
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { chmod, lstat, mkdir, open, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, lchown, lstat, mkdir, open, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { corrupt, errnoOf, messageOf } from '../lib/errors.ts';
 import type { Files } from '../kernel/index.ts';
 
@@ -31,6 +31,8 @@ export interface Disk {
   /** Makes one directory with exactly this mode; one that is there stays as it is. */
   mkdir(path: string, mode: number): Promise<void>;
   symlink(target: string, path: string): Promise<void>;
+  /** Never of a symlink's target. */
+  chown(path: string, owner: { uid: number; gid: number }): Promise<void>;
   /** Removes a file or a whole tree; what is not there is removed already. */
   remove(path: string): Promise<void>;
 }
@@ -52,6 +54,7 @@ export function openDisk(files: Pick<Files, 'writeOut'>): Disk {
     rename,
     mkdir: makeDirectory,
     symlink: (target, path) => symlink(target, path),
+    chown: (path, { uid, gid }) => lchown(path, uid, gid),
     remove: (path) => rm(path, { recursive: true, force: true }),
   };
 }

@@ -211,4 +211,5 @@ export interface ContainerStore {
   remove(containerId: string): Promise<void>;
 }
 
+export { remappedRoot } from './remap.ts';
 export { openStore } from './store.ts';

@@ -3,7 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { OverlayMount } from './index.ts';
 import { diffPath, isLinkId, MODE, type Layout } from './layout.ts';
 import { matching, readWord } from './records.ts';
-import type { Room } from './room.ts';
+import { own, type Room } from './room.ts';
 
 /** mount(2) takes one page, the last byte of which must be zero. */
 const MAX_MOUNT_DATA_BYTES = 4095;
@@ -31,11 +31,17 @@ export interface Snapshot {
 }
 
 /** Makes the directory with everything but the files in diff. Nothing is synced. */
-export async function makeSnapshot({ disk, at }: Room, snapshot: Snapshot): Promise<void> {
+export async function makeSnapshot(room: Room, snapshot: Snapshot): Promise<void> {
+  const { disk, at, owners } = room;
   const path = `${at.overlay}/${snapshot.id}`;
   await disk.mkdir(path, MODE.layerDir);
+  await own(room, path, owners.way);
   await disk.mkdir(`${path}/diff`, MODE.diff);
-  if (snapshot.stacked) await disk.mkdir(`${path}/work`, MODE.private);
+  await own(room, `${path}/diff`, owners.inside);
+  if (snapshot.stacked) {
+    await disk.mkdir(`${path}/work`, MODE.private);
+    await own(room, `${path}/work`, owners.inside);
+  }
   await disk.write(`${path}/link`, snapshot.link, MODE.plain);
   if (snapshot.lower && snapshot.lower.length > 0) await disk.write(`${path}/lower`, lowerText(snapshot.lower), MODE.plain);
   if (snapshot.committed) await disk.write(`${path}/committed`, '', MODE.record);

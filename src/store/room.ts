@@ -1,6 +1,7 @@
 // What every part of the store is handed, and the report of what opening found.
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
+import { hostRoot, type IdMap } from '../lib/ids.ts';
 import type { Log } from '../lib/log.ts';
 import type { Disk } from './disk.ts';
 import type { RecoveryReport } from './index.ts';
@@ -12,6 +13,26 @@ export interface Room {
   log: Log;
   clock: Clock;
   report: Report;
+  owners: Owners;
+}
+
+/** Where containers' users are remapped, their root must get through our directories to its own; nothing is given away otherwise. */
+export interface Owners {
+  /** Of a directory that it passes through (mode 0710, by its group), as Docker has it. */
+  way: { uid: number; gid: number } | undefined;
+  /** Of what belongs to the container. */
+  inside: { uid: number; gid: number } | undefined;
+}
+
+export function ownersOf(idMap: IdMap | undefined): Owners {
+  if (idMap === undefined) return { way: undefined, inside: undefined };
+  const inside = hostRoot(idMap);
+  return { way: { uid: 0, gid: inside.gid }, inside };
+}
+
+/** Gives the path away, where there is someone to give it to. */
+export async function own({ disk }: Pick<Room, 'disk'>, path: string, owner: { uid: number; gid: number } | undefined): Promise<void> {
+  if (owner !== undefined) await disk.chown(path, owner);
 }
 
 /** Fills while opening; afterwards only a damaged layer that is made again adds to it. */

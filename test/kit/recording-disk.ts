@@ -88,6 +88,12 @@ export class RecordingDisk implements Disk {
     this.#link(path, { kind: 'symlink', mode: 0o777, target });
   }
 
+  /** Owners are not part of the model: nothing of ours is found again by them. */
+  async chown(path: string, owner: { uid: number; gid: number }): Promise<void> {
+    this.#step('chown', path);
+    await this.#real.chown(path, owner);
+  }
+
   async remove(path: string): Promise<void> {
     this.#step('remove', path);
     await this.#real.remove(path);
