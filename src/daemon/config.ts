@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { errnoOf, invalid, messageOf } from '../lib/errors.ts';
 import type { Level } from '../lib/log.ts';
+import { containerOptionsOf, type ContainerOptions } from './container-options.ts';
 import { checkValue, FIXED_FLAGS, FLAGS, parseFlags, type FlagValues } from './flags.ts';
 
 export interface Config {
@@ -24,6 +25,8 @@ export interface Config {
   readonly shutdownTimeoutSeconds: number;
   readonly tls: { readonly caPath: string; readonly certPath: string; readonly keyPath: string; readonly verify: boolean } | undefined;
   readonly proxy: { http?: string; https?: string; no?: string };
+  /** What containers get that do not say otherwise, and what runs them. */
+  readonly containers: ContainerOptions;
 }
 
 export type Host = { kind: 'unix'; path: string } | { kind: 'fd'; rest: string } | { kind: 'tcp'; host: string; port: number };
@@ -66,6 +69,7 @@ export function readConfig(words: readonly string[], env: Readonly<Record<string
     shutdownTimeoutSeconds: int('shutdown-timeout', 15, 0),
     tls,
     proxy: proxyOf(env),
+    containers: containerOptionsOf({ text, flag, map: (name) => values.get(name) ?? [] }),
   });
 }
 
@@ -97,9 +101,12 @@ function parseObject(path: string, text: string): object {
 }
 
 function valuesOf(path: string, { key, value, kind }: { key: string; value: unknown; kind: string }): string[] {
+  if (kind === 'map' && typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return Object.entries(value).map(([name, each]: [string, unknown]) => `${name}=${typeof each === 'string' ? each : JSON.stringify(each)}`);
+  }
   const fits = (kind === 'list' && Array.isArray(value) && value.every((each) => typeof each === 'string'))
     || (kind === 'bool' && typeof value === 'boolean') || (kind === 'int' && typeof value === 'number') || (kind === 'string' && typeof value === 'string');
-  if (!fits) throw invalid(`unable to configure the daemon with file ${path}: ${key} must be a ${kind === 'list' ? 'list of strings' : kind}`);
+  if (!fits) throw invalid(`unable to configure the daemon with file ${path}: ${key} must be a ${kind === 'list' ? 'list of strings' : kind === 'map' ? 'JSON object' : kind}`);
   return Array.isArray(value) ? value.map(String) : [String(value)];
 }
 

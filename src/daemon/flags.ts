@@ -1,7 +1,8 @@
 // dockerd's flags: each with its key in daemon.json, its kind, and what this engine makes of it.
 import { invalid } from '../lib/errors.ts';
 
-export type FlagKind = 'string' | 'bool' | 'list' | 'int';
+/** 'map': repeated NAME=VALUE words, in daemon.json an object; a value that is no text there stands as its JSON. */
+export type FlagKind = 'string' | 'bool' | 'list' | 'int' | 'map';
 
 export interface FlagSpec {
   name: string;
@@ -30,6 +31,16 @@ export const FLAGS: readonly FlagSpec[] = [
   { name: 'max-concurrent-downloads', kind: 'int', help: 'Set the max concurrent downloads for each pull' },
   { name: 'max-download-attempts', kind: 'int', help: 'Set the max download attempts for each pull' },
   { name: 'shutdown-timeout', kind: 'int', help: 'Set the default shutdown timeout in seconds' },
+  { name: 'userns-remap', kind: 'string', help: 'User/Group setting for user namespaces' },
+  { name: 'add-runtime', key: 'runtimes', kind: 'map', help: 'Register an additional OCI compatible runtime' },
+  { name: 'default-runtime', kind: 'string', help: 'Default OCI runtime for containers' },
+  { name: 'init', kind: 'bool', help: 'Run an init in the container to forward signals and reap processes' },
+  { name: 'init-path', kind: 'string', help: 'Path to the docker-init binary' },
+  { name: 'no-new-privileges', kind: 'bool', help: 'Set no-new-privileges by default for new containers' },
+  { name: 'seccomp-profile', kind: 'string', help: 'Path to seccomp profile' },
+  { name: 'default-ipc-mode', kind: 'string', help: 'Default mode for containers ipc ("shareable" | "private")' },
+  { name: 'default-cgroupns-mode', kind: 'string', help: 'Default mode for containers cgroup namespace ("host" | "private")' },
+  { name: 'selinux-enabled', kind: 'bool', help: 'Enable selinux support' },
   { name: 'tls', kind: 'bool', help: 'Use TLS; implied by --tlsverify' },
   { name: 'tlscacert', kind: 'string', help: 'Trust certs signed only by this CA' },
   { name: 'tlscert', kind: 'string', help: 'Path to TLS certificate file' },
@@ -43,19 +54,17 @@ export const FIXED_FLAGS: ReadonlyArray<FlagSpec & { accepts: readonly string[];
   { name: 'storage-driver', short: 's', kind: 'string', accepts: ['overlay2', ''], why: 'the store is overlay2', help: 'Storage driver to use' },
   { name: 'log-driver', kind: 'string', accepts: ['json-file', ''], why: 'this version has json-file (and none, per container)', help: 'Default driver for container logs' },
   { name: 'bridge', short: 'b', kind: 'string', accepts: ['none', ''], why: 'this version has no bridge network', help: 'Attach containers to a network bridge' },
-  { name: 'default-runtime', kind: 'string', accepts: ['runc', 'crun', ''], why: 'containers run through crun', help: 'Default OCI runtime for containers' },
   { name: 'live-restore', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Containers always outlive the daemon' },
   { name: 'iptables', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable addition of iptables rules' },
   { name: 'ip6tables', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable addition of ip6tables rules' },
   { name: 'ip-forward', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable net.ipv4.ip_forward' },
   { name: 'ip-masq', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable IP masquerading' },
   { name: 'userland-proxy', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Use userland proxy for loopback traffic' },
-  { name: 'selinux-enabled', kind: 'bool', accepts: ['false'], why: 'SELinux labels come later', help: 'Enable selinux support' },
 ];
 
 /** What `vaquita daemon --help` prints. */
 export function daemonHelp(): string {
-  const placeholder = { string: ' string', int: ' int', list: ' list', bool: '' };
+  const placeholder = { string: ' string', int: ' int', list: ' list', map: ' map', bool: '' };
   const lines = [...FLAGS, ...FIXED_FLAGS].toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((flag) => {
     const left = `  ${flag.short ? `-${flag.short}, ` : '    '}--${flag.name}${placeholder[flag.kind]}`;
     return `${left.padEnd(42)} ${flag.help}`;
