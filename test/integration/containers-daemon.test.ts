@@ -1,12 +1,12 @@
-// The daemon around the engine: inherited and several sockets, TLS from end to end, its end while clients wait, and what hundreds of containers leave in it.
+// The daemon around the engine: inherited and several sockets, TLS from end to end, and its end while clients wait.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { answersPing, EXECUTABLE, startDaemon } from '../kit/daemon.ts';
-import { openBench, type Bench } from '../kit/engine.ts';
+import { openBench } from '../kit/engine.ts';
 import { ask } from '../kit/http.ts';
 import { freePort } from '../kit/net.ts';
 import { until } from '../kit/poll.ts';
@@ -86,42 +86,6 @@ test('SIGTERM: no new connections, endless answers end, others finish, and the c
   const { State: state } = await bench.inspect(id);
   assert.deepEqual([state.Running, state.Pid], [true, pid]);
 });
-
-test('200 containers leave no memory, open file or thread in the daemon', async () => {
-  await using bench = await openBench();
-  const rounds = async (count: number) => {
-    for (let n = 0; n < count; n += 4) {
-      await Promise.all([n, n + 1, n + 2, n + 3].map(async () => {
-        const id = await bench.create(['true'], { body: { OpenStdin: true } });
-        const client = await bench.hijack(`/containers/${id}/attach?stream=1&stdin=1&stdout=1&stderr=1`);
-        const waiting = bench.api('POST', `/containers/${id}/wait?condition=next-exit`);
-        await bench.start(id);
-        await Promise.all([waiting, client.ended]);
-        await bench.remove(id);
-      }));
-    }
-  };
-  await rounds(20); // code is compiled and pools are filled
-  const before = await settled(bench);
-  await rounds(200);
-  const wanted = { rssKb: Math.max(before.rssKb * 1.1, before.rssKb + 1024), fds: before.fds, threads: before.threads };
-  const last = () => figures(bench);
-  await until('memory to come back', () => { const now = last(); return now.rssKb <= wanted.rssKb && now.fds <= wanted.fds && now.threads <= wanted.threads; }, 30_000)
-    .catch((cause: unknown) => { throw new Error(`${JSON.stringify(before)} became ${JSON.stringify(last())}`, { cause }); });
-});
-
-function figures(bench: Bench): { rssKb: number; fds: number; threads: number } {
-  const status = readFileSync(`/proc/${bench.daemon.pid}/status`, 'utf8');
-  const number = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]);
-  return { rssKb: number('RssAnon'), fds: readdirSync(`/proc/${bench.daemon.pid}/fd`).length, threads: number('Threads') };
-}
-
-/** After the trim of an idle daemon: the memory has fallen and stays where it is. */
-async function settled(bench: Bench): Promise<ReturnType<typeof figures>> {
-  const { rssKb: busy } = figures(bench);
-  await until('the trim', () => figures(bench).rssKb < busy * 0.9, 30_000);
-  return figures(bench);
-}
 
 function makeCertificates(folder: string): void {
   const openssl = (...words: string[]) => execFileSync('openssl', words, { cwd: folder, stdio: 'pipe' });
