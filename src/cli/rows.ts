@@ -2,8 +2,8 @@
 import { EngineError } from '../lib/errors.ts';
 import { Failure, EXIT_TEMPLATE } from './failure.ts';
 import { alignTabs } from './table.ts';
-import { ROW } from './template-functions.ts';
-import { compileTemplate } from './template.ts';
+import { ROW } from '../wire/template-functions.ts';
+import { compileTemplate } from '../wire/template.ts';
 
 export type Row = Readonly<Record<string, unknown>>;
 

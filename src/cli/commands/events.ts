@@ -5,8 +5,8 @@ import { print, type Call, type Command } from '../command.ts';
 import { flag } from '../flags.ts';
 import { Failure, EXIT_TEMPLATE } from '../failure.ts';
 import { EngineError } from '../../lib/errors.ts';
-import { compileTemplate } from '../template.ts';
-import { toJson } from '../template-functions.ts';
+import { compileTemplate } from '../../wire/template.ts';
+import { toJson } from '../../wire/template-functions.ts';
 import { parseTimestamp, rfc3339Nanos } from '../time.ts';
 
 export const events: Command = {

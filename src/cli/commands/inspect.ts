@@ -5,7 +5,7 @@ import { EngineError, messageOf } from '../../lib/errors.ts';
 import { DaemonError, EXIT_TEMPLATE, Failure, Missing } from '../failure.ts';
 import { flag } from '../flags.ts';
 import { indentJson } from '../json-text.ts';
-import { compileTemplate } from '../template.ts';
+import { compileTemplate } from '../../wire/template.ts';
 
 type Kind = 'container' | 'image' | 'network' | 'volume';
 const KINDS: readonly Kind[] = ['container', 'image', 'network', 'volume'];

@@ -1,6 +1,6 @@
 // The functions of --format templates, and how values print: Go's built-ins and Docker's additions.
 import { EngineError } from '../lib/errors.ts';
-import { formatG } from '../wire/units.ts';
+import { formatG } from './units.ts';
 
 type Value = unknown;
 
