@@ -2,7 +2,8 @@
 import { invalid, messageOf } from '../lib/errors.ts';
 import type { RegistryAuth } from '../wire/types.ts';
 import type { ApiRequest } from './routes.ts';
-import { registryAuth, type Shape } from './shapes.ts';
+import type { Shape } from './shape.ts';
+import { registryAuth } from './shapes.ts';
 
 /** A create body with every field used is some 10 KiB; 4 MiB leaves room for very long environments. */
 export const MAX_JSON_BYTES = 4 * 1024 * 1024;
@@ -40,16 +41,22 @@ export function readRegistryAuth(request: ApiRequest): RegistryAuth | undefined 
   catch { return undefined; }
 }
 
+/** A body must say that it is JSON: else any web page could make a browser send one here. */
 function assertJsonType(request: ApiRequest): void {
-  const type = request.headers['content-type'];
-  if (type === undefined || type.split(';')[0]?.trim().toLowerCase() === 'application/json') return;
-  throw invalid(`unsupported Content-Type header (${type}): must be 'application/json'`);
+  const type = request.headers['content-type'] ?? '';
+  if (/^application\/json\s*(;\s*[\w-]+=("[^"]*"|[^\s;"]+)\s*)*;?\s*$/i.test(type)) return;
+  throw invalid(type === '' ? 'malformed Content-Type header (): mime: no media type' : `unsupported Content-Type header (${type}): must be 'application/json'`);
 }
 
 function parseJson(bytes: Buffer): unknown {
-  try { return JSON.parse(bytes.toString('utf8')); }
-  catch (cause) {
-    const why = messageOf(cause);
-    throw invalid(`invalid JSON: ${/end of JSON input|Unterminated/i.test(why) ? 'unexpected EOF' : why}`, { cause });
-  }
+  const text = bytes.toString('utf8');
+  try { return JSON.parse(text); }
+  catch (cause) { throw invalid(`invalid JSON: ${whyNoJson(messageOf(cause), text)}`, { cause }); }
+}
+
+/** The two faults that clients look for are called as Docker calls them, the others as the parser does. */
+function whyNoJson(why: string, text: string): string {
+  const at = Number(/at position (\d+)/.exec(why)?.[1] ?? -1);
+  if (at >= text.trimEnd().length || /end of JSON input|Unterminated/i.test(why)) return 'unexpected EOF';
+  return /non-whitespace character after JSON/.test(why) ? 'unexpected content after JSON' : why;
 }

@@ -2,9 +2,9 @@
 import type { ContainersFace } from '../engine/index.ts';
 import type { Clock } from '../lib/clock.ts';
 import { invalid } from '../lib/errors.ts';
-import { parsePlatform } from '../oci/platform.ts';
 import type { CreateBody } from '../wire/types.ts';
 import { readBytes, readJson } from './body.ts';
+import { bodyAsMeant, versionWarnings } from './create-body.ts';
 import { logBytes } from './logs.ts';
 import { presentContainer, presentSummary } from './present-containers.ts';
 import { required, since, streamType, type ApiRequest, type Route, type Takeover } from './routes.ts';
@@ -13,6 +13,8 @@ import { gathered } from './streams.ts';
 
 /** Enough to see that a body is not empty. */
 const MAX_START_BODY_BYTES = 64 * 1024;
+/** The shortest JSON object that says anything is longer. Source: Docker's own limit. */
+const MAX_MEANINGLESS_BODY_BYTES = 7;
 const WAIT_CONDITIONS = ['not-running', 'next-exit', 'removed'] as const;
 
 export const containerRoutes = (containers: ContainersFace, clock: Clock): readonly Route[] => [...viewRoutes(containers, clock), ...changeRoutes(containers), ...streamRoutes(containers)];
@@ -90,17 +92,16 @@ async function create(containers: ContainersFace, request: ApiRequest) {
   const body = await readJson<CreateBody>(request, createBody, { required: true });
   const said = Object.keys(body ?? {}).filter((key) => key !== 'HostConfig' && key !== 'NetworkingConfig');
   if (!body || said.length === 0) throw invalid('config cannot be empty in order to create a container');
-  const platform = request.query.optional('platform');
-  const { id, warnings } = await containers.create({
-    name: request.query.optional('name'), body, platform: platform === undefined ? undefined : parsePlatform(platform), signal: request.signal,
-  });
-  return { status: 201, json: { Id: id, Warnings: warnings } };
+  const { version, query, signal } = request;
+  const platform = since(version, 41) ? query.optional('platform') : undefined;
+  const { id, warnings } = await containers.create({ name: query.optional('name'), body: bodyAsMeant(body, version), platform, signal });
+  return { status: 201, json: { Id: id, Warnings: [...warnings, ...versionWarnings(body, version)] } };
 }
 
-/** Before 1.24 a start could carry a HostConfig; now one that says something is refused, lest it be believed to count. */
+/** Before 1.24 a start could carry a HostConfig; now one that says something is refused, lest it be believed to count. A shorter one can say nothing. */
 async function refuseStartBody(request: ApiRequest): Promise<void> {
   const body = (await readBytes(request.body, MAX_START_BODY_BYTES)).toString('latin1').trim();
-  if (body !== '' && body !== '{}' && body !== 'null')
+  if (body.length > MAX_MEANINGLESS_BODY_BYTES)
     throw invalid('starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24');
 }
 

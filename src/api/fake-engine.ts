@@ -2,6 +2,7 @@
 import { BUCKET_SECONDS, type AttachSession, type ContainerView, type Engine, type ExecView, type ImageView, type MetricsView, type SystemInfo, type Timings } from '../engine/index.ts';
 import { conflict, EngineError, notFound } from '../lib/errors.ts';
 import { parseDiffId, parseImageId } from '../oci/digest.ts';
+import type { RecordedNetworkSettings } from '../store/index.ts';
 import type { EventLine, HostConfig, ProgressLine } from '../wire/types.ts';
 
 export const CONTAINER_ID = '388deedef289c30f323eb2f8f742a848a87f17775d6433717dd8dd3753cef4af';
@@ -70,7 +71,7 @@ export function fakeEngine(overrides: Overrides = {}): Engine & { calls: Calls }
     calls, images: face('images', images), containers: face('containers', containers), execs: face('execs', execs),
     events: face('events', { async *subscribe() { yield* EVENTS; } }),
     system: face('system', {
-      info: async () => INFO, version: () => VERSION, metrics: () => METRICS,
+      info: async () => INFO, version: () => VERSION, metrics: () => METRICS, networks: () => [{ name: 'host', driver: 'host', id: 'aa'.repeat(32) }, { name: 'none', driver: 'null', id: 'bb'.repeat(32) }],
       diskUsage: async () => ({ layersSizeBytes: 1984679, images: [imageView()], containers: [containerView()] }),
     }),
   };
@@ -214,24 +215,14 @@ export function containerView(changes: Partial<ContainerView> = {}): ContainerVi
         Hostname: '388deedef289', Domainname: '', User: '', AttachStdin: false, AttachStdout: false, AttachStderr: false, Tty: false, OpenStdin: false, StdinOnce: false,
         Env: ['PATH=/bin'], Cmd: ['sh', '-c', 'echo out'], Image: 'busybox', Volumes: null, WorkingDir: '', Entrypoint: null, OnBuild: null, Labels: { a: 'b' }, ExposedPorts: { '80/tcp': {} },
       },
-      NetworkSettings: {
-        Bridge: '', SandboxID: '', HairpinMode: false, LinkLocalIPv6Address: '', LinkLocalIPv6PrefixLen: 0,
-        Networks: {
-          host: {
-            IPAMConfig: null, Links: null, Aliases: null, MacAddress: '', NetworkID: 'aa', EndpointID: '', Gateway: '', IPAddress: '', IPPrefixLen: 0, IPv6Gateway: '',
-            GlobalIPv6Address: '', GlobalIPv6PrefixLen: 0, DriverOpts: null,
-          },
-        },
-        Service: null, Ports: { '80/tcp': [{ HostIp: '0.0.0.0', HostPort: '18123' }], '81/udp': null }, SandboxKey: '', SecondaryIPAddresses: null,
-        SecondaryIPv6Addresses: null, IsAnonymousEndpoint: false, HasSwarmEndpoint: false,
-      },
+      NetworkSettings: NETWORK,
       LogPath: '/log', Name: '/probe', Driver: 'overlay2', OS: 'linux', MountLabel: '', ProcessLabel: '', RestartCount: 0, HasBeenStartedBefore: true,
       HasBeenManuallyStopped: false, MountPoints: {}, SecretReferences: null, ConfigReferences: null, AppArmorProfile: '', HostnamePath: '/h', HostsPath: '/hosts',
       ShmPath: '', ResolvConfPath: '/resolv', SeccompProfile: '', NoNewPrivileges: false, LocalLogCacheMeta: { HaveNotifyEnabled: false },
     },
     hostConfig: HOST_CONFIG, status: 'running', imageName: 'busybox', imageId: IMAGE_ID,
     graph: { lowerDirs: ['/r/a-init/diff', '/r/b/diff'], upperDir: '/r/a/diff', workDir: '/r/a/work', mergedDir: '/r/a/merged', data: '' },
-    mounts: [], execIds: [], sizeRwBytes: undefined, sizeRootFsBytes: undefined, ...changes,
+    mounts: [], execIds: [], sizeRwBytes: undefined, sizeRootFsBytes: undefined, network: changes.record?.NetworkSettings ?? NETWORK, ...changes,
   };
 }
 
@@ -244,4 +235,16 @@ const HOST_CONFIG: HostConfig = {
   BlkioDeviceWriteIOps: null, CpuPeriod: 0, CpuQuota: 0, CpuRealtimePeriod: 0, CpuRealtimeRuntime: 0, CpusetCpus: '', CpusetMems: '', Devices: null,
   DeviceCgroupRules: null, DeviceRequests: null, MemoryReservation: 0, MemorySwap: 0, MemorySwappiness: null, OomKillDisable: false, PidsLimit: null, Ulimits: null,
   CpuCount: 0, CpuPercent: 0, IOMaximumIOps: 0, IOMaximumBandwidth: 0, MaskedPaths: null, ReadonlyPaths: null,
+};
+
+const NETWORK: RecordedNetworkSettings = {
+  Bridge: '', SandboxID: '', HairpinMode: false, LinkLocalIPv6Address: '', LinkLocalIPv6PrefixLen: 0,
+  Networks: {
+    host: {
+      IPAMConfig: null, Links: null, Aliases: null, MacAddress: '', NetworkID: 'aa', EndpointID: '', Gateway: '', IPAddress: '', IPPrefixLen: 0, IPv6Gateway: '',
+      GlobalIPv6Address: '', GlobalIPv6PrefixLen: 0, DriverOpts: null,
+    },
+  },
+  Service: null, Ports: { '80/tcp': [{ HostIp: '0.0.0.0', HostPort: '18123' }], '81/udp': null }, SandboxKey: '', SecondaryIPAddresses: null,
+  SecondaryIPv6Addresses: null, IsAnonymousEndpoint: false, HasSwarmEndpoint: false,
 };

@@ -1,18 +1,15 @@
 // Networks: the two that every host has. Networks that users make come with a later release.
-import { createHash } from 'node:crypto';
-import type { Filters, SystemFace } from '../engine/index.ts';
+import type { Filters, PredefinedNetwork, SystemFace } from '../engine/index.ts';
 import { formatNanos, type Clock } from '../lib/clock.ts';
 import { EngineError, invalid, notFound } from '../lib/errors.ts';
 import { readJson } from './body.ts';
 import { required, since, type ApiVersion, type Route } from './routes.ts';
 import { networkCreateBody } from './shapes.ts';
 
-const PREDEFINED = [{ name: 'host', driver: 'host' }, { name: 'none', driver: 'null' }] as const;
 /** Names that no user's network may take, also those this release does not offer. */
 const RESERVED: readonly string[] = ['bridge', 'host', 'none', 'default'];
-const ID_SALT = 'vaquita predefined network';
 
-interface Network { name: string; driver: string; id: string }
+type Network = PredefinedNetwork;
 
 export const networkRoutes = (system: SystemFace, clock: Clock): readonly Route[] => {
   const created = formatNanos(clock.nowNanos());
@@ -20,10 +17,10 @@ export const networkRoutes = (system: SystemFace, clock: Clock): readonly Route[
   return [
     { method: 'GET', path: '/networks', async handle({ query, version }) {
         const matches = filterOf(query.filters());
-        return { status: 200, json: (await predefined(system)).filter(matches).map((network) => present(network, version)) };
+        return { status: 200, json: system.networks().filter(matches).map((network) => present(network, version)) };
     } },
     { method: 'GET', path: '/networks/{name}', async handle(request) {
-        return { status: 200, json: present(await find(system, required(request, 'name')), request.version) };
+        return { status: 200, json: present(find(system, required(request, 'name')), request.version) };
     } },
     { method: 'POST', path: '/networks/create', async handle(request) {
         const name = (await readJson<{ Name?: string }>(request, networkCreateBody, { required: true }))?.Name ?? '';
@@ -36,15 +33,15 @@ export const networkRoutes = (system: SystemFace, clock: Clock): readonly Route[
         return { status: 200, json: { NetworksDeleted: null } };
     } },
     { method: 'DELETE', path: '/networks/{name}', async handle(request) {
-        const { name } = await find(system, required(request, 'name'));
+        const { name } = find(system, required(request, 'name'));
         throw new EngineError('forbidden', `${name} is a pre-defined network and cannot be removed`);
     } },
     { method: 'POST', path: '/networks/{name}/connect', async handle(request) {
-        const { name } = await find(system, required(request, 'name'));
+        const { name } = find(system, required(request, 'name'));
         throw missing(`cannot connect a container to network ${name}`);
     } },
     { method: 'POST', path: '/networks/{name}/disconnect', async handle(request) {
-        const { name } = await find(system, required(request, 'name'));
+        const { name } = find(system, required(request, 'name'));
         throw missing(`cannot disconnect a container from network ${name}`);
     } },
   ];
@@ -52,15 +49,9 @@ export const networkRoutes = (system: SystemFace, clock: Clock): readonly Route[
 
 const missing = (what: string) => new EngineError('not-implemented', `${what}: this release has the networks host and none; networks of your own come with a later one`);
 
-/** IDs are the same at every start of one daemon, and differ between daemons. */
-async function predefined(system: SystemFace): Promise<Network[]> {
-  const { id } = await system.info();
-  return PREDEFINED.map(({ name, driver }) => ({ name, driver, id: createHash('sha256').update(`${ID_SALT} ${name} ${id}`).digest('hex') }));
-}
-
 /** By ID, name, or prefix of an ID, in this order. */
-async function find(system: SystemFace, asked: string): Promise<Network> {
-  const networks = await predefined(system);
+function find(system: SystemFace, asked: string): Network {
+  const networks = system.networks();
   const found = networks.find((network) => network.id === asked) ?? networks.find((network) => network.name === asked);
   if (found) return found;
   const byPrefix = networks.filter((network) => network.id.startsWith(asked));

@@ -18,7 +18,7 @@ export function presentContainer(view: ContainerView, version: ApiVersion) {
     GraphDriver: { Data: view.graph ? { ID: record.ID, ...graphData(view.graph) } : null, Name: record.Driver },
     ...(view.sizeRwBytes === undefined ? {} : { SizeRw: view.sizeRwBytes }),
     ...(view.sizeRootFsBytes === undefined ? {} : { SizeRootFs: view.sizeRootFsBytes }),
-    Mounts: view.mounts, Config: presentConfig(record.Config), NetworkSettings: presentNetworkSettings(record.NetworkSettings, version),
+    Mounts: view.mounts, Config: presentConfig(record.Config), NetworkSettings: presentNetworkSettings(view.network, version),
   };
 }
 
@@ -28,11 +28,11 @@ export function presentSummary(view: ContainerView, options: { version: ApiVersi
   const annotations = hostConfig.Annotations && Object.keys(hostConfig.Annotations).length > 0 && since(options.version, 46) ? { Annotations: hostConfig.Annotations } : {};
   return {
     Id: record.ID, Names: [record.Name], Image: view.imageName, ImageID: view.imageId, Command: commandLine(record.Path, record.Args),
-    Created: secondsOf(record.Created), Ports: presentPorts(record.NetworkSettings.Ports),
+    Created: secondsOf(record.Created), Ports: presentPorts(view.network.Ports),
     ...(view.sizeRwBytes ? { SizeRw: view.sizeRwBytes } : {}), ...(view.sizeRootFsBytes ? { SizeRootFs: view.sizeRootFsBytes } : {}),
     Labels: sorted(record.Config.Labels ?? {}), State: view.status, Status: statusText(record.State, options.now),
     HostConfig: { NetworkMode: hostConfig.NetworkMode, ...annotations },
-    NetworkSettings: { Networks: presentEndpoints(record.NetworkSettings.Networks, options.version) }, Mounts: view.mounts,
+    NetworkSettings: { Networks: presentEndpoints(view.network.Networks, options.version) }, Mounts: view.mounts,
   };
 }
 

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { kindOf } from '../lib/errors.ts';
-import { parseDuration, parseFilters, parseTime, Query } from './query.ts';
-import { createBody, execCreateBody, type Shape } from './shapes.ts';
+import { parseDuration, parseTime } from '../wire/time.ts';
+import { parseFilters, Query } from './query.ts';
+import type { Shape } from './shape.ts';
+import { createBody, execCreateBody } from './shapes.ts';
 import { openTestApi } from './test-kit.ts';
 
 const NOW = 1_800_000_000_000_000_000n;
@@ -47,7 +49,7 @@ test('bodies: names in any case, null for not said, defaults in lists, strange k
   assert.deepEqual(read({ NetworkingConfig: { EndpointsConfig: { n: null, m: { Aliases: ['x'] } } } }), { NetworkingConfig: { EndpointsConfig: { n: null, m: { Aliases: ['x'] } } } });
   assert.deepEqual(read({ Cmd: [], ConsoleSize: [1, 2] }, execCreateBody), { Cmd: [], ConsoleSize: [1, 2] });
   for (const bad of [{ Image: 1 }, { Env: ['a', 2] }, { Env: {} }, { Labels: [] }, { Labels: { a: 1 } }, { HostConfig: [] }, { HostConfig: { Memory: 1.5 } }, { StopTimeout: '1' },
-    { HostConfig: { Mounts: [null] } }, { HostConfig: { ConsoleSize: [1] } }, [], 'x', 3])
+    { HostConfig: { Mounts: [null] } }, { HostConfig: { ConsoleSize: [-1, 2] } }, [], 'x', 3])
     assert.throws(() => read(bad), (error) => kindOf(error) === 'invalid', JSON.stringify(bad));
 });
 

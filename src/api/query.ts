@@ -1,13 +1,12 @@
 // What clients write behind the question mark: flags, numbers, times and filters, in all the spellings that Docker takes.
 import type { Filters } from '../engine/index.ts';
-import { parseNanos } from '../lib/clock.ts';
 import { invalid } from '../lib/errors.ts';
+import { parseTime } from '../wire/time.ts';
 
 /** Keys and values that one filter may have: clients send a handful. */
 const MAX_FILTER_VALUES = 1000;
 /** Rows and columns are 16 bits in the kernel's struct winsize. */
 const MAX_TERMINAL = 0xffff;
-const NANOS_PER_SECOND = 1_000_000_000n;
 const FALSE_WORDS: ReadonlySet<string> = new Set(['', '0', 'no', 'false', 'none']);
 
 export class Query {
@@ -61,35 +60,7 @@ export class Query {
   filters(): Filters { return parseFilters(this.text('filters')); }
 }
 
-/** Unix seconds with a fraction, RFC 3339 down to a date (UTC where no zone is said), or a Go duration before now. */
-export function parseTime(text: string, nowNanos: () => bigint): bigint | undefined {
-  const unix = /^(-?)(\d{1,12})(?:\.(\d{1,9})\d*)?$/.exec(text);
-  if (unix) {
-    const nanos = BigInt(unix[2] ?? '0') * NANOS_PER_SECOND + BigInt((unix[3] ?? '').padEnd(9, '0'));
-    return unix[1] === '-' ? -nanos : nanos;
-  }
-  const duration = parseDuration(text);
-  if (duration !== undefined) return nowNanos() - duration;
-  const date = /^(\d{4}-\d\d-\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(\.\d{1,9})?)?)?)?(Z|[+-]\d\d:\d\d)?$/.exec(text);
-  return date ? parseNanos(`${date[1]}T${date[2] ?? '00'}:${date[3] ?? '00'}:${date[4] ?? '00'}${date[5] ?? ''}${date[6] ?? 'Z'}`) : undefined;
-}
-
-const UNIT_NANOS: Readonly<Record<string, bigint>> = {
-  ns: 1n, us: 1000n, 'µs': 1000n, 'μs': 1000n, ms: 1_000_000n, s: NANOS_PER_SECOND, m: 60n * NANOS_PER_SECOND, h: 3600n * NANOS_PER_SECOND,
-};
-
-/** Go's spelling of a duration ("1h30m", "-1.5s") in nanoseconds. */
-export function parseDuration(text: string): bigint | undefined {
-  if (!/^[+-]?(?:\d{1,12}(?:\.\d{1,9})?(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text)) return undefined;
-  let nanos = 0n;
-  for (const [, whole = '0', fraction = '', unit = ''] of text.matchAll(/(\d+)(?:\.(\d+))?(ns|us|µs|μs|ms|s|m|h)/g)) {
-    const scale = UNIT_NANOS[unit] ?? 0n;
-    nanos += BigInt(whole) * scale + (BigInt(fraction.padEnd(9, '0')) * scale) / NANOS_PER_SECOND;
-  }
-  return text.startsWith('-') ? -nanos : nanos;
-}
-
-/** `{"key":["value"]}`, or as older clients write it, `{"key":{"value":true}}`. */
+/** `{"key":["value"]}`, or as older clients write it, `{"key":{"value":true}}`; the value counts even if it says false. */
 export function parseFilters(text: string): Filters {
   const filters = new Map<string, readonly string[]>();
   if (text.trim() === '') return filters;
@@ -114,7 +85,7 @@ function filterValues(value: unknown): readonly string[] {
   if (typeof value !== 'object') throw badFilter();
   const entries = Object.entries(value as Record<string, unknown>);
   if (entries.some(([, wanted]) => typeof wanted !== 'boolean')) throw badFilter();
-  return entries.filter(([, wanted]) => wanted === true).map(([entry]) => entry);
+  return entries.map(([entry]) => entry);
 }
 
 const badFilter = (cause?: unknown) => invalid('invalid filter', { cause });

@@ -42,7 +42,7 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
   const { clock, log, facts } = needs;
   const events = openEvents(clock);
   const table = new ContainerTable();
-  const parts: ContainerNeeds = { ...needs, events, table, metrics: new Metrics(clock), hostName: facts.hostName };
+  const parts: ContainerNeeds = { ...needs, events, table, metrics: new Metrics(clock), hostName: facts.hostName, platform: facts.platform, daemonId: facts.daemonId };
   const users = (id: string) => table.all().filter((container) => container.record.Image === id).map((container) => ({ id: container.id, running: container.running }));
   const underWay = new Set<Promise<void>>();
   const watch = needs.runtime.onExit((id, exit) => {

@@ -1,7 +1,8 @@
 // The verbs. Routers call these; what they return are records and plain values, which api/present.ts turns into Docker's JSON.
 import type { ImageConfig, Platform } from '../oci/manifest.ts';
 import type { ImageId } from '../oci/digest.ts';
-import type { ContainerRecord, OverlayMount } from '../store/index.ts';
+import type { ContainerRecord, OverlayMount, RecordedNetworkSettings } from '../store/index.ts';
+import type { PredefinedNetwork } from './networks.ts';
 import type { CreateBody, EventLine, ExecCreateBody, HostConfig, MountPoint, ProgressLine, RegistryAuth } from '../wire/types.ts';
 import type { LogRecord } from '../logs/index.ts';
 import type { MetricsView } from './metrics.ts';
@@ -60,13 +61,16 @@ export interface ContainerView {
   imageId: ImageId;
   graph: OverlayMount | undefined;
   mounts: readonly MountPoint[];
+  /** The record's, completed with what is made anew for every run. */
+  network: RecordedNetworkSettings;
   execIds: readonly string[];
   sizeRwBytes: number | undefined;
   sizeRootFsBytes: number | undefined;
 }
 
 export interface ContainersFace {
-  create(options: Signalled & { name: string | undefined; body: CreateBody; platform: Platform | undefined }): Promise<{ id: string; warnings: string[] }>;
+  /** `platform` as the client wrote it; what it leaves out is this machine's. */
+  create(options: Signalled & { name: string | undefined; body: CreateBody; platform: string | undefined }): Promise<{ id: string; warnings: string[] }>;
   list(options: { all: boolean; limit: number; size: boolean; filters: Filters }): Promise<ContainerView[]>;
   /** By exact ID, exact name (with or without slash), or unique prefix of an ID, in this order. */
   inspect(name: string, options: { size: boolean }): Promise<ContainerView>;
@@ -128,6 +132,7 @@ export interface EventsFace {
 
 export interface SystemFace {
   info(): Promise<SystemInfo>;
+  networks(): readonly PredefinedNetwork[];
   version(): SystemVersion;
   metrics(): MetricsView;
   diskUsage(): Promise<{ layersSizeBytes: number; images: ImageView[]; containers: ContainerView[] }>;
@@ -152,4 +157,5 @@ export interface SystemInfo {
 
 export { openEngine } from './engine.ts';
 export { BUCKET_SECONDS, type MetricsView, type Timings } from './metrics.ts';
+export type { PredefinedNetwork } from './networks.ts';
 export type { SystemFacts } from './system.ts';

@@ -3,10 +3,11 @@ import { availableParallelism, totalmem } from 'node:os';
 import { formatNanos } from '../lib/clock.ts';
 import type { Platform } from '../oci/manifest.ts';
 import type { ContainerNeeds } from './containers/needs.ts';
-import { listContainers } from './containers/view.ts';
+import { listContainers } from './containers/list.ts';
 import { totalBytes } from './images/remove.ts';
 import { listImages } from './images/view.ts';
 import type { SystemFace, SystemInfo } from './index.ts';
+import { predefinedNetworks } from './networks.ts';
 
 /** What does not change while the daemon runs; gathered by the daemon. */
 export interface SystemFacts {
@@ -40,6 +41,7 @@ export function openSystem(needs: ContainerNeeds & { usersOf: (id: string) => nu
       components: [{ name: 'crun', version: runtime.facts.crunVersion }, { name: 'conmon', version: runtime.facts.conmonVersion }, { name: 'node', version: facts.nodeVersion }],
     }),
     info: async () => infoOf(needs, facts),
+    networks: () => predefinedNetworks(facts.daemonId),
     metrics: () => ({
       actions: needs.metrics.actions(), containers: countStates(needs), healthChecks: needs.metrics.healthChecks, healthChecksFailed: needs.metrics.healthChecksFailed,
       events: needs.events.published, eventSubscribers: needs.events.listeners,

@@ -1,17 +1,18 @@
 // The verbs on containers, put together from their parts.
 import { conflict, EngineError, invalid, kindOf, messageOf } from '../../lib/errors.ts';
-import { assertFilterKeys, matchesLabels } from '../filters.ts';
 import type { LogRecord } from '../../logs/index.ts';
-import type { ContainersFace, Filters, LogsOptions } from '../index.ts';
+import type { ContainersFace, LogsOptions } from '../index.ts';
 import { attachContainer } from './attach.ts';
 import type { Container } from './container.ts';
 import { createContainer } from './create.ts';
+import { listContainers } from './list.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
+import { pruneContainers } from './prune.ts';
 import { removeContainer } from './remove.ts';
 import { startContainer } from './start.ts';
 import { killContainer, pauseContainer, stopContainer, unpauseContainer, type StopOptions } from './stop.ts';
 import { topOf } from './top.ts';
-import { listContainers, viewContainer } from './view.ts';
+import { viewContainer } from './view.ts';
 import { waitFor } from './wait.ts';
 
 export function openContainers(needs: ContainerNeeds): ContainersFace {
@@ -38,7 +39,7 @@ export function openContainers(needs: ContainerNeeds): ContainersFace {
       if (link) throw invalid('links need a bridge network, and this version has none');
       await needs.metrics.timed('delete', () => removeContainer(needs, table.find(name), { force, volumes }));
     },
-    prune: ({ filters }) => prune(needs, filters),
+    prune: ({ filters }) => pruneContainers(needs, filters),
     wait: async (name, { condition, signal }) => waitFor(table.find(name), { condition, signal }),
     logs: async (name, options) => readLogs(needs, table.find(name), options),
     attach: (name, options) => attachContainer(needs, table.find(name), options),
@@ -103,29 +104,6 @@ async function rename(needs: ContainerNeeds, container: Container, newName: stri
 function reserveNewName(needs: ContainerNeeds, newName: string, id: string) {
   try { return needs.table.reserveName(`/${newName.replace(/^\//, '')}`, id); }
   catch (cause) { throw new EngineError(kindOf(cause), `Error when allocating new name: ${messageOf(cause)}`, { cause }); }
-}
-
-const PRUNE_KEYS = ['label', 'label!', 'until'] as const;
-
-async function prune(needs: ContainerNeeds, filters: Filters): Promise<{ deleted: string[]; spaceReclaimedBytes: number }> {
-  assertFilterKeys(filters, PRUNE_KEYS);
-  const deleted: string[] = [];
-  let spaceReclaimedBytes = 0;
-  for (const container of needs.table.all()) {
-    const labels = container.record.Config.Labels;
-    if (container.running || !matchesLabels(filters.get('label') ?? [], labels)) continue;
-    if ((filters.get('label!') ?? []).some((label) => matchesLabels([label], labels))) continue;
-    const bytes = await needs.store.layers.activeSizeBytes(container.id);
-    try {
-      await removeContainer(needs, container, { force: false, volumes: false });
-    } catch (error) {
-      if (kindOf(error) === 'conflict') continue; // someone started it meanwhile
-      throw error;
-    }
-    deleted.push(container.id);
-    spaceReclaimedBytes += bytes;
-  }
-  return { deleted, spaceReclaimedBytes };
 }
 
 function readLogs(needs: ContainerNeeds, container: Container, options: LogsOptions): Awaited<ReturnType<ContainersFace['logs']>> {

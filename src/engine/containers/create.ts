@@ -2,10 +2,11 @@
 import { availableParallelism } from 'node:os';
 import { formatNanos } from '../../lib/clock.ts';
 import { invalid, notFound } from '../../lib/errors.ts';
-import type { ImageConfig } from '../../oci/manifest.ts';
 import { chainIds } from '../../oci/digest.ts';
+import type { ImageConfig } from '../../oci/manifest.ts';
+import { fitsPlatform, formatPlatform, parsePlatform } from '../../oci/platform.ts';
 import type { ContainerRecord } from '../../store/index.ts';
-import type { ContainerConfig, CreateBody, EndpointSettings, HostConfig } from '../../wire/types.ts';
+import type { ContainerConfig, CreateBody, HostConfig } from '../../wire/types.ts';
 import { findImage } from '../images/find.ts';
 import { Container } from './container.ts';
 import { completeConfig, completeHostConfig } from './defaults.ts';
@@ -13,10 +14,14 @@ import { mergeImageConfig } from './merge.ts';
 import { assertSources, mountPointsOf } from './mounts.ts';
 import { randomName } from './names.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
+import { newNetworkSettings } from './networking.ts';
+import { decideResources } from './resource-rules.ts';
 import { NEVER_STARTED } from './state.ts';
+import { validateEndpoints, validateNetwork } from './validate-network.ts';
 import { validateConfig, validateHostConfig } from './validate.ts';
 
-export interface CreateOptions { name: string | undefined; body: CreateBody; signal: AbortSignal }
+/** `platform` as the client wrote it. */
+export interface CreateOptions { name: string | undefined; body: CreateBody; platform?: string | undefined; signal: AbortSignal }
 
 /** Everything or nothing: a record, a snapshot and a name, all durable, or an error and none of them. */
 export async function createContainer(needs: ContainerNeeds, options: CreateOptions): Promise<{ id: string; warnings: string[] }> {
@@ -24,18 +29,22 @@ export async function createContainer(needs: ContainerNeeds, options: CreateOpti
   const { body } = options;
   const wanted = completeConfig(body);
   validateConfig(wanted);
-  const hostConfig = completeHostConfig(body.HostConfig ?? {}, { cgroupVersion: needs.runtime.facts.cgroupVersion });
-  const warnings = validateHostConfig(hostConfig, { cpus: availableParallelism() });
+  const { host: held, warnings } = decideResources(completeHostConfig(body.HostConfig ?? {}, { cgroupVersion: needs.runtime.facts.cgroupVersion }), { can: needs.runtime.facts.abilities, cpus: availableParallelism() });
+  const hostConfig = joinById(needs, held);
+  validateHostConfig(hostConfig);
+  warnings.push(...validateNetwork(wanted, hostConfig));
+  validateEndpoints(body, hostConfig.NetworkMode);
   assertSources(needs, hostConfig);
   if (wanted.Image === '') throw invalid('no image was specified');
   const image = findImage(store, wanted.Image).config;
   const config = finalConfig(wanted, image, hostConfig);
+  warnings.push(...platformWarnings(needs, { image, wanted: options.platform, name: wanted.Image }));
 
   const id = clock.randomHex(32);
   const word = options.name || randomName(clock, (free) => table.isNameTaken(free));
   using name = table.reserveName(word, id);
   const container = new Container({
-    record: recordOf(needs, { id, name: word.replace(/^\//, ''), config: withIdentity(config, { id, hostConfig, hostName: needs.hostName }), hostConfig, image }),
+    record: recordOf(needs, { id, name: word.replace(/^\//, ''), config: withIdentity(config, { id, hostConfig, hostName: needs.hostName }), hostConfig, image, body }),
     hostConfig,
   });
   options.signal.throwIfAborted();
@@ -63,6 +72,27 @@ function finalConfig(wanted: ContainerConfig, image: ImageConfig, hostConfig: Ho
   return config;
 }
 
+/** An image of another machine runs where something translates its programs; whoever asked for this platform is not warned. */
+function platformWarnings(needs: ContainerNeeds, { image, wanted, name }: { image: ImageConfig; wanted: string | undefined; name: string }): string[] {
+  const offered = { os: image.os || 'linux', architecture: image.architecture, variant: image.variant };
+  if (image.architecture === '') return [];
+  if (wanted !== undefined) {
+    const platform = parsePlatform(wanted, needs.platform);
+    if (fitsPlatform(offered, platform)) return [];
+    throw notFound(`image with reference ${name} was found but does not match the specified platform: wanted ${formatPlatform(platform)}, actual: ${formatPlatform(offered)}`);
+  }
+  return fitsPlatform(offered, needs.platform) ? []
+    : [`The requested image's platform (${formatPlatform(offered)}) does not match the detected host platform (${formatPlatform(needs.platform)}) and no specific platform was requested`];
+}
+
+/** Who joins another's network says so by its ID, which a new name does not change. */
+function joinById(needs: ContainerNeeds, host: HostConfig): HostConfig {
+  const [kind, word] = host.NetworkMode.split(/:(.*)/s, 2);
+  if (kind !== 'container' || !word) return host;
+  try { return { ...host, NetworkMode: `container:${needs.table.find(word).id}` }; }
+  catch { return host; } // it may come before the start
+}
+
 /** Host name and the variable for the ID: what is known only when the container has an ID. */
 function withIdentity(config: ContainerConfig, who: { id: string; hostConfig: HostConfig; hostName: string }): ContainerConfig {
   const shared = who.hostConfig.NetworkMode === 'host' || who.hostConfig.UTSMode === 'host';
@@ -71,31 +101,17 @@ function withIdentity(config: ContainerConfig, who: { id: string; hostConfig: Ho
   return { ...config, Hostname: hostname, Env: env };
 }
 
-function recordOf(needs: ContainerNeeds, of: { id: string; name: string; config: ContainerConfig; hostConfig: HostConfig; image: ImageConfig }): ContainerRecord {
+function recordOf(needs: ContainerNeeds, of: { id: string; name: string; config: ContainerConfig; hostConfig: HostConfig; image: ImageConfig; body: CreateBody }): ContainerRecord {
   const argv = [...of.config.Entrypoint ?? [], ...of.config.Cmd ?? []];
   const folder = needs.store.containers.directory(of.id);
   return {
     StreamConfig: {}, State: { ...NEVER_STARTED }, ID: of.id, Created: formatNanos(needs.clock.nowNanos()), Managed: false,
     Path: argv[0] ?? '', Args: argv.slice(1), Config: of.config, Image: of.image.id,
-    NetworkSettings: {
-      Bridge: '', SandboxID: '', HairpinMode: false, LinkLocalIPv6Address: '', LinkLocalIPv6PrefixLen: 0, Networks: networksOf(of.hostConfig.NetworkMode), Service: null, Ports: {}, SandboxKey: '',
-      SecondaryIPAddresses: null, SecondaryIPv6Addresses: null, IsAnonymousEndpoint: false, HasSwarmEndpoint: false,
-    },
+    NetworkSettings: newNetworkSettings(of.body, of.hostConfig.NetworkMode),
     LogPath: of.hostConfig.LogConfig.Type === 'none' ? '' : `${folder}/container.log`,
     Name: `/${of.name}`, Driver: 'overlay2', OS: 'linux', MountLabel: '', ProcessLabel: '', RestartCount: 0,
     HasBeenStartedBefore: false, HasBeenManuallyStopped: false, MountPoints: mountPointsOf(of.hostConfig), SecretReferences: null, ConfigReferences: null,
     AppArmorProfile: '', HostnamePath: '', HostsPath: '', ShmPath: '', ResolvConfPath: '', SeccompProfile: '', NoNewPrivileges: (of.hostConfig.SecurityOpt ?? []).some((option) => /^no-new-privileges(?!.*false)/.test(option)),
     LocalLogCacheMeta: { HaveNotifyEnabled: false },
-  };
-}
-
-/** Lists show the network's name from here; the two that there are give no addresses. */
-function networksOf(mode: string): Record<string, EndpointSettings> {
-  if (mode.startsWith('container:')) return {};
-  return {
-    [mode === 'default' ? 'none' : mode]: {
-      IPAMConfig: null, Links: null, Aliases: null, MacAddress: '', NetworkID: '', EndpointID: '', Gateway: '', IPAddress: '', IPPrefixLen: 0, IPv6Gateway: '',
-      GlobalIPv6Address: '', GlobalIPv6PrefixLen: 0, DriverOpts: null,
-    },
   };
 }

@@ -52,7 +52,7 @@ export function completeHostConfig(given: Partial<HostConfig>, host: { cgroupVer
     ...dropUndefined(given),
     LogConfig: { Type: given.LogConfig?.Type || 'json-file', Config: given.LogConfig?.Config ?? {} },
     NetworkMode: given.NetworkMode || 'default',
-    RestartPolicy: { Name: given.RestartPolicy?.Name || 'no', MaximumRetryCount: given.RestartPolicy?.MaximumRetryCount ?? 0 },
+    RestartPolicy: { Name: given.RestartPolicy?.Name || 'no', MaximumRetryCount: given.RestartPolicy?.Name ? given.RestartPolicy.MaximumRetryCount : 0 },
     CgroupnsMode: given.CgroupnsMode || (host.cgroupVersion === 2 && !privileged ? 'private' : 'host'),
     IpcMode: given.IpcMode || 'private',
     ShmSize: given.ShmSize || DEFAULT_SHM_BYTES,
@@ -63,8 +63,8 @@ export function completeHostConfig(given: Partial<HostConfig>, host: { cgroupVer
     ReadonlyPaths: unconfined ? null : given.ReadonlyPaths ?? [...READONLY_PATHS],
     ConsoleSize: given.ConsoleSize ?? [0, 0],
     OomKillDisable: given.OomKillDisable ?? false,
-    PidsLimit: given.PidsLimit || null,
-    MemorySwappiness: given.MemorySwappiness === -1 ? null : given.MemorySwappiness ?? null, // -1 is how old clients say nothing
+    PidsLimit: (given.PidsLimit ?? 0) > 0 ? given.PidsLimit ?? null : null, // no limit, however it was said
+    Links: (given.Links ?? []).length > 0 ? given.Links ?? null : null,
     SecurityOpt: securityOf(given),
   };
 }

@@ -9,7 +9,7 @@ export function parseDetachKeys(text: string): number[] {
   return text.split(',').map((key) => {
     if (key.length === 1) return key.charCodeAt(0);
     const control = /^ctrl-([a-z@[\\\]^_])$/.exec(key)?.[1];
-    if (control === undefined) throw invalid(`Invalid escape keys (${text}): unknown key '${key}'`);
+    if (control === undefined) throw invalid(`Invalid escape keys (${text}) provided`);
     return control.toUpperCase().charCodeAt(0) & 0x1f;
   });
 }

@@ -3,6 +3,7 @@ import type { Kernel } from '../../kernel/index.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Logs } from '../../logs/index.ts';
+import type { Platform } from '../../oci/manifest.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import type { Store } from '../../store/index.ts';
 import type { Events } from '../events.ts';
@@ -22,6 +23,9 @@ export interface ContainerNeeds {
   metrics: Metrics;
   /** The machine's own name: what a container on the host's network is called. */
   hostName: string;
+  platform: Platform;
+  /** Told apart by it: the IDs of the networks that every host has. */
+  daemonId: string;
 }
 
 /** Tells the world about a container, after the fact is on disk. */

@@ -1,6 +1,6 @@
 // start: mount → files → bundle → task, each with its undo; the record and the event last.
 import { formatNanos } from '../../lib/clock.ts';
-import { assert, EngineError, messageOf } from '../../lib/errors.ts';
+import { assert, EngineError, invalid, messageOf } from '../../lib/errors.ts';
 import type { OverlayMount } from '../../store/index.ts';
 import type { BundleMount, CreatedTask } from '../../runtime/index.ts';
 import type { Container } from './container.ts';
@@ -8,6 +8,7 @@ import { KeptConsole } from './kept.ts';
 import { bundleMountsOf, demandedSources } from './mounts.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { assertStartable } from './state.ts';
+import { splitExtraHost } from './validate-network.ts';
 
 /** Exit codes of a program that could not be run, as shells and Docker use them. */
 const CODE_NOT_FOUND = 127;
@@ -116,7 +117,10 @@ async function ownFiles(needs: ContainerNeeds, container: Container): Promise<Bu
   const { Hostname: hostname } = container.record.Config;
   const onHost = container.hostConfig.NetworkMode === 'host';
   const hosts = onHost ? hostFile(needs, '/etc/hosts') : `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n`;
-  const extra = (container.hostConfig.ExtraHosts ?? []).map((entry) => `${entry.slice(entry.indexOf(':') + 1)}\t${entry.slice(0, entry.indexOf(':'))}\n`).join('');
+  const extra = (container.hostConfig.ExtraHosts ?? []).map(splitExtraHost).map(({ name, address }) => {
+    if (address === 'host-gateway') throw invalid('unable to derive the IP value for host-gateway: there is no bridge network');
+    return `${address}\t${name}\n`;
+  }).join('');
   const write = (name: string, content: string) => needs.store.containers.writeFile(container.id, name, content);
   const paths = {
     HostnamePath: await write('hostname', `${hostname}\n`),

@@ -74,6 +74,7 @@ function world(failAt: number): World {
   w.needs = {
     store: store as unknown as Store, runtime: runtime as unknown as Runtime, kernel: kernel as unknown as Kernel, logs: {} as Logs,
     events: { ...events, publish: (fact) => { w.started.push(fact.action); } }, clock: systemClock, log: silentLog, table: new ContainerTable(), metrics: new Metrics(systemClock), hostName: 'host',
+    platform: { os: 'linux', architecture: 'amd64' }, daemonId: 'one',
   };
   return w;
 }

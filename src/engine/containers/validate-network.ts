@@ -1,0 +1,104 @@
+// What a create body may not say about networks, names and ports, in Docker's words where it has some.
+import { invalid } from '../../lib/errors.ts';
+import { isIp, isIpv4, isIpv6, isMac, parsePortRange, splitPort } from '../../wire/address.ts';
+import type { ContainerConfig, CreateBody, EndpointSettings, HostConfig } from '../../wire/types.ts';
+
+type Endpoints = Readonly<Record<string, Partial<EndpointSettings> | null>>;
+
+/** Refuses what contradicts itself or needs what is not there; the warnings are for the client. */
+export function validateNetwork(config: ContainerConfig, host: HostConfig): string[] {
+  validateMode(host.NetworkMode);
+  validateHosts(host.ExtraHosts ?? []);
+  validatePorts(host);
+  if (config.MacAddress && !isMac(config.MacAddress)) throw invalid(`invalid MacAddress: ${config.MacAddress} is no MAC address`);
+  if (host.NetworkMode.startsWith('container:')) refuseOwnNetwork(config, host);
+  else refuseUnshared(config, host);
+  return host.NetworkMode === 'host' && publishes(host) ? ['Published ports are discarded when using host network mode'] : [];
+}
+
+/** The endpoints a body asks for: each must be of the network that the container is on. */
+export function validateEndpoints(body: CreateBody, mode: string): void {
+  const endpoints: Endpoints = body.NetworkingConfig?.EndpointsConfig ?? {};
+  for (const [name, endpoint] of Object.entries(endpoints)) {
+    if (endpoint === null) throw invalid(`no EndpointSettings for ${name}`);
+    validateEndpoint(name, endpoint);
+    if (!isKnownNetwork(name)) throw noSuchNetwork(name);
+  }
+  const names = Object.keys(endpoints);
+  if (names.length > 1) throw invalid(`Container cannot be connected to network endpoints: ${names.join(', ')}`);
+  const [name] = names;
+  if (name !== undefined && !mode.startsWith('container:') && ownName(name) !== ownName(mode)) throw invalid(`Container cannot be connected to network endpoints: ${mode}, ${name}`);
+}
+
+/** The name of the network that a mode means: without a bridge, the default one is none. */
+export const ownName = (mode: string): string => (mode === 'default' ? 'none' : mode);
+
+const isKnownNetwork = (name: string): boolean => ['default', 'none', 'host'].includes(name);
+
+const noSuchNetwork = (name: string) => invalid(`network mode "${name}": this version has the networks "host" and "none" (and container:NAME) only`);
+
+function validateMode(mode: string): void {
+  if (mode.startsWith('container:')) {
+    if (mode === 'container:') throw invalid('Invalid network mode: invalid container format container:<name|id>');
+  } else if (!isKnownNetwork(mode)) throw noSuchNetwork(mode);
+}
+
+/** Addresses and names of an endpoint. Errors: invalid. */
+function validateEndpoint(name: string, { IPAMConfig: ipam, MacAddress: mac }: Partial<EndpointSettings>): void {
+  if (ipam?.IPv4Address && !isIpv4(ipam.IPv4Address)) throw invalid(`invalid IPv4 address: ${ipam.IPv4Address}`);
+  if (ipam?.IPv6Address && !isIpv6(ipam.IPv6Address)) throw invalid(`invalid IPv6 address: ${ipam.IPv6Address}`);
+  for (const address of ipam?.LinkLocalIPs ?? []) if (!isIp(address)) throw invalid(`invalid link-local IP address: ${address}`);
+  if (mac && !isMac(mac)) throw invalid(`invalid MacAddress of the endpoint in network ${name}: ${mac} is no MAC address`);
+}
+
+/** "name:address" or "name=address"; the address may be host-gateway, or in brackets behind an equals sign. */
+export function splitExtraHost(entry: string): { name: string; address: string } {
+  const at = entry.includes('=') ? entry.indexOf('=') : entry.indexOf(':');
+  if (at <= 0) throw invalid(`bad format for add-host: ${JSON.stringify(entry)}`);
+  return { name: entry.slice(0, at), address: entry.slice(at + 1).replace(/^\[(.*)\]$/, '$1') };
+}
+
+function validateHosts(entries: readonly string[]): void {
+  for (const entry of entries) {
+    const { address } = splitExtraHost(entry);
+    if (address !== 'host-gateway' && !isIp(address)) throw invalid(`invalid IP address in add-host: ${JSON.stringify(address)}`);
+  }
+}
+
+function validatePorts(host: HostConfig): void {
+  for (const [spec, bindings] of Object.entries(host.PortBindings ?? {})) {
+    const { port } = splitPort(spec);
+    const range = parsePortRange(port);
+    if (range === undefined || range.first !== range.last) throw invalid(`invalid port specification: ${JSON.stringify(port)}`);
+    for (const { HostPort } of bindings ?? []) if (!parsePortRange(splitPort(HostPort).port)) throw invalid(`invalid port specification: ${JSON.stringify(HostPort)}`);
+  }
+  // With --network none Docker passes over them; a client that says no network means the bridge.
+  if (host.NetworkMode === 'default' && (publishes(host) || host.PublishAllPorts)) {
+    throw invalid('published ports need a bridge network, and this version has the networks "host" and "none" only: use --network host');
+  }
+}
+
+const publishes = (host: HostConfig): boolean => Object.values(host.PortBindings ?? {}).some((list) => (list ?? []).length > 0);
+
+/** Who lives in the network of another has no network settings of its own. */
+function refuseOwnNetwork(config: ContainerConfig, host: HostConfig): void {
+  const conflicts = (what: string) => invalid(`conflicting options: ${what}`);
+  if (config.Hostname !== '') throw conflicts('hostname and the network mode');
+  if ((host.Links ?? []).length > 0) throw conflicts("container type network can't be used with links. This would result in undefined behavior");
+  if ((host.Dns ?? []).length > 0) throw conflicts('dns and the network mode');
+  if ((host.ExtraHosts ?? []).length > 0) throw conflicts('custom host-to-IP mapping and the network mode');
+  if (config.MacAddress) throw conflicts('mac-address and the network mode');
+  if (publishes(host) || host.PublishAllPorts) throw conflicts('port publishing and the container type network mode');
+  if (Object.keys(config.ExposedPorts ?? {}).length > 0) throw conflicts('port exposing and the container type network mode');
+}
+
+function refuseUnshared(config: ContainerConfig, host: HostConfig): void {
+  const onHost = host.NetworkMode === 'host';
+  const links = host.Links ?? [];
+  if (links.includes('')) throw invalid('invalid Links: empty string specified for links');
+  if (links.length > 0) throw invalid(onHost
+    ? "conflicting options: host type networking can't be used with links. This would result in undefined behavior"
+    : `could not link to ${links[0]?.split(':', 1)[0]}: Links need a bridge network, and this version has the networks "host" and "none" only`);
+  if (onHost && config.MacAddress) throw invalid('conflicting options: mac-address and the network mode');
+  if (host.UTSMode === 'host' && config.Hostname !== '') throw invalid('conflicting options: hostname and the UTS mode');
+}
