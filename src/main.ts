@@ -30,9 +30,7 @@ async function open(which: Door, rest: readonly string[]): Promise<number> {
       return runDaemon(rest, process.env, selfCommand());
     }
     case 'worker': {
-      if (rest[0] !== 'extract') throw new Error(`no such worker: ${rest[0] ?? ''}`);
-      const { runExtractWorker } = await import('./store/extract-worker.ts');
-      runExtractWorker();
+      await runWorker(rest[0] ?? '');
       return 0;
     }
     case 'cli': {
@@ -41,6 +39,14 @@ async function open(which: Door, rest: readonly string[]): Promise<number> {
       const io = openTerminal({ onBrokenPipe: () => process.exit(128 + 13) });
       return runCli(rest, await openClientFor(rest, io), io);
     }
+  }
+}
+
+async function runWorker(role: string): Promise<void> {
+  switch (role) {
+    case 'copy': return (await import('./store/copy-worker.ts')).runCopyWorker();
+    case 'extract': return (await import('./store/extract-worker.ts')).runExtractWorker();
+    default: throw new Error(`no such worker: ${role}`);
   }
 }
 

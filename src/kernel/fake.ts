@@ -125,6 +125,7 @@ function openFakeFiles(step: Step): { face: Files; state: FileState } {
       if (found !== undefined && found.length > limitBytes) throw failure('EFBIG', 'read', path);
       return found?.slice();
     },
+    openInRoot: (_root, path) => { step('openat2', path); return undefined; },
     ensureDirectory: (path) => step('mkdir', path),
     exists: () => true,
     cachedBytes: (path) => { step('mincore', path); return 0; },

@@ -25,7 +25,7 @@ const OPENAT2_TRIES = 100;
 
 export function openFiles(): Files {
   return {
-    syncFs, writeOut, dropCache, mknod, setXattr, listXattr, fchdir, tryLock, readInRoot, ensureDirectory, exists: existsSync, cachedBytes,
+    syncFs, writeOut, dropCache, mknod, setXattr, listXattr, fchdir, tryLock, readInRoot, openInRoot, ensureDirectory, exists: existsSync, cachedBytes,
     getXattr: xattrReader(),
     setTimes: timeSetter(),
     chroot: (path) => { if (libc.chroot(path) !== 0) throw systemError(lastErrno(), { syscall: 'chroot', path }); },
@@ -104,7 +104,7 @@ function timeSetter(): Files['setTimes'] {
 }
 
 /** Seconds are rounded down, also before 1970: the nanoseconds of a timespec are never negative. */
-function putTimespec(specs: BigInt64Array, at: number, ns: bigint): void {
+export function putTimespec(specs: BigInt64Array, at: number, ns: bigint): void {
   const rest = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
   specs[at] = (ns - rest) / 1_000_000_000n;
   specs[at + 1] = rest;
@@ -138,16 +138,19 @@ function readInRoot(root: string, path: string, limitBytes: number): Uint8Array 
 
 function openInRoot(root: string, path: string): number | undefined {
   const rootFd = openSync(root, O_PATH | constants.O_DIRECTORY);
-  try {
-    const how = new BigUint64Array([BigInt(O_PATH | O_CLOEXEC), 0n, RESOLVE_IN_ROOT]);
-    for (let tries = OPENAT2_TRIES; ; tries--) {
-      const fd = Number(libc.syscall(SYS_OPENAT2, rootFd, path, how, OPENAT2_HOW_BYTES));
-      if (fd >= 0) return fd;
-      const code = lastErrno();
-      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-      if (code !== 'EAGAIN' || tries === 0) throw systemError(code, { syscall: 'openat2', detail: `${path} in ${root}`, path });
-    }
-  } finally { closeSync(rootFd); }
+  try { return openBelow(rootFd, path); } finally { closeSync(rootFd); }
+}
+
+/** A handle (O_PATH) on what a process chrooted to `rootFd` would find at `path`; undefined when there is nothing. */
+export function openBelow(rootFd: number, path: string): number | undefined {
+  const how = new BigUint64Array([BigInt(O_PATH | O_CLOEXEC), 0n, RESOLVE_IN_ROOT]);
+  for (let tries = OPENAT2_TRIES; ; tries--) {
+    const fd = Number(libc.syscall(SYS_OPENAT2, rootFd, path, how, OPENAT2_HOW_BYTES));
+    if (fd >= 0) return fd;
+    const code = lastErrno();
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    if (code !== 'EAGAIN' || tries === 0) throw systemError(code, { syscall: 'openat2', detail: `${path} below fd ${rootFd}`, path });
+  }
 }
 
 function ensureDirectory(path: string): void {

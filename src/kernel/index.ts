@@ -57,6 +57,8 @@ export interface Files {
    * symlink leads out. undefined when there is none; an error when it is larger than `limitBytes` or no regular file.
    */
   readInRoot(root: string, path: string, limitBytes: number): Uint8Array | undefined;
+  /** A descriptor (O_PATH) of whatever a process chrooted into `root` finds at `path`; undefined when there is nothing. */
+  openInRoot(root: string, path: string): number | undefined;
   /** Makes `path` a directory with its parents (0755) unless something is there already. */
   ensureDirectory(path: string): void;
   /** Whether anything is there, following symlinks. */
@@ -125,6 +127,23 @@ export interface Sockets {
   sendFile(path: string, bytes: Uint8Array): void;
 }
 
+/** For a worker that meets the files of a container: everything it changes about itself stays with it. Only its own thread is meant. */
+export interface Confined {
+  /** From now on this process has mounts of its own: what it mounts is seen by nobody else and goes with it. */
+  leaveMounts(): void;
+  /** A handle (O_PATH) on what stands at `path` for a process chrooted to `rootFd` (openat2(2), RESOLVE_IN_ROOT); undefined when there is nothing. */
+  openBelow(rootFd: number, path: string): number | undefined;
+  /**
+   * Mounts onto `ontoFd` what stands at `path` in the mounts of another process, whose root has the device number `rootDevice`. False when
+   * that process is gone or another one, there is nothing, or the kernel has no such call (before 5.2).
+   */
+  graft(what: { pid: number; path: string; ontoFd: number; rootDevice: bigint }): boolean;
+  /** Makes a directory this process's root and working directory and lets go of all other mounts: there is no way back. */
+  enter(rootFd: number): void;
+  /** Opens the very file that a handle (O_PATH) is of, also from within another root. */
+  reopen(fd: number, flags: number): number;
+}
+
 export interface Kernel {
   sockets: Sockets;
   mounts: Mounts;
@@ -136,3 +155,6 @@ export interface Kernel {
 
 export { openLinux } from './linux.ts'; // openLinux({ selfCommand }: { selfCommand: readonly string[] }): Kernel
 export { openFiles } from './files.ts'; // openFiles(): Files, for a worker that needs nothing else
+export { openMounts } from './mounts.ts'; // openMounts(): Mounts, likewise
+export { openConfined } from './confined.ts'; // openConfined(): Confined
+export { openSourceTree, openTargetTree } from './trees.ts'; // files for archive/pack.ts and archive/unpack.ts

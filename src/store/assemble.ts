@@ -16,6 +16,7 @@ import { erase, own, ownersOf, Report, type Owners, type Room } from './room.ts'
 import { lockRoot } from './root-lock.ts';
 import type { Extraction } from './staging.ts';
 import { sweep } from './sweep.ts';
+import { openVolumes, type TreeCopy } from './volumes.ts';
 
 export interface StoreParts {
   root: string;
@@ -24,10 +25,11 @@ export interface StoreParts {
   clock: Clock;
   disk: Disk;
   extractors: Extraction & { close(): Promise<void> };
+  copier: TreeCopy;
   idMap?: IdMap | undefined;
 }
 
-export async function assembleStore({ root, kernel, log, clock, disk, extractors, idMap }: StoreParts): Promise<Store> {
+export async function assembleStore({ root, kernel, log, clock, disk, extractors, copier, idMap }: StoreParts): Promise<Store> {
   const at = layoutOf(root);
   const owners = ownersOf(idMap);
   await using undo = new AsyncDisposableStack();
@@ -45,6 +47,7 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
   const room: Room = { disk, at, log, clock, report, owners };
   const layers = await openLayers(room, { extractors, mounts: kernel.mounts, files: kernel.files });
   const containers = await openContainers(room);
+  const volumes = await openVolumes(room, { copier, mounts: kernel.mounts });
   const images = await openImages(room, layers.state);
   const names = await openNames(room, { known: images.known, usable: (id) => images.store.get(id) !== undefined });
   const leftovers = await sweep({ room, state: layers.state, referenced: layers.referenced, mounts: kernel.mounts });
@@ -53,7 +56,7 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
 
   undo.move();
   return {
-    root, idMap, images: images.store, names, layers: layers.store, containers, distribution: openDistribution(room), recovered: report,
+    root, idMap, images: images.store, names, layers: layers.store, containers, volumes, distribution: openDistribution(room), recovered: report,
     collect: () => layers.collect(images.roots),
     async close() {
       await extractors.close();

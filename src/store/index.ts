@@ -2,7 +2,7 @@
 import type { IdMap } from '../lib/ids.ts';
 import type { ChainId, Digest, DiffId, ImageId } from '../oci/digest.ts';
 import type { Compression, ImageConfig } from '../oci/manifest.ts';
-import type { ContainerConfig, ContainerState, EndpointSettings, HostConfig, MountPoint } from '../wire/types.ts';
+import type { ContainerConfig, ContainerState, EndpointSettings, HostConfig, MountSpec, StringMap } from '../wire/types.ts';
 
 export interface Store {
   readonly root: string;
@@ -15,6 +15,7 @@ export interface Store {
   readonly names: NameStore;
   readonly layers: LayerStore;
   readonly containers: ContainerStore;
+  readonly volumes: VolumeStore;
   readonly distribution: DistributionStore;
   /** What opening found and mended, for the log and for `info`. */
   readonly recovered: RecoveryReport;
@@ -164,7 +165,8 @@ export interface ContainerRecord {
   RestartCount: number;
   HasBeenStartedBefore: boolean;
   HasBeenManuallyStopped: boolean;
-  MountPoints: Record<string, MountPoint>;
+  /** By destination. */
+  MountPoints: Record<string, RecordedMountPoint>;
   SecretReferences: null;
   ConfigReferences: null;
   AppArmorProfile: string;
@@ -193,6 +195,23 @@ export interface RecordedNetworkSettings {
   HasSwarmEndpoint: boolean;
 }
 
+/** One mount of a container as Docker records it. What a client asked for is in Spec; anonymous volumes have none or one without Source. */
+export interface RecordedMountPoint {
+  /** Of a bind: its path on the host. Of a volume it may be empty; the volume knows. */
+  Source: string;
+  Destination: string;
+  RW: boolean;
+  Name: string;
+  Driver: string;
+  Type?: string;
+  /** The options behind the last colon of a bind; once they were only about labels. */
+  Relabel?: string;
+  Propagation?: string;
+  Spec: Partial<MountSpec>;
+  /** The source must be there: no directory is made for it. */
+  SkipMountpointCreation: boolean;
+}
+
 export interface StoredContainer { record: ContainerRecord; hostConfig: HostConfig }
 
 export interface ContainerStore {
@@ -209,6 +228,46 @@ export interface ContainerStore {
   writeFile(containerId: string, name: string, content: string): Promise<string>;
   /** Removes the directory. Gone when resolved, also after a power cut. */
   remove(containerId: string): Promise<void>;
+}
+
+export interface VolumeSource {
+  name: string;
+  labels: StringMap | null;
+  /** Of the local driver, as the client gave them: type, o, device. */
+  options: StringMap | null;
+}
+
+/** What is mounted on the volume's folder while it is in use. */
+export interface LocalMount { type: string; options: string; device: string }
+
+export interface StoredVolume extends VolumeSource {
+  /** RFC 3339, to the second. */
+  createdAt: string;
+  /** Where its files are. */
+  path: string;
+  /** undefined for a plain directory. */
+  mount: LocalMount | undefined;
+  /** Why it cannot be used: its options are lost, and its files may be somewhere else. */
+  damaged: string | undefined;
+}
+
+/** volumes/: who uses them is the engine's business, and so is mounting. */
+export interface VolumeStore {
+  get(name: string): StoredVolume | undefined;
+  /** By name. */
+  list(): StoredVolume[];
+  /** Durable when resolved, whole or not at all. Error: conflict when there is one of that name. */
+  create(volume: VolumeSource): Promise<StoredVolume>;
+  /** Gone when resolved, also after a power cut. Fine when there is none. Error: conflict when something is mounted in it. */
+  remove(name: string): Promise<void>;
+  /** Lengths of its files, each inode once. */
+  sizeBytes(name: string): Promise<number>;
+  /**
+   * Gives an empty volume the content of a directory of a root file system, with owners, modes, times, attributes and links; `path` is
+   * found as a process in it would find it. Nothing is done when the volume is not empty or there is no such directory. A power cut leaves
+   * all of it or nothing, unless it is done `inPlace`: where the volume is mounted, its folder cannot be exchanged.
+   */
+  fill(name: string, from: { rootfs: string; path: string; inPlace: boolean }): Promise<void>;
 }
 
 export { remappedRoot } from './remap.ts';

@@ -2,7 +2,7 @@
 import { hexOf, type ChainId, type ImageId } from '../oci/digest.ts';
 
 export const DRIVER = 'overlay2';
-export const MODE = { record: 0o600, plain: 0o644, layerDir: 0o710, diff: 0o755, private: 0o700 } as const;
+export const MODE = { record: 0o600, plain: 0o644, layerDir: 0o710, volume: 0o701, diff: 0o755, private: 0o700 } as const;
 
 export interface Layout {
   root: string;
@@ -18,6 +18,7 @@ export interface Layout {
   blobsByDiffId: string;
   diffIdsByBlob: string;
   containers: string;
+  volumes: string;
   /** Ours alone: lock, quarantine, and what is being removed. */
   own: string;
   quarantine: string;
@@ -40,6 +41,7 @@ export function layoutOf(root: string): Layout {
     blobsByDiffId: `${image}/distribution/v2metadata-by-diffid/sha256`,
     diffIdsByBlob: `${image}/distribution/diffid-by-digest/sha256`,
     containers: `${root}/containers`,
+    volumes: `${root}/volumes`,
     own,
     quarantine: `${own}/quarantine`,
     removed: `${own}/removed`,
@@ -59,6 +61,7 @@ export function directoriesOf(root: string): ReadonlyArray<readonly [path: strin
     [`${image}/distribution/v2metadata-by-diffid`, 0o755], [`${image}/distribution/v2metadata-by-diffid/sha256`, 0o755],
     [`${image}/distribution/diffid-by-digest`, 0o755], [`${image}/distribution/diffid-by-digest/sha256`, 0o755],
     [`${root}/containers`, 0o710],
+    [`${root}/volumes`, MODE.volume],
     [`${root}/vaquita/quarantine`, 0o700], [`${root}/vaquita/removed`, 0o700],
   ];
 }
@@ -69,6 +72,10 @@ export const imagePath = (at: Layout, id: ImageId): string => `${at.imageContent
 export const diffPath = (at: Layout, cacheId: string): string => `${at.overlay}/${cacheId}/diff`;
 export const containerPath = (at: Layout, containerId: string): string => `${at.containers}/${containerId}`;
 
+export const volumePath = (at: Layout, name: string): string => `${at.volumes}/${name}`;
+
+/** Docker's rule for the names of local volumes, of which it demands two characters; a folder of one may be an old one. */
+export const isVolumeName = (name: string): boolean => /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name);
 export const isHex64 = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);
 /** A name of a directory in overlay2: Docker's are 64 hex digits, BuildKit's 25 letters and digits; never a path. */
 export const isSnapshotId = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/.test(name) && name !== 'l';

@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { IdMap } from '../lib/ids.ts';
 import type { Log } from '../lib/log.ts';
 import { assembleStore } from './assemble.ts';
+import { openTreeCopy } from './copier.ts';
 import { openDisk } from './disk.ts';
 import { openExtractors } from './extractors.ts';
 import type { Store } from './index.ts';
@@ -27,5 +28,5 @@ export interface StoreOptions {
 /** Recovers whatever the last daemon left and opens the root; `conflict` when another daemon has it. */
 export async function openStore({ root, kernel, log, clock, extractorLimit = DEFAULT_EXTRACTORS, idMap }: StoreOptions): Promise<Store> {
   const extractors = openExtractors({ kernel, log, limit: extractorLimit, idleMs: EXTRACTOR_IDLE_MS, idMap });
-  return await assembleStore({ root, kernel, log, clock, disk: openDisk(kernel.files), extractors, idMap });
+  return await assembleStore({ root, kernel, log, clock, disk: openDisk(kernel.files), extractors, copier: openTreeCopy(kernel), idMap });
 }

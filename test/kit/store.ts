@@ -33,6 +33,7 @@ export function openTestStore(root: string, options: { disk?: Disk & { syncAll?(
     root, disk, log: silentLog, clock: systemClock,
     kernel: { files, mounts: { list: () => mounted } },
     extractors: plainExtractors(disk),
+    copier: { look: () => 'nothing', dress: () => {}, copy: () => Promise.resolve() },
     ...rest,
   });
 }
