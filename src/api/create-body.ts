@@ -9,7 +9,7 @@ export function bodyAsMeant(body: CreateBody, version: ApiVersion): CreateBody {
   return {
     ...rest,
     ...(health ? { Healthcheck: since(version, 44) ? health : before44 } : {}),
-    HostConfig: hostAsMeant(host ?? {}, version),
+    ...(host || version.minor < 41 ? { HostConfig: hostAsMeant(host ?? {}, version) } : {}),
   };
 }
 

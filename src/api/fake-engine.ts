@@ -164,7 +164,7 @@ export const EVENTS: EventLine[] = [
 ];
 
 export const VERSION: ReturnType<Engine['system']['version']> = {
-  version: '20.10.44', gitCommit: 'abc', buildTime: '2026-11-20T00:00:00Z', nodeVersion: 'v26.10.0', os: 'linux', arch: 'amd64', kernelVersion: '6.18', experimental: false,
+  version: '0.1.0', gitCommit: 'abc', buildTime: '2026-11-20T00:00:00Z', nodeVersion: 'v26.10.0', os: 'linux', arch: 'amd64', kernelVersion: '6.18', experimental: false,
   components: [{ name: 'crun', version: '1.8.1' }],
 };
 
@@ -174,7 +174,7 @@ export const INFO: SystemInfo = {
   osVersion: '12', osType: 'linux', architecture: 'x86_64', kernelVersion: '6.18', cgroupDriver: 'cgroupfs', cgroupVersion: '2', defaultRuntime: 'crun',
   runtimes: { crun: { path: 'crun' } }, securityOptions: ['name=seccomp,profile=builtin'], labels: [], warnings: [], systemTime: '2026-11-20T19:33:11.083294051Z',
   indexServerAddress: 'https://index.docker.io/v1/', insecureRegistries: ['10.0.0.0/8', 'reg:5000'], registryMirrors: ['http://127.0.0.1:5055/'],
-  serverVersion: '20.10.44', loggingDriver: 'json-file', httpProxy: '', httpsProxy: '', noProxy: '', eventListeners: 0, fileDescriptors: 29, threads: 11,
+  loggingDriver: 'json-file', httpProxy: '', httpsProxy: '', noProxy: '', eventListeners: 0, fileDescriptors: 29, threads: 11,
   crunVersion: '1.8.1', conmonVersion: '2.1.6', initBinary: '', memoryLimit: true, swapLimit: true, cpuCfs: true, cpuShares: true, cpuSet: true,
   pidsLimit: true, oomKillDisable: false,
 };

@@ -9,9 +9,11 @@ import { acceptConnection } from './front.ts';
 import { imageRoutes } from './images.ts';
 import { openListener, type Listener, type ListenTarget, type SocketFiles } from './listen.ts';
 import { networkRoutes } from './networks.ts';
+import { resourceRoutes } from './resources.ts';
 import { openServer } from './server.ts';
 import { systemRoutes } from './system.ts';
 import { laterRoutes } from './later.ts';
+import { DOCKER_VERSION } from './version.ts';
 import { volumeRoutes } from './volumes.ts';
 
 export type { ListenTarget, SocketFiles, TlsOptions } from './listen.ts';
@@ -43,10 +45,10 @@ export async function openApi(needs: { engine: Engine; log: Log; clock: Clock; c
   const sockets = new Set<Socket>();
   const server = openServer({
     routes: [
-      ...systemRoutes(engine, clock), ...containerRoutes(engine.containers, clock), ...execRoutes(engine.execs), ...imageRoutes(engine.images),
+      ...systemRoutes(engine, clock), ...containerRoutes(engine.containers, clock), ...resourceRoutes(engine.containers), ...execRoutes(engine.execs), ...imageRoutes(engine.images),
       ...networkRoutes(engine.system, clock), ...volumeRoutes(), ...laterRoutes(),
     ],
-    log, clock, legacy, engineVersion: version.version, experimental: version.experimental,
+    log, clock, legacy, engineVersion: DOCKER_VERSION, experimental: version.experimental,
   });
   const accept = (socket: Socket) => {
     sockets.add(socket);

@@ -2,7 +2,7 @@
 import type { SystemInfo, SystemVersion } from '../engine/index.ts';
 import type { EventLine } from '../wire/types.ts';
 import { keeps, type ApiVersion } from './routes.ts';
-import { MAX_VERSION, MIN_VERSION } from './version.ts';
+import { DOCKER_VERSION, MAX_VERSION, MIN_VERSION } from './version.ts';
 
 /** Tools look here to learn whether pulls of deltas will work; this is the name they know. */
 const DELTA_ENGINE = 'balena-engine';
@@ -12,10 +12,12 @@ const HUB = 'docker.io';
 export function presentVersion(version: SystemVersion) {
   const facts = { Arch: version.arch, BuildTime: version.buildTime, GitCommit: version.gitCommit, GoVersion: version.nodeVersion, KernelVersion: version.kernelVersion, Os: version.os };
   const limits = { ApiVersion: MAX_VERSION, MinAPIVersion: MIN_VERSION };
-  const engine = { Name: 'Engine', Version: version.version, Details: { ...limits, ...facts, Experimental: String(version.experimental) } };
+  const engine = { Name: 'Engine', Version: DOCKER_VERSION, Details: { ...limits, ...facts, Experimental: String(version.experimental) } };
+  const self = { Name: 'vaquita', Version: version.version, Details: { GitCommit: version.gitCommit } };
   return {
-    Platform: { Name: 'Vaquita' }, Components: [engine, ...version.components.map(({ name, version: of }) => ({ Name: name, Version: of, Details: { GitCommit: '' } }))],
-    Engine: DELTA_ENGINE, Version: version.version, ...limits, ...facts, ...(version.experimental ? { Experimental: true } : {}),
+    Platform: { Name: `Vaquita ${version.version}` },
+    Components: [engine, self, ...version.components.map(({ name, version: of }) => ({ Name: name, Version: of, Details: { GitCommit: '' } }))],
+    Engine: DELTA_ENGINE, Version: DOCKER_VERSION, ...limits, ...facts, ...(version.experimental ? { Experimental: true } : {}),
   };
 }
 
@@ -33,7 +35,7 @@ export function presentInfo(info: SystemInfo, version: ApiVersion) {
     KernelVersion: info.kernelVersion, OperatingSystem: info.operatingSystem, OSVersion: info.osVersion, OSType: info.osType, Architecture: info.architecture,
     IndexServerAddress: info.indexServerAddress, RegistryConfig: presentRegistries(info), NCPU: info.cpus, MemTotal: info.memoryBytes,
     GenericResources: null, DockerRootDir: info.dockerRootDir, HttpProxy: info.httpProxy, HttpsProxy: info.httpsProxy, NoProxy: info.noProxy,
-    Name: info.name, Labels: info.labels, ExperimentalBuild: info.experimental, ServerVersion: info.serverVersion, Runtimes: info.runtimes,
+    Name: info.name, Labels: info.labels, ExperimentalBuild: info.experimental, ServerVersion: DOCKER_VERSION, Runtimes: info.runtimes,
     DefaultRuntime: info.defaultRuntime, Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive', ControlAvailable: false, Error: '', RemoteManagers: null },
     LiveRestoreEnabled: info.liveRestore, Isolation: '', InitBinary: info.initBinary, ContainerdCommit: { ID: '', Expected: '' },
     RuncCommit: { ID: info.crunVersion, Expected: info.crunVersion }, InitCommit: { ID: '', Expected: '' }, SecurityOptions: info.securityOptions,

@@ -131,8 +131,8 @@ test('an image in the list', () => {
 test('version and info', () => {
   const facts = { Arch: 'amd64', BuildTime: '2026-11-20T00:00:00Z', GitCommit: 'abc', GoVersion: 'v26.10.0', KernelVersion: '6.18', Os: 'linux' };
   assert.deepEqual(presentVersion(VERSION), {
-    Platform: { Name: 'Vaquita' },
-    Components: [{ Name: 'Engine', Version: '20.10.44', Details: { ApiVersion: '1.51', MinAPIVersion: '1.24', ...facts, Experimental: 'false' } }, { Name: 'crun', Version: '1.8.1', Details: { GitCommit: '' } }],
+    Platform: { Name: 'Vaquita 0.1.0' },
+    Components: [{ Name: 'Engine', Version: '20.10.44', Details: { ApiVersion: '1.51', MinAPIVersion: '1.24', ...facts, Experimental: 'false' } }, { Name: 'vaquita', Version: '0.1.0', Details: { GitCommit: 'abc' } }, { Name: 'crun', Version: '1.8.1', Details: { GitCommit: '' } }],
     Engine: 'balena-engine', Version: '20.10.44', ApiVersion: '1.51', MinAPIVersion: '1.24', ...facts,
   });
   const info = presentInfo(INFO, at(51));

@@ -33,7 +33,7 @@ test('times: seconds, fractions, RFC 3339 and its short forms, durations', () =>
 test('filters: both styles of JSON, and nothing else', () => {
   const plain = (text: string) => Object.fromEntries(parseFilters(text));
   assert.deepEqual(plain('{"label":["a=b","c"],"status":["running"]}'), { label: ['a=b', 'c'], status: ['running'] });
-  assert.deepEqual(plain('{"label":{"a=b":true,"c":false}}'), { label: ['a=b'] });
+  assert.deepEqual(plain('{"label":{"a=b":true,"c":false}}'), { label: ['a=b', 'c'] }); // as Docker reads it
   assert.deepEqual([plain(''), plain('{}'), plain('null'), plain('{"a":null}')], [{}, {}, {}, { a: [] }]);
   for (const bad of ['bad', '[]', '"x"', '1', '{"a":"b"}', '{"a":[1]}', '{"a":{"b":1}}', '{"a":1}', '{"a"'])
     assert.throws(() => parseFilters(bad), (error) => kindOf(error) === 'invalid' && (error as Error).message === 'invalid filter', bad);

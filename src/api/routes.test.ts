@@ -31,7 +31,7 @@ const TABLE: ReadonlyArray<[request: string, status: number, body: unknown, call
   ['GET /containers/json?limit=x', 400, { message: 'invalid value for limit: "x" is no whole number' }],
   ['GET /containers/nosuch/json', 404, { message: 'No such container: nosuch' }],
   ['POST /containers/create?name=probe&platform=linux/arm/v7', 201, { Id: CONTAINER_ID, Warnings: [] },
-    ['containers.create', { name: 'probe', body: { Image: 'busybox', Cmd: ['sh'] }, platform: { os: 'linux', architecture: 'arm', variant: 'v7' } }],
+    ['containers.create', { name: 'probe', body: { Image: 'busybox', Cmd: ['sh'] }, platform: 'linux/arm/v7' }],
     { body: { Image: 'busybox', Cmd: 'sh' } }],
   ['POST /containers/create', 404, { message: 'No such image: nosuch:latest' }, undefined, { body: { Image: 'nosuch' } }],
   ['POST /containers/create', 400, { message: 'config cannot be empty in order to create a container' }, undefined, { body: {} }],
@@ -136,19 +136,13 @@ test('each kind of error has its status', async () => {
   assert.equal((await api.ask('POST', '/containers/probe/pause')).status, 500);
 });
 
-test('predefined networks keep their IDs over restarts and differ between daemons', async () => {
-  const ids = async (id: string) => {
-    await using api = await openTestApi({ system: { info: async () => ({ ...(await import('./fake-engine.ts')).INFO, id }) } });
-    const networks = await api.json('GET', '/networks') as Array<{ Name: string; Id: string; Driver: string }>;
-    assert.deepEqual(networks.map(({ Name, Driver }) => [Name, Driver]), [['host', 'host'], ['none', 'null']]);
-    const [host] = networks;
-    assert.ok(host);
-    assert.match(host.Id, /^[0-9a-f]{64}$/);
-    assert.deepEqual(await api.json('GET', `/networks/${host.Id.slice(0, 12)}`), host);
-    return networks.map((network) => network.Id).join();
-  };
-  assert.equal(await ids('one'), await ids('one'));
-  assert.notEqual(await ids('one'), await ids('two'));
+test('the networks that there are, by name, ID and the start of it', async () => {
+  await using api = await openTestApi();
+  const networks = await api.json('GET', '/networks') as Array<{ Name: string; Id: string; Driver: string }>;
+  assert.deepEqual(networks.map(({ Name, Driver }) => [Name, Driver]), [['host', 'host'], ['none', 'null']]);
+  const [host] = networks;
+  assert.ok(host);
+  for (const word of ['host', host.Id, host.Id.slice(0, 12)]) assert.deepEqual(await api.json('GET', `/networks/${word}`), host);
 });
 
 test('progress is lines; an error before the first is an answer, after it a line', async () => {

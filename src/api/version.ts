@@ -2,6 +2,12 @@
 import { invalid } from '../lib/errors.ts';
 import type { ApiVersion } from './routes.ts';
 
+/**
+ * What is said where clients compare versions, in /version, /info and the Server header: the release of balenaEngine whose place this engine takes.
+ * The engine's own version stands in the Components. See docs/decisions/0008-version-to-compare.md.
+ */
+export const DOCKER_VERSION = '20.10.44';
+
 export const MAX_MINOR = 51;
 export const MIN_MINOR = 24;
 export const MAX_VERSION = `1.${MAX_MINOR}`;

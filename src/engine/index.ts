@@ -3,8 +3,9 @@ import type { ImageConfig, Platform } from '../oci/manifest.ts';
 import type { ImageId } from '../oci/digest.ts';
 import type { ContainerRecord, OverlayMount, RecordedNetworkSettings } from '../store/index.ts';
 import type { PredefinedNetwork } from './networks.ts';
-import type { CreateBody, EventLine, ExecCreateBody, HostConfig, MountPoint, ProgressLine, RegistryAuth } from '../wire/types.ts';
+import type { CreateBody, EventLine, ExecCreateBody, HostConfig, MountPoint, ProgressLine, RegistryAuth, UpdateBody } from '../wire/types.ts';
 import type { LogRecord } from '../logs/index.ts';
+import type { Usage } from '../runtime/index.ts';
 import type { MetricsView } from './metrics.ts';
 
 /** Parsed `filters`: key to values, in the order given. Unknown keys are refused by the verb: invalid, "invalid filter 'x'". */
@@ -90,7 +91,19 @@ export interface ContainersFace {
   attach(name: string, options: AttachOptions): Promise<AttachSession>;
   resize(name: string, size: { width: number; height: number }): Promise<void>;
   top(name: string, psArgs: string): Promise<{ titles: string[]; processes: string[][] }>;
+  /**
+   * What it uses: with `stream` one frame at once and one per second until the container is gone or the signal is aborted; without, one frame
+   * with the second before it to compare with, or with `oneShot` (or when it does not run) alone and at once.
+   */
+  stats(name: string, options: Signalled & { stream: boolean; oneShot: boolean }): Promise<AsyncIterable<StatsFrame>>;
+  /** Changes limits and restart policy; system when the kernel refuses, and then nothing has changed. */
+  update(name: string, body: UpdateBody): Promise<{ warnings: string[] }>;
 }
+
+/** `usage` and `readNs` are undefined while it does not run. `memoryBytes`: of the whole machine. */
+export interface StatsSample { readNs: bigint | undefined; usage: Usage | undefined; memoryBytes: number }
+/** `before`: the sample that its reader had last. */
+export interface StatsFrame { name: string; id: string; sample: StatsSample; before: StatsSample | undefined }
 
 export interface LogsOptions extends Signalled { stdout: boolean; stderr: boolean; follow: boolean; tail: number | 'all'; sinceNs: bigint | undefined; untilNs: bigint | undefined }
 
@@ -149,7 +162,7 @@ export interface SystemInfo {
   cpus: number; memoryBytes: number; operatingSystem: string; osVersion: string; osType: string; architecture: string; kernelVersion: string;
   cgroupDriver: string; cgroupVersion: string; defaultRuntime: string; runtimes: Readonly<Record<string, { path: string }>>;
   securityOptions: readonly string[]; labels: readonly string[]; warnings: readonly string[]; systemTime: string;
-  indexServerAddress: string; insecureRegistries: readonly string[]; registryMirrors: readonly string[]; serverVersion: string;
+  indexServerAddress: string; insecureRegistries: readonly string[]; registryMirrors: readonly string[];
   loggingDriver: string; httpProxy: string; httpsProxy: string; noProxy: string;
   eventListeners: number; fileDescriptors: number; threads: number; crunVersion: string; conmonVersion: string; initBinary: string;
   memoryLimit: boolean; swapLimit: boolean; cpuCfs: boolean; cpuShares: boolean; cpuSet: boolean; pidsLimit: boolean; oomKillDisable: boolean;

@@ -85,7 +85,7 @@ function infoOf(needs: ContainerNeeds, facts: SystemFacts): SystemInfo {
       ...(runtime.facts.missingCapabilities.length === 0 ? [] : [`WARNING: this machine lacks ${runtime.facts.missingCapabilities.join(', ')}; privileged containers run without`]),
       ...store.recovered.quarantined.map(({ path, reason }) => `WARNING: a damaged record was set aside: ${path}: ${reason}`)],
     systemTime: formatNanos(needs.clock.nowNanos()), indexServerAddress: 'https://index.docker.io/v1/',
-    insecureRegistries: facts.insecureRegistries, registryMirrors: facts.registryMirrors, serverVersion: facts.engineVersion, loggingDriver: 'json-file',
+    insecureRegistries: facts.insecureRegistries, registryMirrors: facts.registryMirrors, loggingDriver: 'json-file',
     httpProxy: facts.proxy.http ?? '', httpsProxy: facts.proxy.https ?? '', noProxy: facts.proxy.no ?? '',
     eventListeners: needs.events.listeners, fileDescriptors: 0, threads: 0, crunVersion: runtime.facts.crunVersion, conmonVersion: runtime.facts.conmonVersion,
     initBinary: 'docker-init', memoryLimit: has('memory'), swapLimit: has('memory'), cpuCfs: has('cpu'), cpuShares: has('cpu'), cpuSet: has('cpuset'), pidsLimit: has('pids'), oomKillDisable: has('memory') && runtime.facts.cgroupVersion === 1,
