@@ -48,6 +48,7 @@ export function openFake(options: FakeOptions = {}): FakeKernel {
     files: files.face,
     cgroups: { layout: () => { step('cgroups'); return layout; } },
     processes: openFakeProcesses(step, { alive, capabilities: options.capabilities ?? ['CAP_CHOWN', 'CAP_KILL', 'CAP_SYS_ADMIN'] }),
+    programs: { find: () => undefined, output: ([program]) => { step('spawn', program); throw failure('ENOENT', 'spawn', program); } },
     sockets: openFakeSockets(step, options.onDatagram),
     workers: { spawn: (role) => {
       step('spawn', role);

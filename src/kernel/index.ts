@@ -104,6 +104,8 @@ export interface Worker {
   send(...parts: readonly Uint8Array[]): Promise<void>;
   /** Lines that it writes to its stdout, without the newline; ends when it exits. */
   readonly lines: AsyncIterable<string>;
+  /** The same bytes as they come, for a worker that writes no lines: either this or `lines` is read. */
+  readonly bytes: AsyncIterable<Uint8Array>;
   /** Ends it at once (SIGKILL). */
   kill(): void;
   /** Closes its stdin: the polite way to end it. */
@@ -144,7 +146,18 @@ export interface Confined {
   reopen(fd: number, flags: number): number;
 }
 
+export interface Programs {
+  /** Path of a program of this machine; undefined when it is not installed. */
+  find(name: string): string | undefined;
+  /**
+   * Runs a program without input and gives what it writes to stdout, read no faster than it is taken. Leaving early kills it. An exit
+   * code other than 0 is an error after the last bytes, with its own words.
+   */
+  output(command: readonly [string, ...string[]]): AsyncIterable<Uint8Array>;
+}
+
 export interface Kernel {
+  programs: Programs;
   sockets: Sockets;
   mounts: Mounts;
   files: Files;

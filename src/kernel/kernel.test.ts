@@ -247,6 +247,20 @@ linux('a datagram arrives whole on any kind of address, and as a file where it i
   assert.throws(() => b.kernel.sockets.sendFile(join(b.folder, 'none'), Buffer.from('x')), coded('ENOENT', 'none'));
 });
 
+linux('a program is run for what it says, and ends when nobody listens', async ({ kernel }) => {
+  const sh = kernel.programs.find('sh');
+  assert.ok(sh);
+  assert.equal(kernel.programs.find('no-such-program'), undefined);
+  const said = async (script: string) => { let text = ''; for await (const part of kernel.programs.output([sh, '-c', script])) text += Buffer.from(part).toString(); return text; };
+  assert.equal(await said('cat; echo a; echo b'), 'a\nb\n');
+  await assert.rejects(said('echo oh dear >&2; exit 3'), /sh: oh dear/);
+  await assert.rejects(said('exit 3'), /exit code 3/);
+  for await (const part of kernel.programs.output([sh, '-c', 'echo $$; exec sleep 1000'])) {
+    assert.match(Buffer.from(part).toString(), /^\d+\n$/);
+    break;
+  }
+});
+
 test('the call that is told to fails, and is recorded', () => {
   const kernel = openFake({ failAt: 2, failCode: 'ENOSPC' });
   kernel.mounts.mount({ source: 'overlay', target: '/a', fsType: 'overlay' });

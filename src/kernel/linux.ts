@@ -1,9 +1,10 @@
-// The real kernel: six small interfaces, each made of native calls and what /proc tells.
+// The real kernel: small interfaces, each made of native calls and what /proc tells.
 import { openCgroups } from './cgroups.ts';
 import { openFiles } from './files.ts';
 import type { Kernel } from './index.ts';
 import { openMounts } from './mounts.ts';
 import { openProcesses } from './processes.ts';
+import { openPrograms } from './programs.ts';
 import { openSockets } from './sockets.ts';
 import { openWorkers } from './workers.ts';
 
@@ -16,6 +17,7 @@ export function openLinux({ selfCommand }: { selfCommand: readonly string[] }): 
     cgroups: openCgroups(mounts),
     processes: openProcesses(),
     sockets: openSockets(),
+    programs: openPrograms(),
     workers: openWorkers(selfCommand),
   };
 }
