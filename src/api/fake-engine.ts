@@ -1,5 +1,5 @@
 // An engine for tests of the API: one image, one container, and a note of every call.
-import { BUCKET_SECONDS, type AttachSession, type ContainerView, type Engine, type ExecView, type ImageView, type MetricsView, type SystemInfo, type Timings } from '../engine/index.ts';
+import { BUCKET_SECONDS, type AttachSession, type ContainerView, type Engine, type ExecView, type ImageView, type MetricsView, type StatsSample, type SystemInfo, type Timings } from '../engine/index.ts';
 import { conflict, EngineError, notFound } from '../lib/errors.ts';
 import { parseDiffId, parseImageId } from '../oci/digest.ts';
 import type { RecordedNetworkSettings } from '../store/index.ts';
@@ -109,6 +109,14 @@ const images: Engine['images'] = {
   distribution: async () => ({ descriptor: { mediaType: 'application/vnd.oci.image.index.v1+json', digest: IMAGE_ID, size: 7 }, platforms: [{ os: 'linux', architecture: 'arm', variant: 'v7' }] }),
 };
 
+const FAKE_USAGE: NonNullable<StatsSample['usage']> = {
+  cgroupVersion: 1, system: { cpuNs: 14_778_980_000_000, onlineCpus: 2 },
+  cpu: { totalNs: 77_011_050, userNs: 60_000_000, kernelNs: 10_000_000, perCpuNs: [29_039_594, 47_971_456], periods: 0, throttledPeriods: 0, throttledNs: 0 },
+  memory: { usageBytes: 733_184, maxBytes: 4_075_520, limitBytes: 9_223_372_036_854_771_712n, failures: 0, stats: { active_anon: 4096n, hierarchical_memory_limit: 9_223_372_036_854_771_712n } },
+  pids: { current: 1, limit: undefined }, blkio: {},
+  networks: { eth0: { rxBytes: 1042, rxPackets: 11, rxErrors: 0, rxDropped: 0, txBytes: 126, txPackets: 3, txErrors: 0, txDropped: 0 } },
+};
+
 const containers: Engine['containers'] = {
   async create({ body }) {
     if (body.Image === 'nosuch') throw notFound('No such image: nosuch:latest');
@@ -136,6 +144,17 @@ const containers: Engine['containers'] = {
   },
   async attach(name) { none(name); const session = new FakeSession(); session.print('stdout', 'out\n'); session.exit(); return session; },
   async resize(name) { none(name); },
+  async stats(name, { stream }) {
+    none(name);
+    const sample = { readNs: 1_795_203_195_535_967_076n, usage: FAKE_USAGE, memoryBytes: 25_276_502_016 };
+    const before = { ...sample, readNs: 1_795_203_194_514_143_069n };
+    async function* frames() {
+      yield { name: '/probe', id: CONTAINER_ID, sample, before };
+      if (stream) yield { name: '/probe', id: CONTAINER_ID, sample: { readNs: undefined, usage: undefined, memoryBytes: 0 }, before: sample };
+    }
+    return frames();
+  },
+  async update(name, { CpuPercent }) { none(name); return { warnings: CpuPercent ? ['linux does not support CPU percent. Percent discarded.'] : [] }; },
   async top(name) { none(name); return { titles: ['PID', 'CMD'], processes: [['1264', 'sleep 300']] }; },
 };
 

@@ -8,8 +8,6 @@ const CLUSTER = ['swarm', 'nodes', 'services', 'tasks', 'secrets', 'configs'] as
 const NO_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
 
 const LATER: ReadonlyArray<readonly [method: Method, path: string, what: string]> = [
-  ['GET', '/containers/{name}/stats', 'resource statistics'],
-  ['POST', '/containers/{name}/update', 'changing the limits of a container'],
   ['GET', '/containers/{name}/changes', 'listing changed files'],
   ['GET', '/containers/{name}/export', 'exporting a file system'],
   ['GET', '/containers/{name}/archive', 'copying files out of a container'],

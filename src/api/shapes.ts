@@ -50,6 +50,8 @@ export const createBody = record<CreateBody>({
   ...configFields, HostConfig: hostConfig,
   NetworkingConfig: record<NonNullable<CreateBody['NetworkingConfig']>>({ EndpointsConfig: map(endpoint, null) }),
 });
+/** A few fields of the host's part; the others are read like those that Docker does not know. */
+export const updateBody = hostConfig;
 export const execCreateBody = record<ExecCreateBody>({
   AttachStdin: flag, AttachStdout: flag, AttachStderr: flag, DetachKeys: text, Tty: flag, Env: texts, Cmd: words, Privileged: flag, User: text,
   WorkingDir: text, ConsoleSize: consoleSize,

@@ -168,7 +168,8 @@ function splitVolumes(flags: Flags): { binds: string[]; anonymous: string[] } {
 /** The empty text is a choice too: it takes the image's entrypoint away. */
 const entrypoint = (flags: Flags): string[] | null => (flags.given('entrypoint') ? [flags.text('entrypoint')] : null);
 
-function restartPolicy(text: string): RestartPolicy {
+/** "on-failure:3". */
+export function restartPolicy(text: string): RestartPolicy {
   const [name = '', count, ...more] = text.split(':');
   if (more.length > 0) throw new Failure('invalid restart policy format');
   if (count !== undefined && !/^-?\d+$/.test(count)) throw new Failure('maximum retry count must be an integer');

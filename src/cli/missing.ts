@@ -26,8 +26,6 @@ const LATER: Readonly<Record<string, Missing>> = {
   push: { under: 'image', what: 'pushing images to a registry' },
   save: { under: 'image', what: 'saving images to an archive' },
   search: { what: 'searching a registry' },
-  stats: { under: 'container', what: 'showing what containers use', meanwhile: 'read the container\'s cgroup, or use "top"' },
-  update: { under: 'container', what: 'changing the limits of a container', meanwhile: 'create it anew with other limits' },
   volume: { what: 'making volumes', meanwhile: 'bind a directory of the host' },
   prune: { under: 'system', alone: false, what: 'pruning everything at once', meanwhile: '"container prune" and "image prune" do it one by one' },
 };

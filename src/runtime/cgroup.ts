@@ -16,6 +16,21 @@ export function processesIn(machine: Machine, cgroupPath: string): number[] | un
   return pids.toSorted((a, b) => a - b);
 }
 
+/** Where a process is, below the root of its hierarchies; undefined when it is gone. Of v1's many answers, that of a controller we use. */
+export function cgroupOf(machine: Machine, pid: number): string | undefined {
+  const lines = textOf(`/proc/${pid}/cgroup`).split('\n').map((line) => /^\d+:([^:]*):(.*)$/.exec(line));
+  const of = (controller: string) => lines.find((line) => line?.[1]?.split(',').includes(controller))?.[2];
+  if (machine.layout.mode === 'v2') return of('');
+  return ['memory', 'pids', 'devices', 'cpu', 'freezer'].map(of).find((path) => path !== undefined);
+}
+
+/** How often the kernel's OOM killer has struck in the cgroup or below it; 0 when it is gone. */
+export function oomKills(machine: Machine, cgroupPath: string): number {
+  const { layout, controllerPaths } = machine;
+  const path = layout.mode === 'v2' ? `${layout.unifiedPath ?? ''}${cgroupPath}/memory.events` : `${controllerPaths['memory'] ?? '/nowhere'}${cgroupPath}/memory.oom_control`;
+  return Number(/^oom_kill (\d+)$/m.exec(textOf(path))?.[1] ?? 0);
+}
+
 export function isFrozen(machine: Machine, cgroupPath: string): boolean {
   const { layout, controllerPaths } = machine;
   if (layout.mode === 'v2') return textOf(`${layout.unifiedPath ?? ''}${cgroupPath}/cgroup.freeze`).trim() === '1';
@@ -39,6 +54,6 @@ function textOf(path: string): string {
 }
 
 function gone<T>(error: unknown, otherwise: T): T {
-  if (['ENOENT', 'ENODEV', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '')) return otherwise;
+  if (['ENOENT', 'ENODEV', 'ESRCH', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '')) return otherwise;
   throw error;
 }

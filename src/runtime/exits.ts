@@ -1,5 +1,5 @@
 // Exits of tasks: conmon leaves a file per task, and each is reported once, whoever was watching when it came.
-import { existsSync, readdirSync, readFileSync, statSync, watch } from 'node:fs';
+import { readdirSync, readFileSync, statSync, watch } from 'node:fs';
 import type { Clock } from '../lib/clock.ts';
 import { errnoOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -11,7 +11,7 @@ const EXIT_UNKNOWN = 255;
 /** inotify tells at once; this finds what it missed, and tasks whose conmon was killed. */
 const PATROL_MS = 10_000;
 
-export interface ExitNeeds { places: Places; clock: Clock; log: Log; /** Whether anything of the task is left that could still tell of its exit. */ pending(id: string): boolean }
+export interface ExitNeeds { places: Places; clock: Clock; log: Log; /** Whether anything of the task is left that could still tell of its exit. */ pending(id: string): boolean; /** Whether the OOM killer had a part in it. */ struck(id: string): boolean; /** Called before an exit is told. */ ending(id: string): void }
 export type ExitListener = (id: string, exit: TaskExit) => void;
 
 export class Exits implements Disposable {
@@ -44,7 +44,7 @@ export class Exits implements Disposable {
   }
 
   read(id: string): TaskExit | undefined {
-    return readExit(this.#needs.places, id);
+    return readExit(this.#needs, id);
   }
 
   [Symbol.dispose](): void {
@@ -65,6 +65,7 @@ export class Exits implements Disposable {
 
   #report(id: string, exit: TaskExit): void {
     if (!this.#watched.delete(id)) return;
+    this.#needs.ending(id);
     for (const listener of this.#listeners) listener(id, exit);
   }
 
@@ -89,12 +90,12 @@ export class Exits implements Disposable {
 }
 
 /** undefined while the task has not ended. conmon renames the file into place, so it is whole when it is there. */
-function readExit(places: Places, id: string): TaskExit | undefined {
+function readExit({ places, struck }: ExitNeeds, id: string): TaskExit | undefined {
   const path = `${places.exits}/${id}`;
   try {
     const text = readFileSync(path, 'utf8').trim();
     if (!/^-?\d{1,10}$/.test(text)) return undefined;
-    return { exitCode: Number(text), finishedAtNs: statSync(path, { bigint: true }).mtimeNs, oomKilled: existsSync(`${places.tasks}/${id}/oom`) };
+    return { exitCode: Number(text), finishedAtNs: statSync(path, { bigint: true }).mtimeNs, oomKilled: struck(id) };
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined; // deleted meanwhile
     throw error;

@@ -2,16 +2,34 @@
 import { statSync } from 'node:fs';
 import { EngineError } from '../lib/errors.ts';
 import type { HostConfig } from '../wire/types.ts';
+import type { Abilities } from './abilities.ts';
 import { splitDevice, type DeviceRule } from './devices.ts';
-import type { Machine } from './machine.ts';
 
 /** Docker's period for --cpus, in microseconds. */
 const CPU_PERIOD_US = 100_000;
+/** Of cpu.shares, on v1; crun turns them into the weights of v2. Source: kernel/sched (MIN_SHARES, MAX_SHARES). */
+const MIN_SHARES = 2;
+const MAX_SHARES = 262_144;
 
 type Json = Record<string, unknown>;
 
+/** For a new container. */
 export function resourcesOf(host: HostConfig, rules: readonly DeviceRule[], support: Support): Json {
-  const resources: Json = { devices: rules };
+  return { devices: rules, ...limitsOf(host, support) };
+}
+
+/** For a running one: what is no longer limited is said to be unlimited, and devices stay as they are. */
+export function changedResources(host: HostConfig, support: Support): Json {
+  const limits = limitsOf(host, support);
+  if (support.can.pids && !limits['pids']) limits['pids'] = { limit: NO_LIMIT };
+  return limits;
+}
+
+/** The kernel's way to say "as much as there is", in every field that has a way. */
+const NO_LIMIT = -1;
+
+function limitsOf(host: HostConfig, support: Support): Json {
+  const resources: Json = {};
   put(resources, 'memory', memoryOf(host, support));
   put(resources, 'cpu', cpuOf(host, support));
   put(resources, 'pids', pidsOf(host, support));
@@ -20,68 +38,80 @@ export function resourcesOf(host: HostConfig, rules: readonly DeviceRule[], supp
 }
 
 /** What the kernel can limit; `dropped` collects what was asked for in vain. */
-export interface Support { has(controller: string): boolean; file(controller: string, name: string): boolean; dropped(what: string): void }
+export interface Support { can: Abilities; dropped(what: string): void }
 
-export function supportOf(machine: Machine, notes: string[]): Support {
-  const { layout, controllerPaths } = machine;
-  const has = (controller: string) => (controller === 'blkio' && layout.mode === 'v2' ? layout.controllers.includes('io') : layout.controllers.includes(controller));
-  return {
-    has,
-    // Only v1 shows its files in the root; v2 has what a controller has.
-    file: (controller, name) => has(controller) && (layout.mode === 'v2' || machine.exists(`${controllerPaths[controller] ?? '/nowhere'}/${name}`)),
-    dropped: (what) => { notes.push(`${what} is not supported by this kernel and was left out`); },
-  };
+export function supportOf(can: Abilities, notes: string[]): Support {
+  return { can, dropped: (what) => { notes.push(`${what} is not supported by this kernel and was left out`); } };
 }
 
-function memoryOf(host: HostConfig, support: Support): Json {
+function memoryOf(host: HostConfig, { can, dropped }: Support): Json {
   const memory: Json = {};
   if (host.Memory > 0) memory['limit'] = host.Memory;
-  if (host.MemoryReservation > 0) memory['reservation'] = host.MemoryReservation;
-  if (host.MemorySwap !== 0 || host.Memory > 0) {
-    const swap = host.MemorySwap === 0 ? host.Memory * 2 : host.MemorySwap;
-    if (support.file('memory', 'memory.memsw.limit_in_bytes')) memory['swap'] = swap;
-    else if (host.MemorySwap > 0 && host.MemorySwap !== host.Memory * 2) support.dropped('the swap limit'); // Docker's default is no wish
+  if (host.MemoryReservation > 0) {
+    if (can.reservation) memory['reservation'] = host.MemoryReservation;
+    else dropped('the memory reservation');
   }
-  if (host.MemorySwappiness !== null && host.MemorySwappiness >= 0) memory['swappiness'] = host.MemorySwappiness;
-  if (host.OomKillDisable === true) memory['disableOOMKiller'] = true;
-  return kept(memory, 'the memory limit', support.has('memory') ? undefined : support);
+  if (host.MemorySwap !== 0 || host.Memory > 0) {
+    const swap = host.MemorySwap === 0 ? host.Memory * 2 : host.MemorySwap < 0 ? NO_LIMIT : host.MemorySwap;
+    if (can.swap) memory['swap'] = swap;
+    else if (host.MemorySwap > 0 && host.MemorySwap !== host.Memory * 2) dropped('the swap limit'); // Docker's default is no wish
+  }
+  if (host.MemorySwappiness !== null && host.MemorySwappiness >= 0) {
+    if (can.swappiness) memory['swappiness'] = host.MemorySwappiness;
+    else dropped('the swappiness');
+  }
+  if (host.OomKillDisable === true) {
+    if (can.oomKillDisable) memory['disableOOMKiller'] = true;
+    else dropped('going on without the OOM killer');
+  }
+  return kept(memory, 'the memory limit', can.memory ? undefined : dropped);
 }
 
-function cpuOf(host: HostConfig, support: Support): Json {
+function cpuOf(host: HostConfig, { can, dropped }: Support): Json {
   const cpu: Json = {};
-  if (host.CpuShares > 0) cpu['shares'] = host.CpuShares;
+  if (host.CpuShares !== 0) {
+    if (can.cpuShares) cpu['shares'] = sharesOf(host.CpuShares);
+    else dropped('the CPU shares');
+  }
   if (host.NanoCpus > 0) { cpu['period'] = CPU_PERIOD_US; cpu['quota'] = Math.floor(host.NanoCpus * CPU_PERIOD_US / 1e9); }
   if (host.CpuPeriod > 0) cpu['period'] = host.CpuPeriod;
-  if (host.CpuQuota !== 0) cpu['quota'] = host.CpuQuota;
-  if ((cpu['period'] !== undefined || cpu['quota'] !== undefined) && !support.file('cpu', 'cpu.cfs_quota_us')) {
-    support.dropped('the CPU quota');
+  if (host.CpuQuota !== 0 && !(host.CpuQuota < 0 && host.NanoCpus > 0)) cpu['quota'] = host.CpuQuota < 0 ? NO_LIMIT : host.CpuQuota;
+  if ((cpu['period'] !== undefined || cpu['quota'] !== undefined) && !can.cpuQuota) {
+    dropped('the CPU quota');
     delete cpu['period'];
     delete cpu['quota'];
   }
-  if (host.CpuRealtimePeriod > 0) cpu['realtimePeriod'] = host.CpuRealtimePeriod;
-  if (host.CpuRealtimeRuntime > 0) cpu['realtimeRuntime'] = host.CpuRealtimeRuntime;
+  if (host.CpuRealtimePeriod > 0 && can.realtimePeriod) cpu['realtimePeriod'] = host.CpuRealtimePeriod;
+  if (host.CpuRealtimeRuntime > 0 && can.realtimeRuntime) cpu['realtimeRuntime'] = host.CpuRealtimeRuntime;
   const sets: Json = {};
   if (host.CpusetCpus !== '') sets['cpus'] = host.CpusetCpus;
   if (host.CpusetMems !== '') sets['mems'] = host.CpusetMems;
-  return { ...kept(cpu, 'the CPU limit', support.has('cpu') ? undefined : support), ...kept(sets, 'the CPU set', support.has('cpuset') ? undefined : support) };
+  return { ...cpu, ...kept(sets, 'the CPU set', can.cpuset ? undefined : dropped) };
 }
 
-function pidsOf(host: HostConfig, support: Support): Json {
+/** The bounds that the kernel would silently set instead. Error: system, in the words that Docker's runtime has. */
+function sharesOf(shares: number): number {
+  if (shares < 0) throw new EngineError('system', 'shares: invalid argument');
+  if (shares < MIN_SHARES) throw new EngineError('system', `the minimum allowed cpu-shares is ${MIN_SHARES}`);
+  if (shares > MAX_SHARES) throw new EngineError('system', `the maximum allowed cpu-shares is ${MAX_SHARES}`);
+  return shares;
+}
+
+function pidsOf(host: HostConfig, { can, dropped }: Support): Json {
   const pids: Json = host.PidsLimit !== null && host.PidsLimit > 0 ? { limit: host.PidsLimit } : {};
-  return kept(pids, 'the limit of processes', support.has('pids') ? undefined : support);
+  return kept(pids, 'the limit of processes', can.pids ? undefined : dropped);
 }
 
-function blockIoOf(host: HostConfig, support: Support): Json {
+function blockIoOf(host: HostConfig, { can, dropped }: Support): Json {
   const io: Json = {};
-  const weights = support.file('blkio', 'blkio.weight') || support.file('blkio', 'blkio.bfq.weight');
   if (host.BlkioWeight > 0) {
-    if (weights) io['weight'] = host.BlkioWeight;
-    else support.dropped('the block I/O weight');
+    if (can.blkioWeight) io['weight'] = host.BlkioWeight;
+    else dropped('the block I/O weight');
   }
   const weighted = host.BlkioWeightDevice ?? [];
   if (weighted.length > 0) {
-    if (weights) io['weightDevice'] = weighted.map((entry) => ({ ...numbersOf(entry.Path), weight: entry.Weight }));
-    else support.dropped('the block I/O weight of a device');
+    if (can.blkioWeightDevice) io['weightDevice'] = weighted.map((entry) => ({ ...numbersOf(entry.Path), weight: entry.Weight }));
+    else dropped('the block I/O weight of a device');
   }
   const throttles = {
     throttleReadBpsDevice: host.BlkioDeviceReadBps, throttleWriteBpsDevice: host.BlkioDeviceWriteBps,
@@ -90,19 +120,19 @@ function blockIoOf(host: HostConfig, support: Support): Json {
   for (const [name, list] of Object.entries(throttles)) {
     if (list && list.length > 0) io[name] = list.map((entry) => ({ ...numbersOf(entry.Path), rate: entry.Rate }));
   }
-  return kept(io, 'the block I/O limit', support.has('blkio') ? undefined : support);
+  return kept(io, 'the block I/O limit', can.blkioThrottle ? undefined : dropped);
 }
 
 function numbersOf(path: string): { major: number; minor: number } {
   const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat) throw new EngineError('system', `no such file or directory: ${path}`);
+  if (!stat) throw new EngineError('system', `stat ${path}: no such file or directory`);
   return splitDevice(stat.rdev);
 }
 
-/** The part as it is, or nothing with a note when `lacking` says that the machine has no such controller. */
-function kept(part: Json, what: string, lacking: Support | undefined): Json {
-  if (!lacking || Object.keys(part).length === 0) return part;
-  lacking.dropped(what);
+/** The part as it is, or nothing with a note when the machine lacks the controller: then `dropped` is given. */
+function kept(part: Json, what: string, dropped: Support['dropped'] | undefined): Json {
+  if (!dropped || Object.keys(part).length === 0) return part;
+  dropped(what);
   return {};
 }
 

@@ -195,6 +195,9 @@ export interface MountPoint {
   Propagation: string;
 }
 
+/** Body of POST /containers/{id}/update: limits, and a restart policy; what is zero or empty says nothing. */
+export type UpdateBody = Partial<HostConfig>;
+
 /** Body of POST /containers/{id}/exec. */
 export interface ExecCreateBody {
   AttachStdin?: boolean;

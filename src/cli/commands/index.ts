@@ -17,12 +17,14 @@ import { pull } from './pull.ts';
 import { rmi, tag } from './remove-images.ts';
 import { run } from './run.ts';
 import { attach, start } from './start.ts';
+import { stats } from './stats.ts';
 import { port, top } from './top-port.ts';
+import { update } from './update.ts';
 import { version } from './version.ts';
 
 export const commands: readonly Command[] = [
-  attach, create, events, exec, history, images, info, inspect, kill, login, logout, logs, pause, port, ps, pull, rename, restart, rm, rmi, run, start, stop, tag,
-  top, unpause, version, wait,
+  attach, create, events, exec, history, images, info, inspect, kill, login, logout, logs, pause, port, ps, pull, rename, restart, rm, rmi, run, start, stats, stop, tag,
+  top, unpause, update, version, wait,
 ];
 
 export const groups: readonly Group[] = [
@@ -30,7 +32,7 @@ export const groups: readonly Group[] = [
     name: 'container', short: 'Manage containers',
     commands: [
       attach, create, exec, inspectContainer, kill, logs, { ...ps, name: 'ls', aliases: ['ls', 'ps', 'list'] }, pause, port, pruneContainers, rename, restart,
-      { ...rm, aliases: ['rm', 'remove'] }, run, start, stop, top, unpause, wait,
+      { ...rm, aliases: ['rm', 'remove'] }, run, start, stats, stop, top, unpause, update, wait,
     ],
   },
   {

@@ -21,6 +21,8 @@ export class Container {
   stopRequested = false;
   /** A client asked for a restart: an end meanwhile does not remove it, whatever --rm says. */
   restartRequested = false;
+  /** An `oom` event of this run was published. */
+  oomTold = false;
   /** Cancels a restart that is waiting for its back-off. */
   restartTimer: Disposable | undefined;
   restartDelayMs = 0;
