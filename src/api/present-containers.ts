@@ -2,7 +2,7 @@
 import type { ContainerView, ExecView } from '../engine/index.ts';
 import { ZERO_TIME } from '../lib/clock.ts';
 import type { OverlayMount, RecordedNetworkSettings } from '../store/index.ts';
-import type { ContainerConfig, ContainerState, EndpointSettings, HostConfig, StringMap } from '../wire/types.ts';
+import type { ContainerConfig, ContainerState, EndpointSettings, HostConfig, MountSpec, StringMap } from '../wire/types.ts';
 import { humanDuration } from '../wire/units.ts';
 import { keeps, since, type ApiVersion } from './routes.ts';
 
@@ -95,12 +95,27 @@ function presentState({ record, status }: ContainerView) {
 }
 
 function presentHostConfig(hostConfig: HostConfig, version: ApiVersion): object {
-  const { KernelMemory, KernelMemoryTCP, ContainerIDEnv, Annotations, ...rest } = hostConfig;
+  const { KernelMemory, KernelMemoryTCP, ContainerIDEnv, Annotations, StorageOpt, Tmpfs, Sysctls, Mounts, ...rest } = hostConfig;
   return {
-    ...rest,
-    ...(Annotations === undefined || version.minor < 43 ? {} : { Annotations }),
+    ...rest, ...saying({ StorageOpt, Tmpfs, Sysctls, Annotations: version.minor < 43 ? undefined : Annotations, Mounts: (Mounts ?? []).map(presentMount) }),
     ...(keeps(version, 42) ? { KernelMemory: KernelMemory ?? 0, KernelMemoryTCP: KernelMemoryTCP ?? 0 } : {}),
     ...(ContainerIDEnv || keeps(version, 42) ? { ContainerIDEnv: ContainerIDEnv ?? '' } : {}),
+  };
+}
+
+/** What Go leaves out because it says nothing: zero, false, an empty text, list or map. */
+function saying<T extends object>(fields: T): Partial<T> {
+  const says = (value: unknown) => value !== undefined && value !== null && value !== '' && value !== 0 && value !== false && !(typeof value === 'object' && Object.keys(value).length === 0);
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => says(value))) as Partial<T>;
+}
+
+/** Options that were named stay, even if they say nothing. */
+function presentMount(mount: MountSpec): object {
+  const { BindOptions: bind, VolumeOptions: volume, TmpfsOptions: tmpfs, ...rest } = mount;
+  const driver = volume?.DriverConfig;
+  return {
+    ...saying(rest), ...(bind ? { BindOptions: saying(bind) } : {}), ...(tmpfs ? { TmpfsOptions: saying(tmpfs) } : {}),
+    ...(volume ? { VolumeOptions: { ...saying({ ...volume, DriverConfig: undefined }), ...(driver ? { DriverConfig: saying(driver) } : {}) } } : {}),
   };
 }
 
@@ -109,7 +124,7 @@ function presentConfig(config: ContainerConfig): object {
   const { ExposedPorts, Healthcheck, ArgsEscaped, NetworkDisabled, MacAddress, StopSignal, StopTimeout, Shell, ...rest } = config;
   return {
     ...rest, Env: config.Env ?? [], Labels: sorted(config.Labels ?? {}),
-    ...(ExposedPorts && Object.keys(ExposedPorts).length > 0 ? { ExposedPorts } : {}), ...(Healthcheck ? { Healthcheck } : {}),
+    ...(ExposedPorts && Object.keys(ExposedPorts).length > 0 ? { ExposedPorts } : {}), ...(Healthcheck ? { Healthcheck: saying(Healthcheck) } : {}),
     ...(ArgsEscaped ? { ArgsEscaped } : {}), ...(NetworkDisabled ? { NetworkDisabled } : {}), ...(MacAddress ? { MacAddress } : {}),
     ...(StopSignal ? { StopSignal } : {}), ...(StopTimeout === undefined || StopTimeout === null ? {} : { StopTimeout }), ...(Shell?.length ? { Shell } : {}),
   };
@@ -133,9 +148,9 @@ function presentEndpoints(networks: RecordedNetworkSettings['Networks'], version
 }
 
 function presentEndpoint(endpoint: EndpointSettings, version: ApiVersion): object {
-  const { GwPriority, DNSNames, ...rest } = endpoint;
+  const { GwPriority, DNSNames, IPAMConfig, ...rest } = endpoint;
   return {
-    ...rest, ...(since(version, 48) ? { GwPriority: GwPriority ?? 0 } : {}), ...(since(version, 44) ? { DNSNames: DNSNames ?? null } : {}),
+    ...rest, IPAMConfig: IPAMConfig === null ? null : saying(IPAMConfig), ...(since(version, 48) ? { GwPriority: GwPriority ?? 0 } : {}), ...(since(version, 44) ? { DNSNames: DNSNames ?? null } : {}),
   };
 }
 

@@ -15,7 +15,7 @@ export function mergeImageConfig(config: ContainerConfig, image: ImageRunConfig)
     ...mergeCommand(config, image),
     User: config.User || image.User,
     Env: mergeEnv(config.Env ?? [], image.Env),
-    WorkingDir: config.WorkingDir || image.WorkingDir,
+    WorkingDir: cleanPath(config.WorkingDir || image.WorkingDir),
     Labels: { ...image.Labels, ...config.Labels },
     Volumes: Object.keys(volumes).length > 0 ? volumes : null,
     ...(Object.keys(exposed).length > 0 ? { ExposedPorts: exposed } : {}),
@@ -25,6 +25,17 @@ export function mergeImageConfig(config: ContainerConfig, image: ImageRunConfig)
     ...(shell ? { Shell: shell } : {}),
     OnBuild: config.OnBuild ?? null,
   };
+}
+
+/** Without doubled slashes and dots: what stands in the record is where the program begins. */
+function cleanPath(path: string): string {
+  if (!path.startsWith('/')) return path;
+  const parts: string[] = [];
+  for (const part of path.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '' && part !== '.') parts.push(part);
+  }
+  return `/${parts.join('/')}`;
 }
 
 /** The client's variables first, then those of the image that it did not set. */

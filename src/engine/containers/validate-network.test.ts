@@ -11,6 +11,9 @@ const judge = (config: Partial<ContainerConfig>, host: Partial<HostConfig>) => v
 const BOUND = { PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '8080' }] } };
 
 test('each invalid field about networks is refused by name', () => {
+  const alone: ReadonlyArray<[Partial<ContainerConfig>, Partial<HostConfig>]> = [
+    [{ Hostname: 'x' }, {}], [{ MacAddress: '02:42:ac:11:00:02' }, {}], [{ ExposedPorts: { '80/tcp': {} } }, {}], [{}, { Dns: ['1.1.1.1'] }], [{}, { ExtraHosts: ['a:1.2.3.4'] }], [{}, BOUND], [{}, { Links: ['a:b'] }],
+  ];
   const refused: ReadonlyArray<[Partial<ContainerConfig>, Partial<HostConfig>, RegExp]> = [
     [{}, BOUND, /published ports/], [{}, { PublishAllPorts: true }, /published ports/], [{}, { NetworkMode: 'bridge' }, /"bridge"/], [{}, { NetworkMode: 'container:' }, /container:<name\|id>/],
     [{}, { NetworkMode: 'none', PortBindings: { 'x/tcp': [] } }, /invalid port specification: "x"/], [{}, { NetworkMode: 'none', PortBindings: { '80-81/tcp': [] } }, /"80-81"/],
@@ -18,8 +21,7 @@ test('each invalid field about networks is refused by name', () => {
     [{}, { ExtraHosts: ['a'] }, /bad format for add-host: "a"/], [{}, { ExtraHosts: [':1.2.3.4'] }, /bad format/], [{}, { ExtraHosts: ['a:1.2.3'] }, /invalid IP address in add-host: "1.2.3"/],
     [{}, { Links: ['a:b'] }, /Links/], [{}, { NetworkMode: 'host', Links: ['a:b'] }, /links/], [{ MacAddress: 'zz' }, {}, /MacAddress/],
     [{ MacAddress: '02:42:ac:11:00:02' }, { NetworkMode: 'host' }, /mac-address/], [{ Hostname: 'x' }, { UTSMode: 'host' }, /hostname and the UTS mode/],
-    ...([[{ Hostname: 'x' }, {}], [{ MacAddress: '02:42:ac:11:00:02' }, {}], [{ ExposedPorts: { '80/tcp': {} } }, {}], [{}, { Dns: ['1.1.1.1'] }], [{}, { ExtraHosts: ['a:1.2.3.4'] }], [{}, BOUND], [{}, { Links: ['a:b'] }]] as const)
-      .map(([config, host]): [Partial<ContainerConfig>, Partial<HostConfig>, RegExp] => [config, { ...host, NetworkMode: 'container:other' }, /conflicting options/]),
+    ...alone.map(([config, host]): [Partial<ContainerConfig>, Partial<HostConfig>, RegExp] => [config, { ...host, NetworkMode: 'container:other' }, /conflicting options/]),
   ];
   for (const [config, host, words] of refused) assert.throws(() => judge(config, host), (error) => kindOf(error) === 'invalid' && words.test((error as Error).message), JSON.stringify([config, host]));
 });
