@@ -1,5 +1,8 @@
-// The flags that decide what runs containers and what they get: runtimes, user namespaces, init, and the defaults of their security. Pure.
-import { invalid } from '../lib/errors.ts';
+// The flags that decide what runs containers and what they get: runtimes, user namespaces, init, and the defaults of their security.
+import { readFileSync } from 'node:fs';
+import type { ContainerDefaults } from '../engine/index.ts';
+import { errnoOf, invalid, messageOf } from '../lib/errors.ts';
+import type { BundleSettings } from '../runtime/index.ts';
 
 export interface ContainerOptions {
   /** 'default', or a user (name or number) with or without a group; '' for none. */
@@ -41,6 +44,22 @@ export function containerOptionsOf({ text, flag, map }: Given): ContainerOptions
     seccompProfile: text('seccomp-profile', ''), ipcMode: ipcModeOf(text('default-ipc-mode', 'private')), cgroupnsMode: cgroupnsModeOf(text('default-cgroupns-mode', '')),
     selinux: flag('selinux-enabled'),
   };
+}
+
+/** Error: invalid, when the profile cannot be read. */
+export function bundleSettings(options: ContainerOptions): BundleSettings {
+  const { noNewPrivileges, selinux, init, initPath } = options;
+  return { noNewPrivileges, selinux, init, initPath, seccompProfile: profileText(options.seccompProfile) };
+}
+
+export const containerDefaults = ({ defaultRuntime: runtime, ipcMode, cgroupnsMode }: ContainerOptions): ContainerDefaults => ({ runtime, ipcMode, cgroupnsMode });
+
+function profileText(path: string): string {
+  if (path === '' || path === 'builtin') return '';
+  if (path === 'unconfined') return path;
+  try { return readFileSync(path, 'utf8'); } catch (error) {
+    throw invalid(`opening seccomp profile (${path}) failed: ${errnoOf(error) === 'ENOENT' ? `open ${path}: no such file or directory` : messageOf(error)}`, { cause: error });
+  }
 }
 
 function ipcModeOf(mode: string): ContainerOptions['ipcMode'] {

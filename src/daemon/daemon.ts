@@ -7,10 +7,12 @@ import { openLinux } from '../kernel/index.ts';
 import { openLog, type Log } from '../lib/log.ts';
 import { openLogs } from '../logs/index.ts';
 import { openRegistry, DEFAULT_REGISTRY_LIMITS } from '../registry/index.ts';
-import { openRuntime } from '../runtime/index.ts';
-import { openStore } from '../store/index.ts';
+import { openRuntime, runProgram } from '../runtime/index.ts';
+import { openStore, remappedRoot } from '../store/index.ts';
 import { systemClock as clock } from '../lib/clock.ts';
+import { bundleSettings, containerDefaults } from './container-options.ts';
 import { gatherFacts } from './facts.ts';
+import { openIdMap } from './userns.ts';
 import { GIT_COMMIT, VERSION } from '../lib/version.ts';
 import { daemonHelp } from './flags.ts';
 import { collectAsBytesPass, keepTrim } from './memory.ts';
@@ -50,10 +52,12 @@ async function serve(config: Config, { log, selfCommand, env, stopped }: { log: 
   const kernel = openLinux({ selfCommand });
   const manager = openServiceManager(env, { kernel, pid: process.pid, log });
   const listen = listenTargets(config, manager, log);
-  const store = await openStore({ root: config.dataRoot, kernel, log, clock, extractorLimit: Math.min(config.maxConcurrentDownloads, MAX_EXTRACTORS) });
+  const idMap = await openIdMap(config.containers.usernsRemap, { log, run: (command) => runProgram(command, command[0]) });
+  const root = idMap ? remappedRoot(config.dataRoot, idMap) : config.dataRoot;
+  const store = await openStore({ root, idMap, kernel, log, clock, extractorLimit: Math.min(config.maxConcurrentDownloads, MAX_EXTRACTORS) });
   parts.defer(() => store.close());
   parts.use(holdPidFile(config.pidFile, kernel));
-  const runtime = await openRuntime({ kernel, log, clock, execRoot: config.execRoot });
+  const runtime = await openRuntime({ kernel, log, clock, execRoot: config.execRoot, runtimes: config.containers.runtimes, settings: bundleSettings(config.containers) });
   parts.defer(() => runtime.close());
   const registry = openRegistry({
     log, clock, onReceived: collectAsBytesPass(),
@@ -63,8 +67,8 @@ async function serve(config: Config, { log, selfCommand, env, stopped }: { log: 
     },
   });
   parts.defer(() => registry.close());
-  const facts = gatherFacts(config, readDaemonId(config.dataRoot));
-  const engine = await openEngine({ store, runtime, registry, logs: openLogs(), kernel, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads });
+  const facts = gatherFacts(config, readDaemonId(root));
+  const engine = await openEngine({ store, runtime, registry, logs: openLogs(), kernel, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, defaults: containerDefaults(config.containers) });
   parts.defer(() => engine.close());
   const api = await openApi({ engine, log, clock, config: { listen, allowPlainTcp: true, files: socketFiles } });
   parts.defer(() => api.close({ graceMs: config.shutdownTimeoutSeconds * 1000 }));

@@ -8,15 +8,22 @@ import type { Runtime } from '../runtime/index.ts';
 import type { Store } from '../store/index.ts';
 import { openContainers } from './containers/containers.ts';
 import { openExecs } from './containers/exec.ts';
-import type { ContainerNeeds } from './containers/needs.ts';
+import { forgetNote } from './containers/exec-run.ts';
+import { ExecTable } from './containers/exec-table.ts';
+import { openHealthWatch } from './containers/health-watch.ts';
+import { NO_DEFAULTS, publish, type ContainerDefaults, type ContainerNeeds } from './containers/needs.ts';
+import { restartUnhealthy } from './containers/restart.ts';
 import { ContainerTable } from './containers/table.ts';
 import { handleExit } from './containers/watch.ts';
 import { openEvents } from './events.ts';
+import { openFiles } from './files/files.ts';
 import { Metrics } from './metrics.ts';
 import { openImages } from './images/images.ts';
 import type { Engine } from './index.ts';
-import { recover, startWanted } from './recover.ts';
+import { recover } from './recover.ts';
 import { openSystem, type SystemFacts } from './system.ts';
+import { Volumes } from './volumes/volumes.ts';
+import { startWanted } from './wanted.ts';
 
 export interface EngineNeeds {
   store: Store;
@@ -28,6 +35,7 @@ export interface EngineNeeds {
   log: Log;
   facts: SystemFacts;
   maxConcurrentDownloads: number;
+  defaults?: ContainerDefaults;
 }
 
 export interface OpenedEngine extends Engine {
@@ -42,7 +50,11 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
   const { clock, log, facts } = needs;
   const events = openEvents(clock);
   const table = new ContainerTable();
-  const parts: ContainerNeeds = { ...needs, events, table, metrics: new Metrics(clock), hostName: facts.hostName, platform: facts.platform, daemonId: facts.daemonId };
+  const execs = new ExecTable((exec) => forgetNote(needs, exec));
+  const volumes = new Volumes({ ...needs, events, table });
+  const most = { ...needs, defaults: needs.defaults ?? NO_DEFAULTS, events, table, volumes, execs, metrics: new Metrics(clock), hostName: facts.hostName, platform: facts.platform, daemonId: facts.daemonId };
+  const health = openHealthWatch(most, (container) => { if (facts.experimental) restartUnhealthy(parts, container); });
+  const parts: ContainerNeeds = { ...most, health };
   const users = (id: string) => table.all().filter((container) => container.record.Image === id).map((container) => ({ id: container.id, running: container.running }));
   const underWay = new Set<Promise<void>>();
   const watch = needs.runtime.onExit((id, exit) => {
@@ -53,20 +65,29 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
       .finally(() => underWay.delete(work));
     underWay.add(work);
   });
+  const ooms = needs.runtime.onOom((id) => {
+    const container = table.get(id);
+    if (!container) return;
+    container.oomTold = true;
+    publish(parts, container, { action: 'oom' });
+  });
   const wanted = await recover(parts); // watching already: an adopted task may end at any moment
   return {
     images: openImages({ ...needs, events, users, platform: facts.platform }),
     containers: openContainers(parts),
     execs: openExecs(parts),
+    files: openFiles(parts),
     events,
     system: openSystem({ ...parts, usersOf: (id) => users(id).length }, facts),
     startWanted: () => startWanted(parts, wanted),
     async close() {
       table.closing = true;
       for (const container of table.all()) container.restartTimer?.[Symbol.dispose]();
+      await health.close();
       // Whoever holds a lock is between two states: a start, an exit being recorded. Verbs that only wait for an end hold none.
       await Promise.all(table.all().map(async (container) => { using _lock = await table.locks.hold(container.id); }));
       watch[Symbol.dispose]();
+      ooms[Symbol.dispose]();
       await Promise.all(underWay);
     },
   };

@@ -5,6 +5,7 @@ import type { ContainerRecord, OverlayMount, RecordedNetworkSettings } from '../
 import type { PredefinedNetwork } from './networks.ts';
 import type { CreateBody, EventLine, ExecCreateBody, HostConfig, MountPoint, ProgressLine, RegistryAuth, UpdateBody } from '../wire/types.ts';
 import type { LogRecord } from '../logs/index.ts';
+import type { PathStat } from '../rootfs/index.ts';
 import type { Usage } from '../runtime/index.ts';
 import type { MetricsView } from './metrics.ts';
 
@@ -16,6 +17,7 @@ export interface Engine {
   readonly images: ImagesFace;
   readonly containers: ContainersFace;
   readonly execs: ExecsFace;
+  readonly files: FilesFace;
   readonly events: EventsFace;
   readonly system: SystemFace;
 }
@@ -138,6 +140,30 @@ export interface ExecsFace {
   resize(id: string, size: { width: number; height: number }): Promise<void>;
 }
 
+/** The files of containers, running or not. Names are found as in ContainersFace; not-found: `Could not find the file PATH in container NAME`. */
+export interface FilesFace {
+  stat(name: string, path: string, options: Signalled): Promise<PathStat>;
+  /** A file or a tree as a tar. */
+  read(name: string, path: string, options: Signalled): Promise<{ stat: PathStat; tar: AsyncIterable<Uint8Array> }>;
+  /** Extracts an archive into a directory; `keepKinds`: directories and others do not replace each other; `ownUser`: everything becomes the container's user's. */
+  write(name: string, path: string, body: AsyncIterable<Uint8Array>, options: Signalled & { keepKinds: boolean; ownUser: boolean }): Promise<void>;
+  /** Everything but volumes as a tar. */
+  export(name: string, options: Signalled): Promise<AsyncIterable<Uint8Array>>;
+  /** Text of a JSON list of { Path, Kind }, or null. */
+  changes(name: string, options: Signalled): Promise<AsyncIterable<Uint8Array>>;
+  /** Makes an image of a container, and names it unless `repo` is ''. */
+  commit(name: string, options: Signalled & CommitOptions): Promise<{ id: ImageId }>;
+}
+
+export interface CommitOptions {
+  repo: string; tag: string; comment: string; author: string;
+  pause: boolean;
+  /** Instructions of a Dockerfile. */
+  changes: readonly string[];
+  /** Replaces the container's own. */
+  config: CreateBody | undefined;
+}
+
 export interface EventsFace {
   /** Events of the past from `sinceNs` on, then new ones until `untilNs` (then it ends) or the signal is aborted. */
   subscribe(options: Signalled & { sinceNs: bigint | undefined; untilNs: bigint | undefined; filters: Filters }): AsyncIterable<EventLine>;
@@ -169,6 +195,7 @@ export interface SystemInfo {
 }
 
 export { openEngine } from './engine.ts';
+export type { ContainerDefaults } from './containers/needs.ts';
 export { BUCKET_SECONDS, type MetricsView, type Timings } from './metrics.ts';
 export type { PredefinedNetwork } from './networks.ts';
 export type { SystemFacts } from './system.ts';

@@ -15,6 +15,12 @@ export function openConsole(kernel: Kernel, socketPath: string): Console {
   return new AttachConsole(seqpacketSocket(kernel.processes.connectSeqpacket(socketPath)));
 }
 
+/** Of a task that has ended before anyone could attach: its output is in the log. */
+export function endedConsole(): Console {
+  async function* nothing(): AsyncGenerator<Piece> { /* it ends at once */ }
+  return { output: nothing(), write: async () => {}, endInput: async () => {}, [Symbol.asyncDispose]: async () => {} };
+}
+
 class AttachConsole implements Console {
   readonly output: AsyncIterable<Piece>;
   readonly #socket: Socket;

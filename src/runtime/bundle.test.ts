@@ -7,10 +7,11 @@ import { ALL_CAPABILITIES, decideCapabilities, DEFAULT_CAPABILITIES } from './ca
 import { parseRule, splitDevice } from './devices.ts';
 import { bundleInput, GROUP, MACHINE, PASSWD, type Changes } from './fixture.ts';
 import { parseLimits, type Machine } from './machine.ts';
+import { NO_SECURITY } from './security.ts';
 import { defaultProfile, parseProfile } from './seccomp.ts';
 import { stringifySpec } from './spec-text.ts';
 import { resolveUser } from './users.ts';
-import { crunError } from './words.ts';
+import { runtimeError } from './words.ts';
 
 const USERS = { passwd: PASSWD, group: GROUP };
 
@@ -161,13 +162,12 @@ test('limits that need CAP_SYS_RESOURCE stop at what this process has', () => {
 
 test('environment, terminal, init and security options', () => {
   assert.deepEqual(mergeEnv(['A=1', 'B=2'], ['C=3', 'A=x', 'B']), ['A=x', 'C=3']);
-  const made = build({ config: { Tty: true }, host: { Init: true, ConsoleSize: [20, 80], SecurityOpt: ['no-new-privileges:true', 'seccomp=unconfined', 'apparmor=x'] } });
+  const made = build({ config: { Tty: true }, host: { Init: true, ConsoleSize: [20, 80] }, rest: { security: { ...NO_SECURITY, noNewPrivileges: true, seccompProfile: 'unconfined' } } });
   assert.deepEqual(made.process.env.slice(1), ['HOSTNAME=box', 'TERM=xterm']);
   assert.deepEqual(made.process.args, ['/sbin/docker-init', '--', 'sh']);
   assert.deepEqual(made.mounts.at(-1), { destination: '/sbin/docker-init', type: 'bind', source: '/usr/bin/docker-init', options: ['bind', 'ro'] });
   assert.deepEqual([made.process['noNewPrivileges'], made.linux['seccomp'], made.process['consoleSize']], [true, undefined, { height: 20, width: 80 }]);
-  assert.throws(() => build({ host: { Init: true } }, { findProgram: () => undefined }), /failed to find docker-init or tini/);
-  assert.throws(() => build({ host: { SecurityOpt: ['nonsense'] } }), { kind: 'invalid', message: 'invalid --security-opt 2: "nonsense"' });
+  assert.throws(() => build({ host: { Init: true } }, { findProgram: () => undefined }), { kind: 'system', message: 'exec: "docker-init": executable file not found in $PATH' });
 });
 
 test('devices and their rules', () => {
@@ -194,10 +194,27 @@ test('seccomp knows the capabilities and the machine', () => {
       { names: ['breakpoint'], action: 'SCMP_ACT_ALLOW', includes: { arches: ['arm'] } }, { name: 'write', action: 'SCMP_ACT_ALLOW', excludes: { caps: ['CAP_SYS_BOOT'] } },
     ],
   };
-  const parsed = parseProfile(JSON.stringify(own), 'x64', []);
+  const given = { arch: 'x64', kernel: '6.1.0-18-amd64', capabilities: [] };
+  const parsed = parseProfile(JSON.stringify(own), given);
+  assert.ok(parsed);
   assert.deepEqual(parsed.syscalls.map(({ names }) => names), [['read'], ['write']]);
   assert.deepEqual(parsed.architectures, ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86']);
-  assert.throws(() => parseProfile('{', 'x64', []), { kind: 'invalid' });
+  const rules = (...syscalls: object[]) => parseProfile(JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls }), given)?.syscalls.length;
+  const ptrace = (conditions: object) => ({ names: ['ptrace'], action: 'SCMP_ACT_ERRNO', ...conditions });
+  assert.deepEqual([rules(ptrace({ includes: { minKernel: '4.8' } })), rules(ptrace({ includes: { minKernel: '6.2' } })), rules(ptrace({ excludes: { minKernel: '6.1' } }))], [1, 0, 0]);
+});
+
+test('a profile that cannot be used is refused as Docker refuses it, and an empty one turns seccomp off', () => {
+  const parse = (text: string) => parseProfile(text, { arch: 'x64', kernel: '6.1', capabilities: [] });
+  assert.equal(parse('{}'), undefined);
+  const cases = {
+    notjson: "Decoding seccomp profile failed: invalid character 'o' in literal null (expecting 'u')", 'builtin.json': "Decoding seccomp profile failed: invalid character 'b' looking for beginning of value",
+    '': 'Decoding seccomp profile failed: unexpected end of JSON input', nul: 'Decoding seccomp profile failed: unexpected end of JSON input', '{"a"': 'Decoding seccomp profile failed: invalid JSON',
+    '[]': 'Decoding seccomp profile failed: json: cannot unmarshal array into Go value of type seccomp.Seccomp',
+    '{"defaultAction":"A","syscalls":[{"name":"a","names":["b"],"action":"B"}]}': "'name' and 'names' were specified in the seccomp profile, use either 'name' or 'names'",
+    '{"defaultAction":"A","architectures":["x"],"archMap":[{"architecture":"y"}]}': "'architectures' and 'archMap' were specified in the seccomp profile, use either 'architectures' or 'archMap'",
+  };
+  for (const [text, message] of Object.entries(cases)) assert.throws(() => parse(text), { kind: 'system', message }, text);
 });
 
 test('crun\'s words become Docker\'s', () => {
@@ -210,12 +227,12 @@ test('crun\'s words become Docker\'s', () => {
     ['mount `/nosuch` to `/x`: No such file or directory', 'sh', 'system', 'mount `/nosuch` to `/x`: No such file or directory'],
   ];
   for (const [said, program, kind, words] of cases) {
-    const error = crunError('create', said, program);
+    const error = runtimeError(said, { stage: 'create', program, runtime: { stock: true, path: '/usr/bin/crun' } });
     assert.equal(error.kind, kind);
     assert.equal(error.message, `failed to create task for container: failed to create shim task: OCI runtime create failed: crun create failed: unable to start container process: ${words}: unknown`);
     assert.ok(error.cause instanceof Error);
   }
-  assert.match(crunError('exec', 'executable file `foo` not found in $PATH', 'foo').message, /^OCI runtime exec failed: exec failed: .*executable file not found in \$PATH: unknown$/);
+  assert.match(runtimeError('executable file `foo` not found in $PATH', { stage: 'exec', program: 'foo', runtime: { stock: true, path: '/usr/bin/crun' } }).message, /^OCI runtime exec failed: exec failed: .*executable file not found in \$PATH: unknown$/);
 });
 
 test('only a hybrid host with stray controllers is worked around', () => {

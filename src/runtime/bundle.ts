@@ -4,9 +4,12 @@ import type { HostConfig } from '../wire/types.ts';
 import { capabilitySets, decideCapabilities } from './capabilities.ts';
 import { devicesOf } from './devices.ts';
 import { hiddenPaths, mountsOf, rootPropagation, type OciMount } from './filesystem.ts';
-import type { BundleInput, OciSpec } from './index.ts';
+import type { IdRange } from '../lib/ids.ts';
+import { DEFAULT_PROFILE } from './apparmor.ts';
+import type { BundleInput, BundleSettings, OciSpec } from './index.ts';
 import { oomScoreOf, rlimitsOf } from './limits.ts';
 import type { Machine } from './machine.ts';
+import { abilitiesOf } from './abilities.ts';
 import { resourcesOf, supportOf } from './resources.ts';
 import { defaultProfile, parseProfile, type Profile } from './seccomp.ts';
 import { isKnown, resolveUser, type UserFiles } from './users.ts';
@@ -20,12 +23,14 @@ export interface Built {
   notes: string[];
 }
 
-export function buildSpec(input: BundleInput, users: UserFiles, machine: Machine): Built {
-  const { config, hostConfig: host } = input;
+/** Of a daemon that was told nothing. */
+export const NO_SETTINGS: BundleSettings = { noNewPrivileges: false, seccompProfile: '', selinux: false, init: false, initPath: '' };
+
+export function buildSpec(input: BundleInput & { settings?: BundleSettings }, users: UserFiles, machine: Machine): Built {
+  const { config, hostConfig: host, security, settings = NO_SETTINGS } = input;
   const notes: string[] = [];
-  const security = parseSecurity(host.SecurityOpt ?? []);
   const devices = devicesOf(host);
-  const init = initOf(host, machine);
+  const init = initOf(host, machine, settings);
   if ((host.DeviceRequests ?? []).length > 0) throw deviceDriverMissing(host);
   const user = resolveUser(config.User, users, host.GroupAdd ?? []);
   const wish = { add: host.CapAdd, drop: host.CapDrop, privileged: host.Privileged };
@@ -41,23 +46,27 @@ export function buildSpec(input: BundleInput, users: UserFiles, machine: Machine
     capabilities: capabilitySets(capabilities.granted, user.uid),
     rlimits: rlimitsOf(host.Ulimits, machine, notes),
     noNewPrivileges: security.noNewPrivileges,
+    ...(machine.apparmor ? { apparmorProfile: security.apparmorProfile || (host.Privileged ? 'unconfined' : DEFAULT_PROFILE) } : {}),
+    ...(security.processLabel === '' ? {} : { selinuxLabel: security.processLabel }),
     oomScoreAdj: oomScoreOf(host.OomScoreAdj, machine, notes),
   };
   const linux = {
     namespaces: namespacesOf(input, machine),
     cgroupsPath: input.cgroupPath,
-    resources: resourcesOf(host, devices.rules, supportOf(machine, notes)),
+    resources: resourcesOf(host, devices.rules, supportOf(abilitiesOf(machine), notes)),
     devices: devices.nodes,
     sysctl: sysctlsOf(input, machine),
     rootfsPropagation: rootPropagation(input.mounts),
     ...hiddenPaths(host),
-    ...seccompOf(security.seccomp, { host, machine, granted: capabilities.granted }),
+    ...(input.idMap ? { uidMappings: mappingsOf(input.idMap.uids), gidMappings: mappingsOf(input.idMap.gids) } : {}),
+    ...(security.mountLabel === '' ? {} : { mountLabel: security.mountLabel }),
+    ...seccompOf(security.seccompProfile || (host.Privileged ? 'unconfined' : settings.seccompProfile), { machine, granted: capabilities.granted }),
   };
   const spec = {
     ociVersion: '1.0.2', process, root: { path: input.rootfs, readonly: host.ReadonlyRootfs },
     ...(host.UTSMode === 'host' ? {} : { hostname: input.hostname }),
-    mounts: [...mountsOf(host, input.mounts), ...(init ? [init] : [])],
-    ...(host.Annotations && Object.keys(host.Annotations).length > 0 ? { annotations: host.Annotations } : {}),
+    mounts: [...mountsOf(host, input), ...(init ? [init] : [])],
+    ...annotationsOf(input),
     linux,
   };
   return { spec, notes };
@@ -91,6 +100,7 @@ function nameOf(entry: string): string {
 
 function namespacesOf(input: BundleInput, machine: Machine): Array<{ type: string; path?: string }> {
   const { hostConfig: host, joinNamespaces: join } = input;
+  const user = join.user === undefined ? { type: 'user' } : { type: 'user', path: join.user };
   const one = (type: 'network' | 'ipc' | 'pid' | 'uts', mode: string) => {
     if (mode === 'host') return [];
     const path = join[type];
@@ -101,8 +111,15 @@ function namespacesOf(input: BundleInput, machine: Machine): Array<{ type: strin
   const cgroupMode = host.CgroupnsMode !== '' ? host.CgroupnsMode : machine.layout.mode === 'v2' && !host.Privileged ? 'private' : 'host';
   return [
     { type: 'mount' }, ...one('network', host.NetworkMode), ...one('uts', host.UTSMode), ...one('pid', host.PidMode), ...one('ipc', host.IpcMode),
+    ...(input.idMap ? [user] : []),
     ...(cgroupMode === 'private' && machine.exists('/proc/self/ns/cgroup') ? [{ type: 'cgroup' }] : []),
   ];
+}
+
+/** systemd's cgroups are "slice:prefix:name"; crun would put the container one level below its scope, where Docker's clients do not look. */
+function annotationsOf({ hostConfig, cgroupPath }: BundleInput): { annotations?: Record<string, string> } {
+  const annotations = { ...hostConfig.Annotations, ...(cgroupPath.includes(':') ? { 'run.oci.systemd.subgroup': '' } : {}) };
+  return Object.keys(annotations).length > 0 ? { annotations } : {};
 }
 
 /** Ping sockets and low ports for everyone, as Docker does where the network is the container's own. */
@@ -111,42 +128,30 @@ function sysctlsOf(input: BundleInput, machine: Machine): Record<string, string>
   const sysctls: Record<string, string> = {};
   if (config.Domainname !== '') sysctls['kernel.domainname'] = config.Domainname;
   const shared = host.NetworkMode === 'host' || host.NetworkMode.startsWith('container:');
-  const offered = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 2147483647' };
+  // A group that has no number outside cannot be in the range.
+  const offered = { 'net.ipv4.ip_unprivileged_port_start': '0', ...(input.idMap ? {} : { 'net.ipv4.ping_group_range': '0 2147483647' }) };
   for (const [name, value] of Object.entries(offered)) {
     if (!shared && machine.exists(`/proc/sys/${name.replaceAll('.', '/')}`)) sysctls[name] = value;
   }
   return { ...sysctls, ...host.Sysctls };
 }
 
-interface Security { noNewPrivileges: boolean; seccomp: string }
+const mappingsOf = (ranges: readonly IdRange[]) => ranges.map(({ containerId: containerID, hostId: hostID, size }) => ({ containerID, hostID, size }));
 
-/** "key=value", in old clients "key:value". */
-function parseSecurity(options: readonly string[]): Security {
-  const security: Security = { noNewPrivileges: false, seccomp: '' };
-  for (const option of options) {
-    const match = /^([a-z-]+)(?:[=:]([\s\S]*))?$/.exec(option);
-    const [, key, value = ''] = match ?? [];
-    switch (key) {
-      case 'no-new-privileges': security.noNewPrivileges = value === '' || value === 'true' || value === '1'; break;
-      case 'seccomp': security.seccomp = value; break;
-      // Neither of these guards this kernel for us; asking for what is so anyway is no error.
-      case 'apparmor': case 'label': case 'systempaths': case 'writable-cgroups': break;
-      default: throw invalid(`invalid --security-opt 2: "${option}"`);
-    }
-  }
-  return security;
+function seccompOf(wanted: string, { machine, granted }: { machine: Machine; granted: readonly string[] }): { seccomp?: Profile } {
+  if (wanted === 'unconfined') return {};
+  const own = wanted === '' || wanted === 'builtin';
+  if (!machine.seccomp && !own) throw new EngineError('system', 'seccomp is not enabled in your kernel, cannot run a custom seccomp profile');
+  if (!machine.seccomp) return {};
+  const profile = own ? defaultProfile(machine.arch, granted) : parseProfile(wanted, { arch: machine.arch, kernel: machine.kernel, capabilities: granted });
+  return profile === undefined ? {} : { seccomp: profile };
 }
 
-function seccompOf(wanted: string, given: { host: HostConfig; machine: Machine; granted: readonly string[] }): { seccomp?: Profile } {
-  if (!given.machine.seccomp || wanted === 'unconfined') return {};
-  if (wanted !== '' && wanted !== 'builtin') return { seccomp: parseProfile(wanted, given.machine.arch, given.granted) };
-  return given.host.Privileged ? {} : { seccomp: defaultProfile(given.machine.arch, given.granted) };
-}
-
-function initOf(host: HostConfig, machine: Machine): OciMount | undefined {
-  if (host.Init !== true || (host.PidMode !== '' && host.PidMode !== 'private')) return undefined;
-  const source = ['docker-init', 'tini-static', 'tini'].map((name) => machine.findProgram(name)).find((path) => path !== undefined);
-  if (source === undefined) throw new EngineError('system', 'failed to find docker-init or tini on this machine: install one, or run without --init');
+function initOf(host: HostConfig, machine: Machine, { init, initPath }: BundleSettings): OciMount | undefined {
+  if (!(host.Init ?? init) || (host.PidMode !== '' && host.PidMode !== 'private')) return undefined;
+  const names = initPath === '' ? ['docker-init', 'tini-static', 'tini'] : [initPath];
+  const source = names.map((name) => machine.findProgram(name)).find((path) => path !== undefined);
+  if (source === undefined) throw new EngineError('system', `exec: ${JSON.stringify(initPath || 'docker-init')}: ${initPath.includes('/') ? `stat ${initPath}: no such file or directory` : 'executable file not found in $PATH'}`);
   return { destination: INIT_PATH, type: 'bind', source, options: ['bind', 'ro'] };
 }
 

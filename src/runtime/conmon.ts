@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import { createInterface } from 'node:readline';
 import type { Clock } from '../lib/clock.ts';
 import { EngineError, errnoOf } from '../lib/errors.ts';
-import { CHILD_ENV } from './crun.ts';
+import { CHILD_ENV } from './program.ts';
 
 /** Longest wait for conmon to say that crun has made the container: a loaded device unpacking a seccomp profile takes seconds. */
 const ANSWER_TIMEOUT_MS = 120_000;

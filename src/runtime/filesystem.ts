@@ -1,6 +1,6 @@
 // What a container sees beside its rootfs: Docker's default mounts, the user's over them, and the paths of the kernel that are hidden. Pure.
 import type { HostConfig } from '../wire/types.ts';
-import type { BundleMount } from './index.ts';
+import type { BundleInput, BundleMount } from './index.ts';
 
 export interface OciMount { destination: string; type: string; source: string; options: readonly string[] }
 
@@ -14,9 +14,9 @@ const DEFAULT_MASKED = [
 const DEFAULT_READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 /** Default mounts without those that a mount of the user's replaces, then the user's in their order. */
-export function mountsOf(host: HostConfig, mounts: readonly BundleMount[]): OciMount[] {
+export function mountsOf(host: HostConfig, { mounts, shmPath, idMap }: Pick<BundleInput, 'mounts' | 'shmPath' | 'idMap'>): OciMount[] {
   const taken = new Set(mounts.map((mount) => mount.destination));
-  const defaults = defaultMounts(host).filter((mount) => !taken.has(mount.destination) && !(taken.has('/dev') && mount.destination.startsWith('/dev/')));
+  const defaults = defaultMounts(host, { shmPath, remapped: idMap !== undefined }).filter((mount) => !taken.has(mount.destination) && !(taken.has('/dev') && mount.destination.startsWith('/dev/')));
   return [...defaults, ...mounts.map(ociMount)];
 }
 
@@ -32,7 +32,7 @@ export function rootPropagation(mounts: readonly BundleMount[]): 'rprivate' | 'r
   return options.has('slave') || options.has('rslave') ? 'rslave' : 'rprivate';
 }
 
-function defaultMounts(host: HostConfig): OciMount[] {
+function defaultMounts(host: HostConfig, { shmPath, remapped }: { shmPath: string | undefined; remapped: boolean }): OciMount[] {
   const write = host.Privileged ? 'rw' : 'ro';
   const guarded = ['nosuid', 'noexec', 'nodev'];
   return [
@@ -40,16 +40,17 @@ function defaultMounts(host: HostConfig): OciMount[] {
     { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
     { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'] },
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...guarded, write] },
-    { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [write, ...guarded] },
-    ...ipcMounts(host, guarded),
+    { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [remapped ? 'rw' : write, ...guarded] }, // within a user namespace it cannot be made read-only
+    ...ipcMounts(host, guarded, shmPath),
   ];
 }
 
-function ipcMounts(host: HostConfig, guarded: readonly string[]): OciMount[] {
+function ipcMounts(host: HostConfig, guarded: readonly string[], shmPath: string | undefined): OciMount[] {
   // A mount of queues shows those of its IPC namespace: the host's own when that is shared.
   const queue = { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: guarded };
   if (host.IpcMode === 'host') return [queue, { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['rbind', ...guarded] }];
   if (host.IpcMode === 'none') return [queue];
+  if (shmPath !== undefined) return [queue, { destination: '/dev/shm', type: 'bind', source: shmPath, options: ['rbind', ...guarded] }];
   const size = host.ShmSize > 0 ? host.ShmSize : DEFAULT_SHM_BYTES;
   return [queue, { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: [...guarded, 'mode=1777', `size=${size}`] }];
 }

@@ -5,6 +5,7 @@ import type { ContainerConfig, HostConfig } from '../wire/types.ts';
 import type { BundleInput } from './index.ts';
 import { ALL_CAPABILITIES } from './capabilities.ts';
 import type { Machine } from './machine.ts';
+import { NO_SECURITY } from './security.ts';
 
 export const CONFIG: ContainerConfig = {
   Hostname: '', Domainname: '', User: '', AttachStdin: false, AttachStdout: true, AttachStderr: true, Tty: false, OpenStdin: false, StdinOnce: false,
@@ -28,16 +29,16 @@ export function bundleInput(changes: Changes = {}): BundleInput {
   const id = changes.id ?? 'c1';
   return {
     id, config: { ...CONFIG, ...changes.config }, hostConfig: { ...HOST_CONFIG, ...changes.host }, argv: changes.argv ?? ['sh'], rootfs: changes.rootfs ?? '/rootfs',
-    hostname: 'box', mounts: [], cgroupPath: `/vaquita-test/${id}`, joinNamespaces: {}, ...changes.rest,
+    hostname: 'box', mounts: [], cgroupPath: `/vaquita-test/${id}`, joinNamespaces: {}, security: NO_SECURITY, ...changes.rest,
   };
 }
 
 /** A machine that has everything. */
 export const MACHINE: Machine = {
-  arch: 'x64', capabilities: new Set(ALL_CAPABILITIES),
+  arch: 'x64', kernel: '6.1.0-18-amd64', capabilities: new Set(ALL_CAPABILITIES),
   layout: { mode: 'v1', controllers: ['cpu', 'cpuset', 'memory', 'pids', 'blkio', 'devices', 'freezer'], unifiedPath: undefined, strayControllers: [] },
   controllerPaths: { memory: '/cg/memory', cpu: '/cg/cpu', blkio: '/cg/blkio' },
-  seccomp: true, limits: { nofile: { hard: 4096 } }, oomScoreAdj: 0, exists: () => true, findProgram: (name) => `/usr/bin/${name}`,
+  seccomp: true, limits: { nofile: { hard: 4096 } }, oomScoreAdj: 0, exists: () => true, findProgram: (name) => `/usr/bin/${name}`, apparmor: false, selinuxContexts: undefined, read: () => '',
 };
 
 export const PASSWD = 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001:an app:/home/app:/bin/sh\n# app2:x:7:7::/:\nodd:x:notanumber:1::/:\n';

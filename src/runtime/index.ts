@@ -1,5 +1,9 @@
 // Tasks: crun makes and kills them, one conmon each holds them. Survives the daemon: everything here can be found again by `observe`.
+import type { IdMap } from '../lib/ids.ts';
 import type { ContainerConfig, HostConfig } from '../wire/types.ts';
+import type { Security } from './security.ts';
+import type { Abilities } from './abilities.ts';
+import type { Usage } from './usage.ts';
 
 /** What a bundle is made of; the paths exist already. */
 export interface BundleInput {
@@ -13,10 +17,16 @@ export interface BundleInput {
   hostname: string;
   /** Binds beside Docker's defaults, in order: resolv.conf, hosts, hostname, volumes, binds, tmpfs. */
   mounts: readonly BundleMount[];
-  /** Cgroup path below the root of each hierarchy, such as /docker/ID. */
+  /** Cgroup path below the root of each hierarchy, such as /docker/ID; for the systemd driver slice, prefix and name: system.slice:docker:ID. */
   cgroupPath: string;
   /** Namespaces joined by path instead of made (network of another container …). */
-  joinNamespaces: Readonly<Partial<Record<'network' | 'ipc' | 'pid' | 'uts', string>>>;
+  joinNamespaces: Readonly<Partial<Record<'network' | 'ipc' | 'pid' | 'uts' | 'user', string>>>;
+  /** A user namespace of its own, with these numbers outside; undefined: the host's. */
+  idMap?: IdMap | undefined;
+  /** What is to be seen at /dev/shm, mounted on the host already; undefined: one of its own, as the IPC mode says. */
+  shmPath?: string | undefined;
+  /** As it was decided when the container was created. */
+  security: Security;
 }
 
 export interface BundleMount {
@@ -26,8 +36,26 @@ export interface BundleMount {
   options: readonly string[];
 }
 
+/** An OCI runtime: a program with the verbs create, start, state, kill and delete. */
+export interface RuntimeProgram { readonly path: string; readonly args: readonly string[] }
+
+/** What the daemon was told to give to every container that does not say otherwise. */
+export interface BundleSettings {
+  noNewPrivileges: boolean;
+  /** A profile in Docker's format, 'unconfined', or '' for the engine's own. */
+  seccompProfile: string;
+  /** Whether SELinux labels are given, where the kernel has them. */
+  selinux: boolean;
+  /** Whether a container that does not say gets an init. */
+  init: boolean;
+  /** Of the init program; '' finds docker-init or tini. */
+  initPath: string;
+}
+
 export interface TaskInput {
   id: string;
+  /** Which OCI runtime makes it, by its name (see facts.runtimes). Error of create: invalid, `Unknown runtime specified NAME`. */
+  runtime: string;
   /** OCI config.json as built by `bundleOf`. */
   spec: OciSpec;
   tty: boolean;
@@ -77,18 +105,26 @@ export interface ExecInput {
   stdin: boolean;
   privileged: boolean;
   consoleSize: { width: number; height: number } | undefined;
+  /** Killed after so many seconds even when no daemon is there any more to do it; undefined: it may run as long as it likes. */
+  limitSeconds?: number;
 }
 
-export interface ExecTask {
+/** An exec as any daemon can have it, also one that came after it began: everything but its stdio. */
+export interface ExecProcess {
   readonly pid: number;
-  readonly console: Console;
   /** Resolves with the exit code. */
   readonly exited: Promise<number>;
   resize(size: { width: number; height: number }): Promise<void>;
   signal(signal: number): Promise<void>;
+  /** Kills it with all that it started and that did not become a daemon. A frozen one dies when it is thawed. */
+  kill(): Promise<void>;
 }
 
+export interface ExecTask extends ExecProcess { readonly console: Console }
+
 export interface Runtime {
+  /** What guards a container that asks for this. Error: invalid, `invalid --security-opt N: "…"`. */
+  securityOf(host: Pick<HostConfig, 'SecurityOpt' | 'Privileged'>): Security;
   /** Builds the OCI spec: Docker's defaults for capabilities, masked paths, seccomp, devices, namespaces, limits. Resolves the user inside the rootfs. */
   bundleOf(input: BundleInput): Promise<OciSpec>;
   create(task: TaskInput): Promise<CreatedTask>;
@@ -100,6 +136,18 @@ export interface Runtime {
   pause(id: string): Promise<void>;
   resume(id: string): Promise<void>;
   exec(input: ExecInput): Promise<ExecTask>;
+  /** An exec that an earlier daemon started: still running, or ended meanwhile; undefined when nothing is left that could tell. */
+  adoptExec(execId: string): Promise<ExecProcess | undefined>;
+  /** Ends what is left of execs of earlier daemons, but for those named. */
+  endExecs(but: ReadonlySet<string>): Promise<void>;
+  /** Keeps a text of the engine's beside a task: it outlives the daemon, but not the task or this boot. '' takes it away. A task that is gone keeps nothing. */
+  saveNote(id: string, note: { name: string; text: string }): void;
+  /** Name to text. */
+  notes(id: string): ReadonlyMap<string, string>;
+  /** Sets the limits of a running task to those of `hostConfig`, whatever they were. After an error they may be half set: call again with the old ones. */
+  update(id: string, hostConfig: HostConfig): Promise<void>;
+  /** What it has used so far; undefined when it is gone. */
+  usage(id: string): Promise<Usage | undefined>;
   /** PIDs inside the container's cgroup. */
   processes(id: string): Promise<number[]>;
   /** Lines of the host's ps(1) with these arguments, the titles first. Error: invalid, with ps's own words. */
@@ -110,6 +158,8 @@ export interface Runtime {
   observe(id: string): Promise<Observed>;
   /** Calls back once per exit of a task of which `create` or `adopt` told, in this daemon or an earlier one. */
   onExit(listener: (id: string, exit: TaskExit) => void): Disposable;
+  /** Calls back when the OOM killer has struck in a task, before its exit is told; several strikes at once may count as one. */
+  onOom(listener: (id: string) => void): Disposable;
   /** After a restart: watch for the exit of a task that an earlier daemon started. */
   adopt(id: string): Promise<void>;
   /** Deletes runtime state, cgroup and files of an ended task, and kills what is left of it. Fine when there is nothing. */
@@ -117,10 +167,14 @@ export interface Runtime {
   /** Asks for the log file to be opened anew after it was moved (rotation). */
   reopenLog(id: string): Promise<void>;
   /** For `info`: names and versions, cgroup mode and driver, and how a hybrid host was dealt with ('' when nothing had to be). */
-  readonly facts: { crunVersion: string; conmonVersion: string; cgroupVersion: 1 | 2; cgroupDriver: 'cgroupfs' | 'systemd'; cgroupNote: string; seccomp: boolean; missingCapabilities: readonly string[] };
+  readonly facts: { runtimes: Readonly<Record<string, RuntimeProgram>>; crunVersion: string; conmonVersion: string; cgroupVersion: 1 | 2; cgroupDriver: 'cgroupfs' | 'systemd'; cgroupNote: string; seccomp: boolean; missingCapabilities: readonly string[]; abilities: Abilities };
   /** Stops watching. Tasks go on. */
   close(): Promise<void>;
 }
 
+export type { Abilities } from './abilities.ts';
+export type { Usage } from './usage.ts';
 export { decideCapabilities } from './capabilities.ts';
+export { runProgram } from './program.ts';
+export type { Security } from './security.ts';
 export { openRuntime } from './runtime.ts'; // openRuntime({ kernel, log, clock, execRoot, crunPath?, conmonPath? }): Promise<Runtime>

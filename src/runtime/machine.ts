@@ -1,12 +1,15 @@
 // What this machine can give to containers, asked once at start.
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
-import { arch } from 'node:os';
+import { arch, release } from 'node:os';
 import type { CgroupLayout, Kernel } from '../kernel/index.ts';
 import { ALL_CAPABILITIES } from './capabilities.ts';
+import { parseContexts, type LabelContexts } from './labels.ts';
 
 export interface Machine {
   /** Node's name of the machine: x64, arm64, arm … */
   arch: string;
+  /** Release of the kernel. */
+  kernel: string;
   capabilities: ReadonlySet<string>;
   layout: CgroupLayout;
   /** Where each v1 controller is mounted. */
@@ -17,7 +20,13 @@ export interface Machine {
   oomScoreAdj: number;
   /** Whether a file of the system is there: for limits and sysctls that a kernel may lack. */
   exists(path: string): boolean;
-  /** The program's absolute path, or undefined. */
+  /** Whether the kernel guards programs by AppArmor. */
+  apparmor: boolean;
+  /** The labels that the policy has for containers, where the kernel guards by SELinux. */
+  selinuxContexts: LabelContexts | undefined;
+  /** Text of a file of the system; '' when there is none. */
+  read(path: string): string;
+  /** The program's absolute path, or undefined; a name with a slash in it is one. */
   findProgram(name: string): string | undefined;
 }
 
@@ -26,6 +35,7 @@ const PROGRAM_DIRS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bi
 export function openMachine(kernel: Kernel): Machine {
   return {
     arch: arch(),
+    kernel: release(),
     capabilities: new Set(kernel.processes.boundingCapabilities()),
     layout: kernel.cgroups.layout(),
     controllerPaths: controllerPathsOf(kernel),
@@ -33,7 +43,10 @@ export function openMachine(kernel: Kernel): Machine {
     limits: parseLimits(textOf('/proc/self/limits')),
     oomScoreAdj: Number(textOf('/proc/self/oom_score_adj').trim()) || 0,
     exists: (path) => existsSync(path),
-    findProgram: (name) => PROGRAM_DIRS.map((dir) => `${dir}/${name}`).find(isExecutable),
+    findProgram: (name) => (name.includes('/') ? [name] : PROGRAM_DIRS.map((dir) => `${dir}/${name}`)).find(isExecutable),
+    apparmor: textOf('/sys/module/apparmor/parameters/enabled').startsWith('Y'),
+    selinuxContexts: existsSync('/sys/fs/selinux/enforce') ? readContexts() : undefined,
+    read: textOf,
   };
 }
 
@@ -65,6 +78,12 @@ function controllerPathsOf(kernel: Kernel): Record<string, string> {
     for (const option of mount.superOptions.split(',')) paths[option] ??= mount.target;
   }
   return paths;
+}
+
+/** Source: selinux_config(5) and selinux_lxc_contexts_path(3). */
+function readContexts(): LabelContexts | undefined {
+  const policy = /^SELINUXTYPE=(\S+)/m.exec(textOf('/etc/selinux/config'))?.[1] ?? 'targeted';
+  return parseContexts(textOf(`/etc/selinux/${policy}/contexts/lxc_contexts`));
 }
 
 function textOf(path: string): string {

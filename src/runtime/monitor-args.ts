@@ -1,11 +1,11 @@
 // conmon's command lines for a task and for an exec. Pure.
-import type { Crun } from './crun.ts';
+import type { Program } from './program.ts';
 import type { TaskInput } from './index.ts';
 import type { Places } from './tasks.ts';
 
-export function taskArgs(task: Omit<TaskInput, 'spec'>, places: Places, crun: Crun): string[] {
+export function taskArgs(task: Omit<TaskInput, 'spec'>, places: Places, program: Program): string[] {
   return [
-    ...commonArgs({ id: task.id, uuid: task.id, bundle: `${places.tasks}/${task.id}`, crun }),
+    ...commonArgs({ id: task.id, uuid: task.id, bundle: `${places.tasks}/${task.id}`, program }),
     '--exit-dir', places.exits,
     '--log-path', task.logPath === undefined ? 'none' : `k8s-file:${task.logPath}`,
     ...(task.stdin === 'closed' ? [] : ['--stdin']),
@@ -14,22 +14,23 @@ export function taskArgs(task: Omit<TaskInput, 'spec'>, places: Places, crun: Cr
   ];
 }
 
-/** Without an exit directory: the file would have the container's name. The exit code comes by the sync pipe. */
-export function execArgs(exec: { containerId: string; execId: string; stdin: boolean; tty: boolean }, bundle: string, crun: Crun): string[] {
+/** The exit code comes by the sync pipe; a later daemon finds it in a file, which has the container's name and therefore a folder per exec. */
+export function execArgs(exec: { containerId: string; execId: string; stdin: boolean; tty: boolean; limitSeconds?: number }, bundle: string, program: Program): string[] {
   return [
-    ...commonArgs({ id: exec.containerId, uuid: exec.execId, bundle, crun }),
+    ...commonArgs({ id: exec.containerId, uuid: exec.execId, bundle, program }),
     '--exec', '--exec-attach', '--exec-process-spec', `${bundle}/process.json`,
-    '--log-path', 'none',
+    '--log-path', 'none', '--exit-dir', `${bundle}/exit`,
+    ...(exec.limitSeconds === undefined ? [] : ['--timeout', String(exec.limitSeconds)]),
     ...(exec.stdin ? ['--stdin'] : []),
     ...(exec.tty ? ['--terminal'] : []),
   ];
 }
 
-function commonArgs(what: { id: string; uuid: string; bundle: string; crun: Crun }): string[] {
-  const [program, ...args] = what.crun.command();
+function commonArgs(what: { id: string; uuid: string; bundle: string; program: Program }): string[] {
+  const [runtime, ...args] = what.program.command();
   return [
     '--api-version', '1', '--cid', what.id, '--cuuid', what.uuid, '--bundle', what.bundle,
-    '--runtime', program, ...args.map((arg) => `--runtime-arg=${arg}`),
+    '--runtime', runtime, ...args.map((arg) => `--runtime-arg=${arg}`),
     '--container-pidfile', `${what.bundle}/pid`, '--conmon-pidfile', `${what.bundle}/conmon.pid`,
     '--full-attach', // or the socket would be reached through a second folder, with names cut off
     '--no-sync-log', // syncs the whole file system when a container ends

@@ -318,7 +318,7 @@ function prepared(id: string, changes: Changes & { stdin?: TaskInput['stdin']; l
       const listening = runtime.onExit((ended, exit) => { if (ended === id) { listening[Symbol.dispose](); resolve(exit); } });
       const input = bundleInput({ id, rootfs, ...changes, rest: { cgroupPath: `${CGROUP}/${id}` } });
       const spec = await runtime.bundleOf(input);
-      return runtime.create({ id, spec, tty: input.config.Tty, stdin: changes.stdin ?? 'closed', logPath: changes.logged === false ? undefined : log });
+      return runtime.create({ id, runtime: 'runc', spec, tty: input.config.Tty, stdin: changes.stdin ?? 'closed', logPath: changes.logged === false ? undefined : log });
     },
   };
 }

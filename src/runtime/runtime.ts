@@ -2,23 +2,31 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Kernel } from '../kernel/index.ts';
 import type { Clock } from '../lib/clock.ts';
-import { conflict, EngineError, invalid, messageOf, unavailable } from '../lib/errors.ts';
+import { conflict, EngineError, errnoOf, invalid, messageOf, unavailable } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import type { HostConfig } from '../wire/types.ts';
+import { abilitiesOf } from './abilities.ts';
 import { decideApart } from './apart.ts';
-import { openConsole } from './attach.ts';
-import { buildSpec } from './bundle.ts';
-import { isFrozen, processesIn } from './cgroup.ts';
+import { ensureProfile } from './apparmor.ts';
+import { endedConsole, openConsole } from './attach.ts';
+import { buildSpec, NO_SETTINGS } from './bundle.ts';
+import { cgroupOf, isFrozen, oomKills, processesIn } from './cgroup.ts';
 import { MonitorRefusal, startMonitor, tell } from './conmon.ts';
-import { openCrun, runProgram, type Crun } from './crun.ts';
-import { startExec } from './exec.ts';
+import { Programs, runProgram, STOCK_NAMES, type Program } from './program.ts';
+import { adoptExec, endExecs, startExec, type ExecNeeds } from './exec.ts';
 import { Exits } from './exits.ts';
-import type { BundleInput, Console, CreatedTask, ExecInput, ExecTask, Observed, OciSpec, Runtime, TaskInput } from './index.ts';
+import type { BundleInput, BundleSettings, Console, CreatedTask, ExecInput, ExecProcess, ExecTask, Observed, OciSpec, Runtime, RuntimeProgram, TaskInput } from './index.ts';
 import { missingCapabilities, openMachine, type Machine } from './machine.ts';
 import { taskArgs } from './monitor-args.ts';
+import { readNotes, saveNote } from './notes.ts';
+import { Ooms } from './ooms.ts';
+import { changedResources, supportOf } from './resources.ts';
 import { stringifySpec } from './spec-text.ts';
-import { identityOf, isAlive, monitorIn, placesOf, readTaskRecord, writeTaskRecord, type Places, type TaskRecord } from './tasks.ts';
+import { identityOf, isAlive, monitorIn, placesOf, readMaker, readTaskRecord, writeMaker, writeTaskRecord, type Places, type TaskRecord } from './tasks.ts';
+import { readUsage, type Usage } from './usage.ts';
 import type { UserFiles } from './users.ts';
-import { crunError } from './words.ts';
+import { decideSecurity, type Security } from './security.ts';
+import { runtimeError, runtimeMissing } from './words.ts';
 
 export interface RuntimeOptions {
   kernel: Kernel;
@@ -28,6 +36,9 @@ export interface RuntimeOptions {
   execRoot: string;
   crunPath?: string;
   conmonPath?: string;
+  /** Further OCI runtimes by the names that containers ask for them. */
+  runtimes?: Readonly<Record<string, RuntimeProgram>>;
+  settings?: BundleSettings;
 }
 
 /** passwd and group of a container larger than this are not read: no image has such. */
@@ -48,65 +59,107 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   const [crunSays, conmonSays] = await Promise.all([runProgram([crunPath, '--version'], 'crun --version'), runProgram([conmonPath, '--version'], 'conmon --version')]);
   const places = placesOf(options.execRoot);
   for (const place of Object.values(places)) mkdirSync(place, { recursive: true, mode: 0o700 });
-  const crun = openCrun({ crunPath, root: places.crun, prefix: apart.prefix, cgroups: machine.layout.mode !== 'none' });
+  const registered = options.runtimes ?? {};
+  const programs = new Programs({ crunPath, crunRoot: places.crun, othersRoot: places.runtimes, prefix: apart.prefix, cgroups: machine.layout.mode !== 'none', registered });
   const seccomp = machine.seccomp && crunSays.includes('+SECCOMP');
   const facts: Runtime['facts'] = {
     crunVersion: versionIn(crunSays), conmonVersion: versionIn(conmonSays), cgroupVersion: machine.layout.mode === 'v2' ? 2 : 1, cgroupDriver: 'cgroupfs',
-    cgroupNote: apart.note, seccomp, missingCapabilities: missingCapabilities(machine),
+    runtimes: { ...Object.fromEntries(STOCK_NAMES.map((name) => [name, { path: 'crun', args: [] }])), ...registered },
+    cgroupNote: apart.note, seccomp, missingCapabilities: missingCapabilities(machine), abilities: abilitiesOf(machine),
   };
-  sweepExecs(kernel, places);
-  return new CrunRuntime({ kernel, log, clock, machine: { ...machine, seccomp }, places, crun, conmonPath }, facts);
+  return new OciRuntime({ kernel, log, clock, machine: { ...machine, seccomp }, places, programs, conmonPath, settings: options.settings ?? NO_SETTINGS }, facts);
 }
 
-interface Needs { kernel: Kernel; log: Log; clock: Clock; machine: Machine; places: Places; crun: Crun; conmonPath: string }
+interface Needs { kernel: Kernel; log: Log; clock: Clock; machine: Machine; places: Places; programs: Programs; conmonPath: string; settings: BundleSettings }
 
-class CrunRuntime implements Runtime {
+class OciRuntime implements Runtime {
   readonly facts: Runtime['facts'];
   readonly #needs: Needs;
   readonly #exits: Exits;
+  readonly #ooms: Ooms;
 
   constructor(needs: Needs, facts: Runtime['facts']) {
     this.#needs = needs;
     this.facts = facts;
-    this.#exits = new Exits({ places: needs.places, clock: needs.clock, log: needs.log, pending: (id) => this.#pending(id) });
+    this.#ooms = new Ooms(needs.places, (id) => oomKills(needs.machine, readTaskRecord(this.#bundle(id))?.cgroupPath ?? '/nowhere'));
+    this.#exits = new Exits({ places: needs.places, clock: needs.clock, log: needs.log, pending: (id) => this.#pending(id), struck: (id) => this.#ooms.struck(id), ending: (id) => this.#ooms.ending(id) });
+  }
+
+  securityOf(host: Pick<HostConfig, 'SecurityOpt' | 'Privileged'>): Security {
+    const { clock, machine, settings } = this.#needs;
+    const category = () => Number.parseInt(clock.randomHex(2), 16) % 1024;
+    const pair = (): [number, number] => {
+      for (;;) {
+        const [one, other] = [category(), category()];
+        if (one !== other) return [one, other];
+      }
+    };
+    return decideSecurity(host, { apparmor: machine.apparmor, selinux: settings.selinux ? machine.selinuxContexts : undefined, noNewPrivileges: settings.noNewPrivileges, categories: pair });
   }
 
   async bundleOf(input: BundleInput): Promise<OciSpec> {
-    const { spec, notes } = buildSpec(input, this.#userFiles(input.rootfs), this.#needs.machine);
+    const { spec, notes } = buildSpec({ ...input, settings: this.#needs.settings }, this.#userFiles(input.rootfs), this.#needs.machine);
     for (const note of notes) this.#needs.log.warn('container runs with less than it asked for', { container: input.id, note });
     return spec;
   }
 
   async create(task: TaskInput): Promise<CreatedTask> {
-    const { clock, conmonPath, crun, places } = this.#needs;
+    const { clock, conmonPath, machine, places, programs } = this.#needs;
     const { id } = task;
+    const program = programs.named(task.runtime);
+    if (machine.apparmor) await this.#loadProfile(task.spec);
+    if (machine.findProgram(program.path) === undefined) throw runtimeMissing(program.path);
     await this.delete(id); // whatever an earlier daemon left half made under this name
     const bundle = this.#bundle(id);
     mkdirSync(bundle, { mode: 0o700 });
     await using undo = new AsyncDisposableStack();
     undo.defer(() => this.delete(id));
     writeFileSync(`${bundle}/config.json`, stringifySpec(task.spec), { mode: 0o600 });
-    const monitor = await startMonitor({ conmonPath, bundle, clock, args: taskArgs(task, places, crun) }).catch((error: unknown) => {
-      throw error instanceof MonitorRefusal ? crunError('create', error.message, programOf(task.spec)) : error;
+    writeMaker(bundle, program);
+    const monitor = await startMonitor({ conmonPath, bundle, clock, args: taskArgs(task, places, program) }).catch((error: unknown) => {
+      throw error instanceof MonitorRefusal ? runtimeError(error.message, { stage: 'create', program: argumentOf(task.spec), runtime: program }) : error;
     });
     monitor.release(); // the exit of a task is told by a file, which outlives this daemon
     this.#writeRecord(id, monitor.pid, task.spec);
+    this.#ooms.watch(id);
     this.#exits.expect(id);
     undo.move();
     return { pid: monitor.pid, start: () => this.#start(id, task.spec), discard: () => this.delete(id) };
   }
 
+  async #loadProfile(spec: OciSpec): Promise<void> {
+    const { machine, places } = this.#needs;
+    const { apparmorProfile: name = '' } = (spec['process'] ?? {}) as { apparmorProfile?: string };
+    await ensureProfile(name, {
+      read: machine.read,
+      load: async (text) => {
+        const parser = machine.findProgram('apparmor_parser');
+        if (parser === undefined) throw new Error('apparmor_parser is not installed');
+        const path = `${places.tasks}/../apparmor-profile`;
+        writeFileSync(path, text, { mode: 0o600 });
+        await runProgram([parser, '-Kr', path], 'apparmor_parser');
+      },
+    });
+  }
+
   async #start(id: string, spec: OciSpec): Promise<void> {
+    const runtime = this.#makerOf(id);
     try {
-      await this.#needs.crun.runPlain('start', id);
+      await runtime.runPlain('start', id);
     } catch (error) {
       await this.delete(id);
-      throw crunError('start', error instanceof Error && error.cause instanceof Error ? error.cause.message : messageOf(error), programOf(spec));
+      throw runtimeError(error instanceof Error && error.cause instanceof Error ? error.cause.message : messageOf(error), { stage: 'start', program: argumentOf(spec), runtime });
     }
   }
 
   async attach(id: string): Promise<Console> {
-    return openConsole(this.#needs.kernel, `${this.#bundle(id)}/attach`);
+    try {
+      return openConsole(this.#needs.kernel, `${this.#bundle(id)}/attach`);
+    } catch (error) {
+      // A runtime's container may have ended when its creation returns, and conmon with it.
+      if (!['ENOENT', 'ECONNREFUSED'].includes(errnoOf(error) ?? '') || this.#makerOf(id).stock) throw error;
+      return endedConsole();
+    }
   }
 
   async resize(id: string, size: { width: number; height: number }): Promise<void> {
@@ -116,16 +169,30 @@ class CrunRuntime implements Runtime {
   async signal(id: string, signal: number): Promise<boolean> {
     const { kernel } = this.#needs;
     const record = await this.#record(id);
-    return record !== undefined && isAlive(kernel, record.task) && kernel.processes.signal(record.task.pid, signal);
+    if (record === undefined || !isAlive(kernel, record.task)) return false;
+    const maker = this.#makerOf(id);
+    // Another runtime's process may stand for something that only it can reach.
+    if (!maker.stock && await maker.run('kill', id, String(signal)).then(() => true, () => false)) return true;
+    return kernel.processes.signal(record.task.pid, signal);
   }
 
-  async pause(id: string): Promise<void> { await this.#needs.crun.run('pause', id); }
+  async pause(id: string): Promise<void> { await this.#makerOf(id).run('pause', id); }
 
-  async resume(id: string): Promise<void> { await this.#needs.crun.run('resume', id); }
+  async resume(id: string): Promise<void> { await this.#makerOf(id).run('resume', id); }
 
   exec(input: ExecInput): Promise<ExecTask> {
-    return startExec({ ...this.#needs, userFiles: (rootfs) => this.#userFiles(rootfs) }, input);
+    return startExec(this.#execNeeds(input.containerId), input);
   }
+
+  async adoptExec(execId: string): Promise<ExecProcess | undefined> { return adoptExec(this.#execNeeds(), execId); }
+
+  endExecs(but: ReadonlySet<string>): Promise<void> { return endExecs(this.#execNeeds(), but); }
+
+  #execNeeds(containerId?: string): ExecNeeds { return { ...this.#needs, program: containerId === undefined ? this.#needs.programs.stock : this.#makerOf(containerId), userFiles: (rootfs) => this.#userFiles(rootfs) }; }
+
+  saveNote(id: string, note: { name: string; text: string }): void { saveNote(this.#bundle(id), note); }
+
+  notes(id: string): ReadonlyMap<string, string> { return readNotes(this.#bundle(id)); }
 
   async processes(id: string): Promise<number[]> {
     const record = await this.#record(id);
@@ -148,11 +215,13 @@ class CrunRuntime implements Runtime {
   }
 
   async observe(id: string): Promise<Observed> {
-    const { kernel, machine, places } = this.#needs;
+    const { kernel, machine } = this.#needs;
     const record = await this.#record(id);
     if (!record) return { task: 'gone', exit: this.#exits.read(id) };
     if (isAlive(kernel, record.task)) {
-      const waits = existsSync(`${places.crun}/${id}/exec.fifo`); // crun takes it away when it begins the program
+      const maker = this.#makerOf(id);
+      // crun takes its pipe away when it begins the program; another runtime is asked.
+      const waits = maker.stock ? existsSync(`${maker.root}/${id}/exec.fifo`) : await maker.runPlain('state', id).then((text) => stateIn(text).status === 'created', () => false);
       return { task: 'alive', pid: record.task.pid, paused: isFrozen(machine, record.cgroupPath), ...(waits ? { waiting: true } : {}) };
     }
     // The container is gone, its conmon perhaps just about to say how.
@@ -162,16 +231,35 @@ class CrunRuntime implements Runtime {
 
   onExit(listener: Parameters<Runtime['onExit']>[0]): Disposable { return this.#exits.listen(listener); }
 
+  onOom(listener: (id: string) => void): Disposable { return this.#ooms.listen(listener); }
+
+  async update(id: string, hostConfig: HostConfig): Promise<void> {
+    const resources = changedResources(hostConfig, supportOf(this.facts.abilities, []));
+    if (Object.keys(resources).length === 0) return;
+    const path = `${this.#bundle(id)}/resources.json`;
+    writeFileSync(path, stringifySpec(resources), { mode: 0o600 });
+    await this.#makerOf(id).run('update', '--resources', path, id);
+  }
+
+  async usage(id: string): Promise<Usage | undefined> {
+    const record = await this.#record(id);
+    return record && isAlive(this.#needs.kernel, record.task) ? readUsage(this.#needs.machine, { cgroupPath: record.cgroupPath, pid: record.task.pid }) : undefined;
+  }
+
   async adopt(id: string): Promise<void> {
     await this.#record(id);
+    this.#ooms.watch(id);
     this.#exits.expect(id);
   }
 
   async delete(id: string): Promise<void> {
-    const { kernel, places } = this.#needs;
+    const { kernel, places, programs } = this.#needs;
     this.#exits.forget(id);
+    this.#ooms.forget(id);
     const record = await this.#record(id);
-    if (readdirSync(places.crun).includes(id)) await this.#deleteState(id, record);
+    const maker = this.#makerOf(id);
+    if (!maker.stock) await this.#deleteOther(id, { maker, record });
+    else if (programs.withState().includes(id)) await this.#deleteState(id, record);
     const monitor = record?.monitor ?? this.#monitorOf(id);
     // Only when conmon is gone can no exit file appear under this name, where the next task of the container would find it.
     if (monitor && !await this.#until(() => !isAlive(kernel, monitor))) kernel.processes.signal(monitor.pid, SIGKILL);
@@ -180,7 +268,8 @@ class CrunRuntime implements Runtime {
   }
 
   async #deleteState(id: string, record: TaskRecord | undefined): Promise<void> {
-    const { crun, kernel, log, machine, places } = this.#needs;
+    const { kernel, log, machine, places, programs } = this.#needs;
+    const crun = programs.stock;
     try {
       // On cgroup v1 a frozen process does not die before it is thawed.
       if (record && isFrozen(machine, record.cgroupPath)) await crun.run('resume', id);
@@ -192,11 +281,35 @@ class CrunRuntime implements Runtime {
     }
   }
 
+  /** By the verbs that the OCI runtime specification has; what it cannot do is done without it, so that nothing is left. */
+  async #deleteOther(id: string, { maker, record }: { maker: Program; record: TaskRecord | undefined }): Promise<void> {
+    const { kernel, log, machine } = this.#needs;
+    const task = record?.task;
+    if (record && task && isAlive(kernel, task)) {
+      if (isFrozen(machine, record.cgroupPath)) await maker.run('resume', id).catch(() => '');
+      await maker.run('kill', id, 'KILL').catch(() => '');
+      if (!await this.#until(() => !isAlive(kernel, task))) kernel.processes.signal(task.pid, SIGKILL);
+    }
+    const deleted = await maker.run('delete', id).catch(() => maker.run('delete', '--force', id)).then(() => undefined, (error: unknown) => error);
+    if (deleted !== undefined) log.warn('a runtime could not delete what it had of an ended container', { container: id, runtime: maker.name, error: deleted });
+    rmSync(`${maker.root}/${id}`, { recursive: true, force: true });
+  }
+
+  /** Who made the task: the one that was noted beside it. */
+  #makerOf(id: string): Program {
+    const { programs } = this.#needs;
+    const noted = readMaker(this.#bundle(id));
+    return noted === undefined ? programs.stock : programs.other(noted);
+  }
+
   async reopenLog(id: string): Promise<void> {
     await tell(this.#bundle(id), '2 0 0'); // without a conmon nothing writes, and nothing has to be opened
   }
 
-  async close(): Promise<void> { this.#exits[Symbol.dispose](); }
+  async close(): Promise<void> {
+    this.#exits[Symbol.dispose]();
+    this.#ooms[Symbol.dispose]();
+  }
 
   #bundle(id: string): string { return `${this.#needs.places.tasks}/${id}`; }
 
@@ -210,17 +323,18 @@ class CrunRuntime implements Runtime {
 
   /** The record, or one made again from what crun knows: a daemon may die between conmon's start and the record's writing. */
   async #record(id: string): Promise<TaskRecord | undefined> {
-    const { crun, places } = this.#needs;
+    const { programs } = this.#needs;
     const known = readTaskRecord(this.#bundle(id));
-    if (known || !readdirSync(places.crun).includes(id)) return known;
-    const pid = await crun.runPlain('state', id).then(parsePid, () => undefined); // half made: crun itself cannot read it
+    const maker = this.#makerOf(id);
+    if (known || (maker.stock && !programs.withState().includes(id))) return known;
+    const pid = await maker.runPlain('state', id).then(parsePid, () => undefined); // half made: crun itself cannot read it
     if (pid === undefined) return undefined;
     return this.#writeRecord(id, pid, parseSpec(readFileSync(`${this.#bundle(id)}/config.json`, 'utf8')));
   }
 
   #writeRecord(id: string, pid: number, spec: OciSpec): TaskRecord {
     const { kernel } = this.#needs;
-    const record = { task: identityOf(kernel, pid), monitor: this.#monitorOf(id) ?? { pid: 0, startTicks: 'gone' }, cgroupPath: cgroupPathOf(spec) };
+    const record = { task: identityOf(kernel, pid), monitor: this.#monitorOf(id) ?? { pid: 0, startTicks: 'gone' }, cgroupPath: cgroupOf(this.#needs.machine, pid) ?? cgroupPathOf(spec) };
     writeTaskRecord(this.#bundle(id), record);
     return record;
   }
@@ -244,16 +358,8 @@ class CrunRuntime implements Runtime {
   }
 }
 
-/** Folders of execs whose conmon ended while no daemon was there to clean up. */
-function sweepExecs(kernel: Kernel, places: Places): void {
-  for (const execId of readdirSync(places.execs)) {
-    const bundle = `${places.execs}/${execId}`;
-    if (!monitorIn(kernel, bundle, execId)) rmSync(bundle, { recursive: true, force: true });
-  }
-}
-
 /** The program a user named, which is not the init that is put before it. */
-function programOf(spec: OciSpec): string {
+function argumentOf(spec: OciSpec): string {
   const args = (spec['process'] as { args?: string[] } | undefined)?.args ?? [];
   return (args[1] === '--' ? args[2] : args[0]) ?? '';
 }
@@ -268,9 +374,11 @@ function parseSpec(text: string): OciSpec {
 
 /** Of `crun state`; undefined when the container has stopped. */
 function parsePid(text: string): number | undefined {
-  const state = JSON.parse(text) as { pid?: number; status?: string };
+  const state = stateIn(text);
   return state.status === 'stopped' || state.pid === undefined || state.pid <= 1 ? undefined : state.pid;
 }
+
+const stateIn = (text: string) => JSON.parse(text) as { pid?: number; status?: string };
 
 function versionIn(text: string): string {
   const version = /version (\S+)/.exec(text)?.[1];

@@ -1,5 +1,5 @@
 // The seccomp part of a bundle: our default profile for a machine and a set of capabilities, or a profile of the user's in Docker's format.
-import { invalid } from '../lib/errors.ts';
+import { EngineError } from '../lib/errors.ts';
 import { AF_VSOCK, ALLOWED, ALLOWED_ON, ALLOWED_WITH, ARCHITECTURES, CLONE_NAMESPACE_FLAGS, PERSONALITIES } from './seccomp-table.ts';
 
 export interface Rule { names: readonly string[]; action: string; errnoRet?: number; args?: readonly Argument[] }
@@ -29,16 +29,25 @@ export function defaultProfile(machine: string, capabilities: readonly string[])
   return { defaultAction: ERRNO, defaultErrnoRet: EPERM, architectures: ARCHITECTURES[machine] ?? [], syscalls };
 }
 
-/** A profile as `--security-opt seccomp=FILE` sends it: conditions (includes, excludes) are decided here, since OCI knows none. */
-export function parseProfile(text: string, machine: string, capabilities: readonly string[]): Profile {
+/** What a profile's conditions ask about. */
+export interface ProfileGiven { arch: string; /** Release of the kernel, such as 6.1.0-18-amd64. */ kernel: string; capabilities: readonly string[] }
+
+/**
+ * A profile as `--security-opt seccomp=FILE` sends it: conditions (includes, excludes) are decided here, since OCI knows none. undefined for
+ * one that says nothing at all, which turns seccomp off. Error: system, in the words of Docker, who also only looks when it starts.
+ */
+export function parseProfile(text: string, given: ProfileGiven): Profile | undefined {
   const raw = parseObject(text);
-  const syscalls = listOf(raw['syscalls']).filter((entry) => applies(entry, machine, capabilities)).map(ruleOf);
-  const architectures = raw['archMap'] === undefined ? stringsOf(raw['architectures']) : archMapOf(listOf(raw['archMap']), machine);
-  if (typeof raw['defaultAction'] !== 'string') throw invalid('Decoding seccomp profile failed: defaultAction is missing');
+  const [architectures, archMap] = [stringsOf(raw['architectures']), listOf(raw['archMap'])];
+  if (architectures.length > 0 && archMap.length > 0) throw wrong("'architectures' and 'archMap' were specified in the seccomp profile, use either 'architectures' or 'archMap'");
+  const defaultAction = typeof raw['defaultAction'] === 'string' ? raw['defaultAction'] : '';
+  if (defaultAction === '' && listOf(raw['syscalls']).length === 0) return undefined;
+  const syscalls = listOf(raw['syscalls']).filter((entry) => applies(entry, given)).map(ruleOf);
+  const wanted = archMap.length > 0 ? archMapOf(archMap, given.arch) : architectures;
   return {
-    defaultAction: raw['defaultAction'],
+    defaultAction,
     ...(typeof raw['defaultErrnoRet'] === 'number' ? { defaultErrnoRet: raw['defaultErrnoRet'] } : {}),
-    ...(architectures.length > 0 ? { architectures } : {}),
+    ...(wanted.length > 0 ? { architectures: wanted } : {}),
     ...(stringsOf(raw['flags']).length > 0 ? { flags: stringsOf(raw['flags']) } : {}),
     syscalls,
   };
@@ -46,15 +55,21 @@ export function parseProfile(text: string, machine: string, capabilities: readon
 
 type Json = Readonly<Record<string, unknown>>;
 
+const wrong = (words: string, options?: ErrorOptions) => new EngineError('system', words, options);
+const undecodable = (words: string, options?: ErrorOptions) => wrong(`Decoding seccomp profile failed: ${words}`, options);
+
 /** Docker's names of machines in conditions, by ours. */
 const DOCKER_ARCH: Readonly<Record<string, string>> = {
   x64: 'amd64', ia32: '386', arm64: 'arm64', arm: 'arm', riscv64: 'riscv64', ppc64: 'ppc64le', s390x: 's390x', loong64: 'loong64', mipsel: 'mipsle',
 };
 
-function applies(entry: Json, machine: string, capabilities: readonly string[]): boolean {
+function applies(entry: Json, { arch: machine, kernel, capabilities }: ProfileGiven): boolean {
   const includes = objectOf(entry['includes']);
   const excludes = objectOf(entry['excludes']);
   const arch = DOCKER_ARCH[machine] ?? machine;
+  const [least, below] = [includes['minKernel'], excludes['minKernel']];
+  if (typeof least === 'string' && !isAtLeast(kernel, least)) return false;
+  if (typeof below === 'string' && isAtLeast(kernel, below)) return false;
   const has = (name: string) => capabilities.includes(name);
   const wantedArches = stringsOf(includes['arches']);
   if (wantedArches.length > 0 && !wantedArches.includes(arch)) return false;
@@ -62,10 +77,18 @@ function applies(entry: Json, machine: string, capabilities: readonly string[]):
   return stringsOf(includes['caps']).every(has) && !stringsOf(excludes['caps']).some(has);
 }
 
+/** By the first two numbers of a release. */
+function isAtLeast(kernel: string, wanted: string): boolean {
+  const [major = 0, minor = 0] = kernel.split(/[.-]/).map(Number);
+  const [leastMajor = 0, leastMinor = 0] = wanted.split('.').map(Number);
+  return major > leastMajor || (major === leastMajor && minor >= leastMinor);
+}
+
 function ruleOf(entry: Json): Rule {
   const names = stringsOf(entry['names']);
+  if (names.length > 0 && entry['name']) throw wrong("'name' and 'names' were specified in the seccomp profile, use either 'name' or 'names'");
   if (names.length === 0 && typeof entry['name'] === 'string') names.push(entry['name']);
-  if (names.length === 0 || typeof entry['action'] !== 'string') throw invalid('Decoding seccomp profile failed: a rule without names or action');
+  if (names.length === 0 || typeof entry['action'] !== 'string') throw undecodable('a rule without names or action');
   const args = listOf(entry['args']).map(argumentOf);
   return {
     names, action: entry['action'],
@@ -76,7 +99,7 @@ function ruleOf(entry: Json): Rule {
 
 function argumentOf(arg: Json): Argument {
   const { index, value, valueTwo, op } = arg;
-  if (typeof index !== 'number' || typeof value !== 'number' || typeof op !== 'string') throw invalid('Decoding seccomp profile failed: an argument needs index, value and op');
+  if (typeof index !== 'number' || typeof value !== 'number' || typeof op !== 'string') throw undecodable('an argument needs index, value and op');
   return { index, value, ...(typeof valueTwo === 'number' ? { valueTwo } : {}), op };
 }
 
@@ -88,9 +111,21 @@ function archMapOf(map: readonly Json[], machine: string): string[] {
 
 function parseObject(text: string): Json {
   let value: unknown;
-  try { value = JSON.parse(text); } catch (cause) { throw invalid('Decoding seccomp profile failed: it is no JSON', { cause }); }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('Decoding seccomp profile failed: it is no object');
-  return value as Json;
+  try { value = JSON.parse(text); } catch (cause) { throw undecodable(syntaxTrouble(text), { cause }); }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
+  throw undecodable(`json: cannot unmarshal ${Array.isArray(value) ? 'array' : typeof value} into Go value of type seccomp.Seccomp`);
+}
+
+/** As Go's decoder says it: that is how people know that they have given a path to the wrong flag. */
+function syntaxTrouble(text: string): string {
+  const start = text.trimStart();
+  const first = start.charAt(0);
+  if (first === '') return 'unexpected end of JSON input';
+  const literal = ['null', 'true', 'false'].find((word) => word.startsWith(first));
+  if (literal === undefined) return /[-{["0-9]/.test(first) ? 'invalid JSON' : `invalid character '${first}' looking for beginning of value`;
+  const at = [...literal].findIndex((letter, n) => start.charAt(n) !== letter);
+  if (start.charAt(at) === '') return 'unexpected end of JSON input';
+  return at < 0 ? 'invalid JSON' : `invalid character '${start.charAt(at)}' in literal ${literal} (expecting '${literal.charAt(at)}')`;
 }
 
 function objectOf(value: unknown): Json {

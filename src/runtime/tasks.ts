@@ -2,6 +2,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Kernel } from '../kernel/index.ts';
 import { errnoOf } from '../lib/errors.ts';
+import type { RuntimeProgram } from './index.ts';
 
 /** All of it on tmpfs: after a reboot there is no task, and nothing here says otherwise. */
 export interface Places {
@@ -11,10 +12,12 @@ export interface Places {
   exits: string;
   tasks: string;
   execs: string;
+  /** State of runtimes that are not the engine's own, by name. */
+  runtimes: string;
 }
 
 export function placesOf(execRoot: string): Places {
-  return { crun: `${execRoot}/crun`, exits: `${execRoot}/exits`, tasks: `${execRoot}/tasks`, execs: `${execRoot}/execs` };
+  return { crun: `${execRoot}/crun`, exits: `${execRoot}/exits`, tasks: `${execRoot}/tasks`, execs: `${execRoot}/execs`, runtimes: `${execRoot}/runtimes` };
 }
 
 /** A pid alone may be another process's by the time it is used; with its start time it is one process for ever. */
@@ -42,6 +45,21 @@ export function readTaskRecord(bundle: string): TaskRecord | undefined {
     return isRecord(value) ? value : undefined;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** Notes which runtime makes a task, unless it is the engine's own: an update of the daemon may have it registered otherwise, or not at all. */
+export function writeMaker(bundle: string, { name, path, args, stock }: RuntimeProgram & { name: string; stock: boolean }): void {
+  if (!stock) writeFileSync(`${bundle}/runtime.json`, JSON.stringify({ name, path, args }));
+}
+
+/** undefined for the engine's own. */
+export function readMaker(bundle: string): (RuntimeProgram & { name: string }) | undefined {
+  try {
+    return JSON.parse(readFileSync(`${bundle}/runtime.json`, 'utf8')) as RuntimeProgram & { name: string };
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;
   }
 }

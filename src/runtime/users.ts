@@ -1,5 +1,5 @@
 // Who a process runs as: a client's "name:group" looked up in the container's own passwd and group files. Pure.
-import { invalid } from '../lib/errors.ts';
+import { EngineError } from '../lib/errors.ts';
 
 export interface UserFiles { passwd: string; group: string }
 export interface ResolvedUser { uid: number; gid: number; additionalGids: number[] }
@@ -17,7 +17,7 @@ export function resolveUser(wanted: string, files: UserFiles, groupAdd: readonly
   const gid = groupPart === '' ? user.gid : findGroup(groupPart, groups, `unable to find group ${groupPart}: no matching entries in group file`);
   // Naming a group replaces the user's memberships; so it is in every engine.
   const memberships = groupPart === '' && user.name !== '' ? groups.filter((group) => group.members.includes(user.name)).map((group) => group.gid) : [];
-  const added = groupAdd.map((name) => findGroup(name, groups, `Unable to find group ${name}`));
+  const added = groupAdd.map((name) => findGroup(name, groups, `Unable to find group ${name}: no matching entries in group file`));
   // The primary group is among them, so that dropping it from a file's permissions cannot be got round.
   return { uid: user.uid, gid, additionalGids: [...new Set([gid, ...memberships, ...added])] };
 }
@@ -40,7 +40,7 @@ function findUser(wanted: string, passwd: string): { name: string; uid: number; 
     if (name === '' || name.startsWith('#') || uid === undefined) continue;
     if (name === wanted || uid === id) return { name, uid, gid: numeric(gidText) ?? 0 };
   }
-  if (id === undefined) throw invalid(`unable to find user ${wanted}: no matching entries in passwd file`);
+  if (id === undefined) throw failed(`unable to find user ${wanted}: no matching entries in passwd file`);
   return { name: '', uid: inRange(id), gid: 0 };
 }
 
@@ -48,7 +48,7 @@ function findGroup(wanted: string, groups: readonly Group[], otherwise: string):
   const id = numeric(wanted);
   const found = groups.find((group) => group.name === wanted || group.gid === id);
   if (found) return found.gid;
-  if (id === undefined) throw invalid(otherwise);
+  if (id === undefined) throw failed(otherwise);
   return inRange(id);
 }
 
@@ -60,11 +60,14 @@ function parseGroups(text: string): Group[] {
   });
 }
 
+/** Docker too finds out only when it starts, and calls it a failure of its own. */
+const failed = (words: string) => new EngineError('system', words);
+
 function numeric(text: string): number | undefined {
-  return /^\d{1,10}$/.test(text) ? Number(text) : undefined;
+  return /^-?\d+$/.test(text) ? Number(text) : undefined;
 }
 
 function inRange(id: number): number {
-  if (id > MAX_ID) throw invalid(`uids and gids must be in range 0-${MAX_ID}`);
+  if (id < 0 || id > MAX_ID) throw failed(`uids and gids must be in range 0-${MAX_ID}`);
   return id;
 }

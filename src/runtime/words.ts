@@ -5,12 +5,28 @@ const CREATE = 'failed to create task for container: failed to create shim task:
 const START = 'failed to start task for container: OCI runtime start failed: crun start failed: unable to start container process: ';
 const EXEC = 'OCI runtime exec failed: exec failed: unable to start container process: ';
 
-/** The error for a failed create, start or exec; crun's raw words are its cause. */
-export function crunError(stage: 'create' | 'start' | 'exec', raw: string, program: string): EngineError {
+export interface Failed { stage: 'create' | 'start' | 'exec'; /** What was to be run in the container. */ program: string; runtime: { stock: boolean; path: string } }
+
+/** The error for a failed create, start or exec; the runtime's raw words are its cause. */
+export function runtimeError(raw: string, { stage, program, runtime }: Failed): EngineError {
   const said = cleaned(raw);
+  if (!runtime.stock) return otherError(said, { stage, path: runtime.path });
   const known = programTrouble(said, program);
   const prefix = stage === 'create' ? CREATE : stage === 'start' ? START : EXEC;
   return new EngineError(known === undefined ? 'system' : 'invalid', `${prefix}${known ?? said}: unknown`, { cause: new Error(said) });
+}
+
+/** A registered runtime that is not there. */
+export const runtimeMissing = (path: string): EngineError =>
+  new EngineError('system', `failed to create task for container: failed to create shim task: OCI runtime create failed: fork/exec ${path}: no such file or directory: unknown`);
+
+/** runc writes what it has to say as a log line; of others nothing is known but what they wrote. */
+function otherError(said: string, { stage, path }: { stage: Failed['stage']; path: string }): EngineError {
+  const message = /\bmsg=("(?:[^"\\]|\\.)*")/.exec(said)?.[1];
+  const words = message === undefined ? `${path} did not terminate successfully: ${said}` : JSON.parse(message) as string;
+  const task = stage === 'create' ? 'failed to create task for container: failed to create shim task: ' : stage === 'start' ? 'failed to start task for container: ' : '';
+  const unfit = /executable file not found|exec: .*(no such file or directory|permission denied|exec format error)/.test(words);
+  return new EngineError(unfit ? 'invalid' : 'system', `${task}OCI runtime ${stage} failed: ${words}: unknown`, { cause: new Error(said) });
 }
 
 /** The program cannot be run, in the words of Go's os/exec; undefined when it is about something else. */

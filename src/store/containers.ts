@@ -39,6 +39,15 @@ export async function openContainers(room: Room): Promise<ContainerStore> {
       await own(room, path, room.owners.inside);
       return path;
     },
+    async makeMountPoint(containerId, name) {
+      const path = `${directory(containerId)}/mounts`;
+      for (const [each, mode] of [[directory(containerId), MODE.layerDir], [path, MODE.layerDir]] as const) {
+        await disk.mkdir(each, mode);
+        await own(room, each, room.owners.way);
+      }
+      await disk.mkdir(`${path}/${name}`, MODE.private);
+      return `${path}/${name}`;
+    },
     async remove(containerId) {
       const removed = await moveToRemoved(room, directory(containerId));
       if (removed === undefined) return;

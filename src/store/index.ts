@@ -73,8 +73,8 @@ export interface LayerInfo {
 }
 
 export interface LayerWrite {
-  /** The promise the uncompressed tar is held to. */
-  diffId: DiffId;
+  /** The promise the uncompressed tar is held to; undefined when it is made just now, and nobody knows it before its last byte. */
+  diffId: DiffId | undefined;
   parent: ChainId | undefined;
   compression: Compression;
   /** Compressed bytes as they arrive. An error in it discards the layer and is thrown on. */
@@ -226,6 +226,8 @@ export interface ContainerStore {
   saveHostConfig(containerId: string, hostConfig: HostConfig): Promise<void>;
   /** Writes a small file into the container's directory (hostname, hosts, resolv.conf); not synced. Returns its path. */
   writeFile(containerId: string, name: string, content: string): Promise<string>;
+  /** Makes an empty directory below the container's `mounts`, where Docker has what it mounts for one; not synced. Returns its path. */
+  makeMountPoint(containerId: string, name: string): Promise<string>;
   /** Removes the directory. Gone when resolved, also after a power cut. */
   remove(containerId: string): Promise<void>;
 }

@@ -1,7 +1,7 @@
 // create: check everything, then the snapshot, then the record; the name is taken first and given back on any failure.
 import { availableParallelism } from 'node:os';
 import { formatNanos } from '../../lib/clock.ts';
-import { invalid, notFound } from '../../lib/errors.ts';
+import { conflict, invalid, notFound } from '../../lib/errors.ts';
 import { chainIds } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import { fitsPlatform, formatPlatform, parsePlatform } from '../../oci/platform.ts';
@@ -11,14 +11,16 @@ import { findImage } from '../images/find.ts';
 import { Container } from './container.ts';
 import { completeConfig, completeHostConfig } from './defaults.ts';
 import { mergeImageConfig } from './merge.ts';
-import { assertSources, mountPointsOf } from './mounts.ts';
+import { claimMounts } from './claim.ts';
 import { randomName } from './names.ts';
+import { joinedById } from './namespaces.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { newNetworkSettings } from './networking.ts';
 import { decideResources } from './resource-rules.ts';
 import { NEVER_STARTED } from './state.ts';
 import { validateEndpoints, validateNetwork } from './validate-network.ts';
 import { validateConfig, validateHostConfig } from './validate.ts';
+import { BARE, validateShared } from './validate-shared.ts';
 
 /** `platform` as the client wrote it. */
 export interface CreateOptions { name: string | undefined; body: CreateBody; platform?: string | undefined; signal: AbortSignal }
@@ -29,12 +31,12 @@ export async function createContainer(needs: ContainerNeeds, options: CreateOpti
   const { body } = options;
   const wanted = completeConfig(body);
   validateConfig(wanted);
-  const { host: held, warnings } = decideResources(completeHostConfig(body.HostConfig ?? {}, { cgroupVersion: needs.runtime.facts.cgroupVersion }), { can: needs.runtime.facts.abilities, cpus: availableParallelism() });
-  const hostConfig = joinById(needs, held);
+  const { host: held, warnings } = decideResources(completeHostConfig(body.HostConfig ?? {}, { cgroupVersion: needs.runtime.facts.cgroupVersion, defaults: needs.defaults }), { can: needs.runtime.facts.abilities, cpus: availableParallelism() });
+  const hostConfig = joinedById(needs.table, held);
   validateHostConfig(hostConfig);
+  validateShared(hostConfig, { runtimes: Object.keys(needs.runtime.facts.runtimes), remapped: store.idMap !== undefined });
   warnings.push(...validateNetwork(wanted, hostConfig));
   validateEndpoints(body, hostConfig.NetworkMode);
-  assertSources(needs, hostConfig);
   if (wanted.Image === '') throw invalid('no image was specified');
   const image = findImage(store, wanted.Image).config;
   const config = finalConfig(wanted, image, hostConfig);
@@ -50,12 +52,16 @@ export async function createContainer(needs: ContainerNeeds, options: CreateOpti
   options.signal.throwIfAborted();
 
   await using undo = new AsyncDisposableStack();
+  const mounts = undo.use(await claimMounts(needs, { id, config, hostConfig }));
   undo.defer(() => store.layers.removeActive(id));
-  await store.layers.createActive(id, { parent: chainIds(image.diffIds).at(-1), init: true });
+  const overlay = await store.layers.createActive(id, { parent: chainIds(image.diffIds).at(-1), init: hostConfig.Runtime !== BARE });
+  await mounts.fill(overlay);
+  container.record = { ...container.record, MountPoints: mounts.points() };
   undo.defer(() => store.containers.remove(id));
   await store.containers.create({ record: container.record, hostConfig });
   table.add(container);
   name.keep();
+  mounts.settle();
   undo.move();
   publish(needs, container, { action: 'create' });
   return { id, warnings };
@@ -66,8 +72,9 @@ function finalConfig(wanted: ContainerConfig, image: ImageConfig, hostConfig: Ho
   validateConfig(config);
   if ((config.Entrypoint ?? []).length === 0 && (config.Cmd ?? []).length === 0) throw invalid('no command specified');
   if (image.os !== '' && image.os !== 'linux') throw notFound(`image with reference ${wanted.Image} was found but its operating system is ${image.os}, not linux`);
-  if (hostConfig.ContainerIDEnv && (config.Env ?? []).some((entry) => entry.split('=', 1)[0] === hostConfig.ContainerIDEnv)) {
-    throw invalid(`Error environment variable ${hostConfig.ContainerIDEnv} already defined`);
+  // By its beginning alone, as in balenaEngine: PA collides with PATH.
+  if (hostConfig.ContainerIDEnv && (config.Env ?? []).some((entry) => entry.startsWith(hostConfig.ContainerIDEnv ?? ''))) {
+    throw conflict(`Error environment variable ${hostConfig.ContainerIDEnv} already defined`);
   }
   return config;
 }
@@ -85,14 +92,6 @@ function platformWarnings(needs: ContainerNeeds, { image, wanted, name }: { imag
     : [`The requested image's platform (${formatPlatform(offered)}) does not match the detected host platform (${formatPlatform(needs.platform)}) and no specific platform was requested`];
 }
 
-/** Who joins another's network says so by its ID, which a new name does not change. */
-function joinById(needs: ContainerNeeds, host: HostConfig): HostConfig {
-  const [kind, word] = host.NetworkMode.split(/:(.*)/s, 2);
-  if (kind !== 'container' || !word) return host;
-  try { return { ...host, NetworkMode: `container:${needs.table.find(word).id}` }; }
-  catch { return host; } // it may come before the start
-}
-
 /** Host name and the variable for the ID: what is known only when the container has an ID. */
 function withIdentity(config: ContainerConfig, who: { id: string; hostConfig: HostConfig; hostName: string }): ContainerConfig {
   const shared = who.hostConfig.NetworkMode === 'host' || who.hostConfig.UTSMode === 'host';
@@ -104,14 +103,15 @@ function withIdentity(config: ContainerConfig, who: { id: string; hostConfig: Ho
 function recordOf(needs: ContainerNeeds, of: { id: string; name: string; config: ContainerConfig; hostConfig: HostConfig; image: ImageConfig; body: CreateBody }): ContainerRecord {
   const argv = [...of.config.Entrypoint ?? [], ...of.config.Cmd ?? []];
   const folder = needs.store.containers.directory(of.id);
+  const security = needs.runtime.securityOf(of.hostConfig);
   return {
     StreamConfig: {}, State: { ...NEVER_STARTED }, ID: of.id, Created: formatNanos(needs.clock.nowNanos()), Managed: false,
     Path: argv[0] ?? '', Args: argv.slice(1), Config: of.config, Image: of.image.id,
     NetworkSettings: newNetworkSettings(of.body, of.hostConfig.NetworkMode),
     LogPath: of.hostConfig.LogConfig.Type === 'none' ? '' : `${folder}/container.log`,
-    Name: `/${of.name}`, Driver: 'overlay2', OS: 'linux', MountLabel: '', ProcessLabel: '', RestartCount: 0,
-    HasBeenStartedBefore: false, HasBeenManuallyStopped: false, MountPoints: mountPointsOf(of.hostConfig), SecretReferences: null, ConfigReferences: null,
-    AppArmorProfile: '', HostnamePath: '', HostsPath: '', ShmPath: '', ResolvConfPath: '', SeccompProfile: '', NoNewPrivileges: (of.hostConfig.SecurityOpt ?? []).some((option) => /^no-new-privileges(?!.*false)/.test(option)),
+    Name: `/${of.name}`, Driver: 'overlay2', OS: 'linux', MountLabel: security.mountLabel, ProcessLabel: security.processLabel, RestartCount: 0,
+    HasBeenStartedBefore: false, HasBeenManuallyStopped: false, MountPoints: {}, SecretReferences: null, ConfigReferences: null,
+    AppArmorProfile: security.apparmorProfile, HostnamePath: '', HostsPath: '', ShmPath: '', ResolvConfPath: '', SeccompProfile: security.seccompProfile, NoNewPrivileges: security.noNewPrivileges,
     LocalLogCacheMeta: { HaveNotifyEnabled: false },
   };
 }

@@ -1,5 +1,6 @@
 // What a create body leaves out, as Docker fills it in: inspect must show it, and balena-supervisor compares it field by field.
 import type { ContainerConfig, CreateBody, HostConfig } from '../../wire/types.ts';
+import { NO_DEFAULTS, type ContainerDefaults } from './needs.ts';
 
 /** Source: Docker's documentation of --shm-size. */
 export const DEFAULT_SHM_BYTES = 64 << 20;
@@ -43,20 +44,20 @@ function listOf(value: string[] | string | null | undefined): string[] | null {
   return typeof value === 'string' ? [value] : value ?? null;
 }
 
-export function completeHostConfig(given: Partial<HostConfig>, host: { cgroupVersion: 1 | 2 }): HostConfig {
+export function completeHostConfig(given: Partial<HostConfig>, { cgroupVersion, defaults = NO_DEFAULTS }: { cgroupVersion: 1 | 2; defaults?: ContainerDefaults }): HostConfig {
   const privileged = given.Privileged ?? false;
   const memory = given.Memory ?? 0;
-  const unconfined = privileged || (given.SecurityOpt ?? []).includes('systempaths=unconfined');
+  const unconfined = privileged;
   return {
     ...EMPTY,
     ...dropUndefined(given),
     LogConfig: { Type: given.LogConfig?.Type || 'json-file', Config: given.LogConfig?.Config ?? {} },
     NetworkMode: given.NetworkMode || 'default',
     RestartPolicy: { Name: given.RestartPolicy?.Name || 'no', MaximumRetryCount: given.RestartPolicy?.Name ? given.RestartPolicy.MaximumRetryCount : 0 },
-    CgroupnsMode: given.CgroupnsMode || (host.cgroupVersion === 2 && !privileged ? 'private' : 'host'),
-    IpcMode: given.IpcMode || 'private',
+    CgroupnsMode: given.CgroupnsMode || (cgroupVersion === 1 && privileged ? 'host' : defaults.cgroupnsMode || (cgroupVersion === 2 ? 'private' : 'host')),
+    IpcMode: given.IpcMode || defaults.ipcMode,
     ShmSize: given.ShmSize || DEFAULT_SHM_BYTES,
-    Runtime: given.Runtime || 'runc',
+    Runtime: given.Runtime || defaults.runtime,
     // Docker gives as much swap as memory when only memory is limited.
     MemorySwap: given.MemorySwap || (memory > 0 ? memory * 2 : 0),
     MaskedPaths: unconfined ? null : given.MaskedPaths ?? [...MASKED_PATHS],

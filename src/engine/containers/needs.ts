@@ -9,6 +9,9 @@ import type { Store } from '../../store/index.ts';
 import type { Events } from '../events.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Container } from './container.ts';
+import type { ExecTable } from './exec-table.ts';
+import type { HealthWatch } from './health-watch.ts';
+import type { Volumes } from '../volumes/volumes.ts';
 import type { ContainerTable } from './table.ts';
 
 export interface ContainerNeeds {
@@ -20,13 +23,29 @@ export interface ContainerNeeds {
   clock: Clock;
   log: Log;
   table: ContainerTable;
+  volumes: Volumes;
+  execs: ExecTable;
+  health: HealthWatch;
   metrics: Metrics;
   /** The machine's own name: what a container on the host's network is called. */
   hostName: string;
   platform: Platform;
   /** Told apart by it: the IDs of the networks that every host has. */
   daemonId: string;
+  defaults: ContainerDefaults;
 }
+
+/** What the daemon gives to containers that do not say otherwise. */
+export interface ContainerDefaults {
+  runtime: string;
+  ipcMode: 'private' | 'shareable';
+  /** '' lets the kernel's cgroup version decide. */
+  cgroupnsMode: '' | 'host' | 'private';
+}
+
+export const NO_DEFAULTS: ContainerDefaults = { runtime: 'runc', ipcMode: 'private', cgroupnsMode: '' };
+
+export const isMounted = (needs: Pick<ContainerNeeds, 'kernel'>, path: string): boolean => needs.kernel.mounts.list().some((mount) => mount.target === path);
 
 /** Tells the world about a container, after the fact is on disk. */
 export function publish(needs: Pick<ContainerNeeds, 'events'>, container: Container, { action, extra }: { action: string; extra?: Readonly<Record<string, string>> }): void {

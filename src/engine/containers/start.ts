@@ -1,14 +1,17 @@
 // start: mount → files → bundle → task, each with its undo; the record and the event last.
 import { formatNanos } from '../../lib/clock.ts';
 import { assert, EngineError, invalid, messageOf } from '../../lib/errors.ts';
-import type { OverlayMount } from '../../store/index.ts';
-import type { BundleMount, CreatedTask } from '../../runtime/index.ts';
+import type { ContainerRecord, OverlayMount } from '../../store/index.ts';
+import type { BundleMount, CreatedTask, Security } from '../../runtime/index.ts';
 import type { Container } from './container.ts';
+import { beginHealth, decidePlan } from './health.ts';
 import { KeptConsole } from './kept.ts';
-import { bundleMountsOf, demandedSources } from './mounts.ts';
-import { publish, type ContainerNeeds } from './needs.ts';
+import { leaveMounts, readyMounts } from './mounts.ts';
+import { closeShm, idMapOf, joinedSpaces, openShm } from './namespaces.ts';
+import { isMounted, publish, type ContainerNeeds } from './needs.ts';
 import { assertStartable } from './state.ts';
 import { splitExtraHost } from './validate-network.ts';
+import { BARE } from './validate-shared.ts';
 
 /** Exit codes of a program that could not be run, as shells and Docker use them. */
 const CODE_NOT_FOUND = 127;
@@ -31,6 +34,7 @@ export async function startContainer(needs: ContainerNeeds, container: Container
 
 async function run(needs: ContainerNeeds, container: Container): Promise<void> {
   const { runtime } = needs;
+  if (container.hostConfig.Runtime === BARE) throw invalid(`container ${container.id} has the runtime "${BARE}": it is a file system for other programs and is never started`);
   await using undo = new AsyncDisposableStack();
   const overlay = needs.store.layers.active(container.id);
   if (!overlay) throw new EngineError('corrupt', `container ${container.id}: its writable layer is missing; remove the container and create it anew`);
@@ -38,6 +42,11 @@ async function run(needs: ContainerNeeds, container: Container): Promise<void> {
   shareHostName(needs, container);
   mountOverlay(needs, overlay);
   undo.defer(() => unmountOverlay(needs, container));
+  undo.defer(() => leaveMounts(needs, container));
+  const idMap = idMapOf(needs, container.hostConfig);
+  const joinNamespaces = joinedSpaces(needs, container, idMap !== undefined);
+  const shmPath = await openShm(needs, container);
+  container.record = { ...container.record, ShmPath: shmPath };
   const spec = await runtime.bundleOf({
     id: container.id,
     config: container.record.Config,
@@ -45,12 +54,12 @@ async function run(needs: ContainerNeeds, container: Container): Promise<void> {
     argv: [container.record.Path, ...container.record.Args],
     rootfs: overlay.mergedDir,
     hostname: container.record.Config.Hostname,
-    mounts: [...await ownFiles(needs, container), ...hostMounts(needs, container)],
+    mounts: await readyMounts(needs, container, await ownFiles(needs, container)),
     cgroupPath: `${container.hostConfig.CgroupParent || '/docker'}/${container.id}`,
-    joinNamespaces: joined(needs, container),
+    joinNamespaces, idMap, shmPath: shmPath || undefined, security: securityOf(container.record),
   });
   const task = await runtime.create({
-    id: container.id, spec, tty: container.record.Config.Tty, stdin: container.stdin,
+    id: container.id, runtime: container.hostConfig.Runtime, spec, tty: container.record.Config.Tty, stdin: container.stdin,
     logPath: container.hostConfig.LogConfig.Type === 'none' ? undefined : container.record.LogPath,
   });
   undo.defer(() => task.discard());
@@ -69,7 +78,7 @@ async function launch(needs: ContainerNeeds, container: Container, task: Created
   const started = { ...container.record, HasBeenStartedBefore: true, HasBeenManuallyStopped: false };
   started.State = {
     ...container.record.State, Running: true, Paused: false, Restarting: false, OOMKilled: false, Pid: task.pid, ExitCode: 0, Error: '',
-    StartedAt: formatNanos(needs.clock.nowNanos()),
+    StartedAt: formatNanos(needs.clock.nowNanos()), Health: beginHealth(decidePlan(container.record.Config), container.record.State.Health),
   };
   // On disk before the program runs: a daemon that dies in between finds a task that it knows of.
   await needs.store.containers.save(started, { durable: false });
@@ -77,6 +86,7 @@ async function launch(needs: ContainerNeeds, container: Container, task: Created
   container.record = started;
   container.stopRequested = false;
   publish(needs, container, { action: 'start' });
+  needs.health.follow(container);
 }
 
 /** What the record says of a program that could not be run. */
@@ -105,12 +115,11 @@ export function mountOverlay(needs: Pick<ContainerNeeds, 'kernel'>, overlay: Ove
 
 /** Unmounts a container's file system; fine when it is not mounted. */
 export function unmountOverlay(needs: Pick<ContainerNeeds, 'kernel' | 'store'>, { id }: { id: string }): void {
+  closeShm(needs, { id });
   const overlay = needs.store.layers.active(id);
   if (!overlay) return;
   while (isMounted(needs, overlay.mergedDir)) needs.kernel.mounts.unmount(overlay.mergedDir, { lazy: true });
 }
-
-const isMounted = (needs: Pick<ContainerNeeds, 'kernel'>, path: string): boolean => needs.kernel.mounts.list().some((mount) => mount.target === path);
 
 /** hostname, hosts and resolv.conf: written anew at every start, into the container's folder, and bound over the image's own. */
 async function ownFiles(needs: ContainerNeeds, container: Container): Promise<BundleMount[]> {
@@ -148,12 +157,6 @@ function hostFile(needs: ContainerNeeds, path: string): string {
   return bytes ? new TextDecoder().decode(bytes) : '';
 }
 
-function hostMounts(needs: ContainerNeeds, container: Container): BundleMount[] {
-  const mustExist = demandedSources(container.hostConfig);
-  for (const point of Object.values(container.record.MountPoints)) if (point.Type === 'bind' && !mustExist.includes(point.Source)) needs.kernel.files.ensureDirectory(point.Source);
-  return bundleMountsOf(container.record.MountPoints, container.hostConfig);
-}
-
 /** Who joins the network of another is called by its name. */
 function shareHostName(needs: ContainerNeeds, container: Container): void {
   const mode = container.hostConfig.NetworkMode;
@@ -162,16 +165,6 @@ function shareHostName(needs: ContainerNeeds, container: Container): void {
   container.record = { ...container.record, Config: { ...container.record.Config, Hostname } };
 }
 
-function joined(needs: ContainerNeeds, container: Container): Partial<Record<'network' | 'ipc' | 'pid' | 'uts', string>> {
-  const spaces: Partial<Record<'network' | 'ipc' | 'pid' | 'uts', string>> = {};
-  const join = (kind: 'network' | 'ipc' | 'pid', mode: string, file: string) => {
-    if (!mode.startsWith('container:')) return;
-    const other = needs.table.find(mode.slice('container:'.length));
-    if (!other.running) throw new EngineError('conflict', `cannot join ${kind} of a non running container: ${other.id}`);
-    spaces[kind] = `/proc/${other.record.State.Pid}/ns/${file}`;
-  };
-  join('network', container.hostConfig.NetworkMode, 'net');
-  join('ipc', container.hostConfig.IpcMode, 'ipc');
-  join('pid', container.hostConfig.PidMode, 'pid');
-  return spaces;
+function securityOf({ NoNewPrivileges, SeccompProfile, AppArmorProfile, ProcessLabel, MountLabel }: ContainerRecord): Security {
+  return { noNewPrivileges: NoNewPrivileges, seccompProfile: SeccompProfile, apparmorProfile: AppArmorProfile, processLabel: ProcessLabel, mountLabel: MountLabel };
 }

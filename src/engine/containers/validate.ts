@@ -1,12 +1,11 @@
 // What a create body may not say: each refusal names the field and what was expected.
 import { invalid } from '../../lib/errors.ts';
 import { decideCapabilities } from '../../runtime/index.ts';
-import type { ContainerConfig, HostConfig } from '../../wire/types.ts';
+import type { ContainerConfig, HostConfig, RestartPolicy } from '../../wire/types.ts';
 import { parseSignal } from './signals.ts';
 
 const RESTART_POLICIES = ['', 'no', 'always', 'unless-stopped', 'on-failure'];
 const LOG_DRIVERS = ['json-file', 'none'];
-const RUNTIMES = ['runc', 'crun', 'io.containerd.runc.v2'];
 
 export function validateConfig(config: ContainerConfig): void {
   if (config.WorkingDir !== '' && !config.WorkingDir.startsWith('/')) throw invalid(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`);
@@ -25,20 +24,16 @@ export function validateHostConfig(host: HostConfig): void {
   validateForeign(host);
 }
 
-function validatePolicies(host: HostConfig): void {
-  const { Name: policy, MaximumRetryCount: retries } = host.RestartPolicy;
+export function validateRestartPolicy({ Name: policy, MaximumRetryCount: retries }: RestartPolicy): void {
   if (!RESTART_POLICIES.includes(policy)) throw invalid(`invalid restart policy: unknown policy '${policy}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`);
   if (policy !== 'on-failure' && policy !== '' && retries !== 0) throw invalid(`maximum retry count cannot be used with restart policy '${policy}'`);
   if (retries < 0) throw invalid('maximum retry count cannot be negative');
-  if (host.AutoRemove && policy !== '' && policy !== 'no') throw invalid("can't create 'AutoRemove' container with restart policy");
+}
+
+function validatePolicies(host: HostConfig): void {
+  validateRestartPolicy(host.RestartPolicy);
+  if (host.AutoRemove && !['', 'no'].includes(host.RestartPolicy.Name)) throw invalid("can't create 'AutoRemove' container with restart policy");
   if (!LOG_DRIVERS.includes(host.LogConfig.Type)) throw invalid(`logger: no log driver named '${host.LogConfig.Type}' is registered; there are: ${LOG_DRIVERS.join(', ')}`);
-  if (!RUNTIMES.includes(host.Runtime)) throw invalid(`Unknown runtime specified ${host.Runtime}`);
-  for (const option of host.SecurityOpt ?? []) {
-    if (!/^(no-new-privileges(([:=](true|false))?)$|seccomp[:=]|apparmor[:=]|label[:=]|systempaths=unconfined$)/.test(option)) throw invalid(`invalid --security-opt 2: "${option}"`);
-  }
-  if (host.Privileged && host.PidMode !== '' && !/^(host|container:.+)$/.test(host.PidMode)) throw invalid(`invalid PID mode: ${host.PidMode}`);
-  if (!/^(private|shareable|none|host|container:.+)$/.test(host.IpcMode)) throw invalid(`IPC mode ${host.IpcMode} is not supported`);
-  if (host.UTSMode !== '' && host.UTSMode !== 'host') throw invalid(`invalid UTS mode: ${host.UTSMode}`);
 }
 
 /** Fields of other systems and of storage that is not here: what they ask for would silently not happen. */

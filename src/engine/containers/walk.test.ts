@@ -12,7 +12,8 @@ import type { OverlayMount, Store } from '../../store/index.ts';
 import { openEvents } from '../events.ts';
 import { Metrics } from '../metrics.ts';
 import { createContainer } from './create.ts';
-import type { ContainerNeeds } from './needs.ts';
+import { ExecTable } from './exec-table.ts';
+import { NO_DEFAULTS, type ContainerNeeds } from './needs.ts';
 import { removeContainer } from './remove.ts';
 import { startContainer } from './start.ts';
 import { ContainerTable } from './table.ts';
@@ -61,6 +62,7 @@ function world(failAt: number): World {
     create: async () => { step('task'); live.add('task'); return task; },
     delete: async () => { w.order.push('runtime forgets'); live.delete('task'); live.delete('program'); },
     signal: async () => true,
+    saveNote: () => {},
   };
   const kernel = {
     mounts: {
@@ -73,8 +75,8 @@ function world(failAt: number): World {
   const events = openEvents(systemClock);
   w.needs = {
     store: store as unknown as Store, runtime: runtime as unknown as Runtime, kernel: kernel as unknown as Kernel, logs: {} as Logs,
-    events: { ...events, publish: (fact) => { w.started.push(fact.action); } }, clock: systemClock, log: silentLog, table: new ContainerTable(), metrics: new Metrics(systemClock), hostName: 'host',
-    platform: { os: 'linux', architecture: 'amd64' }, daemonId: 'one',
+    events: { ...events, publish: (fact) => { w.started.push(fact.action); } }, clock: systemClock, log: silentLog, table: new ContainerTable(), execs: new ExecTable(() => {}), health: { follow: () => {}, rest: () => {}, recall: () => {}, close: async () => {} }, metrics: new Metrics(systemClock), hostName: 'host',
+    platform: { os: 'linux', architecture: 'amd64' }, daemonId: 'one', defaults: NO_DEFAULTS,
   };
   return w;
 }
