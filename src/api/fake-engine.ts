@@ -2,6 +2,7 @@
 import { BUCKET_SECONDS, type AttachSession, type ContainerView, type Engine, type ExecView, type ImageView, type MetricsView, type StatsSample, type SystemInfo, type Timings } from '../engine/index.ts';
 import { conflict, EngineError, notFound } from '../lib/errors.ts';
 import { parseDiffId, parseImageId } from '../oci/digest.ts';
+import type { PathStat } from '../rootfs/index.ts';
 import type { RecordedNetworkSettings } from '../store/index.ts';
 import type { EventLine, HostConfig, ProgressLine } from '../wire/types.ts';
 
@@ -68,11 +69,11 @@ export function fakeEngine(overrides: Overrides = {}): Engine & { calls: Calls }
     }])) as unknown as Engine[Face];
   };
   return {
-    calls, images: face('images', images), containers: face('containers', containers), execs: face('execs', execs),
+    calls, files: face('files', files), images: face('images', images), containers: face('containers', containers), execs: face('execs', execs),
     events: face('events', { async *subscribe() { yield* EVENTS; } }),
     system: face('system', {
       info: async () => INFO, version: () => VERSION, metrics: () => METRICS, networks: () => [{ name: 'host', driver: 'host', id: 'aa'.repeat(32) }, { name: 'none', driver: 'null', id: 'bb'.repeat(32) }],
-      diskUsage: async () => ({ layersSizeBytes: 1984679, images: [imageView()], containers: [containerView()] }),
+      diskUsage: async () => ({ layersSizeBytes: 1984679, images: [imageView()], containers: [containerView()], volumes: [{ volume: storedVolume(), usage: { sizeBytes: 7, containers: 1 } }] }),
     }),
   };
 }
@@ -170,6 +171,19 @@ const execs: Engine['execs'] = {
   },
   async resize() {},
 };
+
+const STAT: PathStat = { name: 'passwd', sizeBytes: 340, mode: 420, mtimeNs: 1_600_000_000_000_000_000n, linkTarget: '' };
+
+const files: Engine['files'] = {
+  async stat(name, path) { none(name); return { ...STAT, name: path }; },
+  async read(name) { none(name); return { stat: STAT, tar: pieces('tar') }; },
+  async write(name, _path, body) { none(name); for await (const _chunk of body); },
+  async export(name) { none(name); return pieces('tar'); },
+  async changes(name) { none(name); return pieces('[{"Path":"/data","Kind":1}]\n'); },
+  async commit(name) { none(name); return { id: IMAGE_ID }; },
+};
+
+async function* pieces(text: string): AsyncGenerator<Uint8Array> { yield Buffer.from(text); }
 
 const EXEC: ExecView = {
   id: EXEC_ID, containerId: CONTAINER_ID, running: false, exitCode: 3, pid: 1496, openStdin: false, openStdout: true, openStderr: false, canRemove: false,

@@ -5,6 +5,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { containerRoutes } from './containers.ts';
 import { execRoutes } from './execs.ts';
+import { fileRoutes } from './files.ts';
 import { acceptConnection } from './front.ts';
 import { imageRoutes } from './images.ts';
 import { openListener, type Listener, type ListenTarget, type SocketFiles } from './listen.ts';
@@ -45,8 +46,8 @@ export async function openApi(needs: { engine: Engine; log: Log; clock: Clock; c
   const sockets = new Set<Socket>();
   const server = openServer({
     routes: [
-      ...systemRoutes(engine, clock), ...containerRoutes(engine.containers, clock), ...resourceRoutes(engine.containers), ...execRoutes(engine.execs), ...imageRoutes(engine.images),
-      ...networkRoutes(engine.system, clock), ...volumeRoutes(), ...laterRoutes(),
+      ...systemRoutes(engine, clock), ...containerRoutes(engine.containers, clock), ...resourceRoutes(engine.containers), ...execRoutes(engine.execs), ...fileRoutes(engine.files), ...imageRoutes(engine.images),
+      ...networkRoutes(engine.system, clock), ...volumeRoutes(engine.volumes), ...laterRoutes(),
     ],
     log, clock, legacy, engineVersion: DOCKER_VERSION, experimental: version.experimental,
   });

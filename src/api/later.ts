@@ -8,12 +8,6 @@ const CLUSTER = ['swarm', 'nodes', 'services', 'tasks', 'secrets', 'configs'] as
 const NO_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
 
 const LATER: ReadonlyArray<readonly [method: Method, path: string, what: string]> = [
-  ['GET', '/containers/{name}/changes', 'listing changed files'],
-  ['GET', '/containers/{name}/export', 'exporting a file system'],
-  ['GET', '/containers/{name}/archive', 'copying files out of a container'],
-  ['HEAD', '/containers/{name}/archive', 'copying files out of a container'],
-  ['PUT', '/containers/{name}/archive', 'copying files into a container'],
-  ['POST', '/commit', 'making an image of a container'],
   ['POST', '/build', 'building images'],
   ['POST', '/images/load', 'loading images from an archive'],
   ['GET', '/images/get', 'saving images to an archive'],

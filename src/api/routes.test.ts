@@ -78,7 +78,12 @@ const TABLE: ReadonlyArray<[request: string, status: number, body: unknown, call
   ['POST /images/create', 400, { message: 'nothing to pull: fromImage is empty' }],
   ['POST /images/create?fromSrc=-', 501, { message: 'importing an image from a tar archive is not part of this release: pull it from a registry' }],
   ['POST /images/create?fromImage=nosuch&tag=1', 404, { message: 'pull access denied for nosuch:1' }],
-  ['POST /commit?container=probe', 501, { message: 'making an image of a container is not part of this release' }],
+  ['POST /commit?container=probe&repo=a&tag=b&changes=CMD%20x&changes=USER%20y&pause=0', 201, { Id: IMAGE_ID },
+    ['files.commit', 'probe', { repo: 'a', tag: 'b', comment: '', author: '', changes: ['CMD x', 'USER y'], pause: false, config: undefined }]],
+  ['HEAD /containers/probe/archive?path=/x', 200, '', ['files.stat', 'probe', '/x', {}]],
+  ['GET /containers/probe/archive', 400, { message: 'bad parameter: path cannot be empty' }],
+  ['GET /containers/nosuch/archive?path=/x', 404, { message: 'No such container: nosuch' }],
+  ['GET /containers/probe/changes', 200, [{ Path: '/data', Kind: 1 }], ['files.changes', 'probe', {}]],
   ['GET /distribution/busybox/json', 200, {
     Descriptor: { mediaType: 'application/vnd.oci.image.index.v1+json', digest: IMAGE_ID, size: 7 }, Platforms: [{ architecture: 'arm', os: 'linux', variant: 'v7' }] }],
 

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { kindOf } from '../lib/errors.ts';
 import { byteStringOf } from './byte-string.ts';
 import { TarReader, type TarEntry } from './tar-read.ts';
-import { TAR_END, tarBytes, tarHeader, tarPadding, type TarItem } from '../../test/kit/tar-write.ts';
+import { TAR_END, tarBytes, tarHeader, tarPadding, type TarItem } from './tar-write.ts';
 
 interface Read { entry: TarEntry; content: Buffer }
 

@@ -15,13 +15,14 @@ import { NO_DEFAULTS, publish, type ContainerDefaults, type ContainerNeeds } fro
 import { restartUnhealthy } from './containers/restart.ts';
 import { ContainerTable } from './containers/table.ts';
 import { handleExit } from './containers/watch.ts';
-import { openEvents } from './events.ts';
+import { openEvents, type Fact } from './events.ts';
 import { openFiles } from './files/files.ts';
 import { Metrics } from './metrics.ts';
 import { openImages } from './images/images.ts';
 import type { Engine } from './index.ts';
 import { recover } from './recover.ts';
 import { openSystem, type SystemFacts } from './system.ts';
+import { openVolumes } from './volumes/verbs.ts';
 import { Volumes } from './volumes/volumes.ts';
 import { startWanted } from './wanted.ts';
 
@@ -39,6 +40,8 @@ export interface EngineNeeds {
 }
 
 export interface OpenedEngine extends Engine {
+  /** Tells listeners of what happened outside the engine, such as a reload of the daemon. */
+  publish(fact: Fact): void;
   /** To be called once the API listens: brings back what restart policies want. */
   startWanted(): Promise<void>;
   /** Exits under way are recorded first; running containers go on. */
@@ -75,10 +78,12 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
   return {
     images: openImages({ ...needs, events, users, platform: facts.platform }),
     containers: openContainers(parts),
+    volumes: openVolumes(parts),
     execs: openExecs(parts),
     files: openFiles(parts),
     events,
     system: openSystem({ ...parts, usersOf: (id) => users(id).length }, facts),
+    publish: (fact) => events.publish(fact),
     startWanted: () => startWanted(parts, wanted),
     async close() {
       table.closing = true;

@@ -3,7 +3,7 @@ import type { ImageConfig, Platform } from '../oci/manifest.ts';
 import type { ImageId } from '../oci/digest.ts';
 import type { ContainerRecord, OverlayMount, RecordedNetworkSettings } from '../store/index.ts';
 import type { PredefinedNetwork } from './networks.ts';
-import type { CreateBody, EventLine, ExecCreateBody, HostConfig, MountPoint, ProgressLine, RegistryAuth, UpdateBody } from '../wire/types.ts';
+import type { CreateBody, EventLine, ExecCreateBody, HostConfig, MountPoint, ProgressLine, RegistryAuth, StringMap, UpdateBody } from '../wire/types.ts';
 import type { LogRecord } from '../logs/index.ts';
 import type { PathStat } from '../rootfs/index.ts';
 import type { Usage } from '../runtime/index.ts';
@@ -16,6 +16,7 @@ export interface Signalled { signal: AbortSignal }
 export interface Engine {
   readonly images: ImagesFace;
   readonly containers: ContainersFace;
+  readonly volumes: VolumesFace;
   readonly execs: ExecsFace;
   readonly files: FilesFace;
   readonly events: EventsFace;
@@ -107,6 +108,21 @@ export interface StatsSample { readNs: bigint | undefined; usage: Usage | undefi
 /** `before`: the sample that its reader had last. */
 export interface StatsFrame { name: string; id: string; sample: StatsSample; before: StatsSample | undefined }
 
+export interface VolumesFace {
+  /** The volume of that name, made if there is none; an empty name makes an anonymous one. */
+  create(wish: { name: string; driver?: string | undefined; options?: StringMap | null | undefined; labels?: StringMap | null | undefined }): Promise<StoredVolume>;
+  list(options: { filters: Filters }): Promise<StoredVolume[]>;
+  /** not-found: `get NAME: no such volume`. */
+  inspect(name: string): StoredVolume;
+  /** conflict while a container has it, running or not. With `force` one that is not there is removed already. */
+  remove(name: string, options: { force: boolean }): Promise<void>;
+  /** Of those that no container has: the anonymous ones, with the filter `all` any. Volumes with options of their own stay. */
+  prune(options: { filters: Filters }): Promise<{ deleted: string[]; spaceReclaimedBytes: number }>;
+}
+
+/** `sizeBytes` is -1 when it could not be found out. */
+export interface VolumeView { volume: StoredVolume; usage: { sizeBytes: number; containers: number } }
+
 export interface LogsOptions extends Signalled { stdout: boolean; stderr: boolean; follow: boolean; tail: number | 'all'; sinceNs: bigint | undefined; untilNs: bigint | undefined }
 
 export interface AttachOptions extends Signalled {
@@ -174,7 +190,7 @@ export interface SystemFace {
   networks(): readonly PredefinedNetwork[];
   version(): SystemVersion;
   metrics(): MetricsView;
-  diskUsage(): Promise<{ layersSizeBytes: number; images: ImageView[]; containers: ContainerView[] }>;
+  diskUsage(): Promise<{ layersSizeBytes: number; images: ImageView[]; containers: ContainerView[]; volumes: VolumeView[] }>;
 }
 
 export interface SystemVersion {

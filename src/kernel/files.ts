@@ -1,5 +1,6 @@
 // What node:fs lacks: durability and cache control, devices, extended attributes, exact times, confined reading, locks.
-import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { errnoOf } from '../lib/errors.ts';
 import type { Files } from './index.ts';
 import { SYS_OPENAT2, errnoName, lastErrno, libc, systemError } from './sys.ts';
@@ -25,7 +26,7 @@ const OPENAT2_TRIES = 100;
 
 export function openFiles(): Files {
   return {
-    syncFs, writeOut, dropCache, mknod, setXattr, listXattr, fchdir, tryLock, readInRoot, openInRoot, ensureDirectory, exists: existsSync, cachedBytes,
+    syncFs, writeOut, dropCache, mknod, setXattr, listXattr, fchdir, tryLock, readInRoot, openInRoot, findInRoot, ensureDirectory, exists: existsSync, cachedBytes,
     getXattr: xattrReader(),
     setTimes: timeSetter(),
     chroot: (path) => { if (libc.chroot(path) !== 0) throw systemError(lastErrno(), { syscall: 'chroot', path }); },
@@ -151,6 +152,12 @@ export function openBelow(rootFd: number, path: string): number | undefined {
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     if (code !== 'EAGAIN' || tries === 0) throw systemError(code, { syscall: 'openat2', detail: `${path} below fd ${rootFd}`, path });
   }
+}
+
+function findInRoot(root: string, path: string): ReturnType<Files['findInRoot']> {
+  const fd = openInRoot(root, path);
+  if (fd === undefined) return { kind: undefined, path: join(root, path) };
+  try { return { kind: fstatSync(fd).isDirectory() ? 'directory' : 'other', path: readlinkSync(`/proc/self/fd/${fd}`) }; } finally { closeSync(fd); }
 }
 
 function ensureDirectory(path: string): void {

@@ -27,8 +27,8 @@ export interface Mounts {
 
 /** Source: mount(2). */
 export const MOUNT_FLAGS = {
-  readOnly: 1, noSuid: 2, noDev: 4, noExec: 8, remount: 32, noAtime: 1024, bind: 4096, recursive: 16384,
-  private: 1 << 18, slave: 1 << 19, shared: 1 << 20, relAtime: 1 << 21,
+  readOnly: 1, noSuid: 2, noDev: 4, noExec: 8, synchronous: 16, remount: 32, mandatoryLocks: 64, dirSync: 128, noAtime: 1024, noDirAtime: 2048,
+  bind: 4096, recursive: 16384, unbindable: 1 << 17, private: 1 << 18, slave: 1 << 19, shared: 1 << 20, relAtime: 1 << 21, strictAtime: 1 << 24,
 } as const;
 
 export interface Files {
@@ -57,6 +57,8 @@ export interface Files {
    * symlink leads out. undefined when there is none; an error when it is larger than `limitBytes` or no regular file.
    */
   readInRoot(root: string, path: string, limitBytes: number): Uint8Array | undefined;
+  /** What a process chrooted into `root` finds at `path`, and where that is for us; of what is not there the path that was asked for. */
+  findInRoot(root: string, path: string): { kind: 'directory' | 'other' | undefined; path: string };
   /** A descriptor (O_PATH) of whatever a process chrooted into `root` finds at `path`; undefined when there is nothing. */
   openInRoot(root: string, path: string): number | undefined;
   /** Makes `path` a directory with its parents (0755) unless something is there already. */
@@ -156,7 +158,13 @@ export interface Programs {
   output(command: readonly [string, ...string[]]): AsyncIterable<Uint8Array>;
 }
 
+export interface HostNames {
+  /** IPv4 or IPv6, as getaddrinfo(3) of this machine finds it. */
+  addressOf(hostName: string): Promise<string>;
+}
+
 export interface Kernel {
+  names: HostNames;
   programs: Programs;
   sockets: Sockets;
   mounts: Mounts;

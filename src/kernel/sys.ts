@@ -19,10 +19,15 @@ const { functions } = dlopen('libc.so.6', {
   mknod: { return: 'i32', arguments: ['string', 'u32', 'u64'] },
   lsetxattr: { return: 'i32', arguments: ['string', 'string', 'pointer', 'u64', 'i32'] },
   lgetxattr: { return: 'i64', arguments: ['string', 'string', 'pointer', 'u64'] },
+  fsetxattr: { return: 'i32', arguments: ['i32', 'string', 'pointer', 'u64', 'i32'] },
   llistxattr: { return: 'i64', arguments: ['string', 'pointer', 'u64'] },
   utimensat: { return: 'i32', arguments: ['i32', 'string', 'pointer', 'i32'] },
   chroot: { return: 'i32', arguments: ['string'] },
   chdir: { return: 'i32', arguments: ['string'] },
+  // Variadic in C: the mode is left out, so nothing may be created with it.
+  openat: { return: 'i32', arguments: ['i32', 'string', 'i32'] },
+  unshare: { return: 'i32', arguments: ['i32'] },
+  setns: { return: 'i32', arguments: ['i32', 'i32'] },
   fchdir: { return: 'i32', arguments: ['i32'] },
   flock: { return: 'i32', arguments: ['i32', 'i32'] },
   mmap: { return: 'i64', arguments: ['pointer', 'u64', 'i32', 'i32', 'i32', 'i64'] },
@@ -42,8 +47,23 @@ const { functions } = dlopen('libc.so.6', {
   syscall: { return: 'i64', arguments: ['i64', 'i32', 'string', 'pointer', 'u64'] },
 });
 
+// The same function with the argument lists of two newer calls: number, fd, path, fd, path, flags; and number, path, path.
+const { functions: mounting } = dlopen('libc.so.6', { syscall: { return: 'i64', arguments: ['i64', 'i32', 'string', 'i64', 'string', 'u32'] } });
+const { functions: pivoting } = dlopen('libc.so.6', { syscall: { return: 'i64', arguments: ['i64', 'string', 'string'] } });
+
 /** The C library, by the names of its manual pages. */
 export const libc = functions;
+
+/** open_tree(2): an open mount that is nowhere yet, or -1. */
+export const openTree = (path: string, flags: number): number => Number(mounting.syscall(428n, AT_FDCWD, path, BigInt(flags), null, 0));
+/** move_mount(2) of an open mount onto an open directory or file; 0 or -1. */
+export const moveMount = (fromFd: number, toFd: number): number => Number(mounting.syscall(429n, fromFd, '', BigInt(toFd), '', MOVE_MOUNT_EMPTY_PATHS));
+/** pivot_root(2), which libc does not wrap; 0 or -1. */
+export const pivotRoot = (newRoot: string, putOld: string): number => Number(pivoting.syscall(arch() === 'x64' ? 155n : 41n, newRoot, putOld));
+
+// Source: fcntl.h and linux/mount.h: F_EMPTY_PATH and T_EMPTY_PATH.
+const AT_FDCWD = -100;
+const MOVE_MOUNT_EMPTY_PATHS = 0x4 | 0x40;
 
 /** The same number on every architecture. */
 export const SYS_OPENAT2 = 437n;

@@ -28,11 +28,12 @@ function workerOf(child: Child, pid: number, role: string): Worker {
   // A worker that dies while we write breaks the pipe; whoever sends is told by `send`, and everybody by `exited`.
   stdin.on('error', () => {});
   // A listener from the start on: without one, lines still unread at the exit would be thrown away.
-  stdout.setEncoding('utf8').on('readable', () => {});
+  stdout.on('readable', () => {});
   return {
     pid,
     send: (...parts) => send(stdin, parts, `worker ${role} (process ${pid})`),
     lines: linesOf(child),
+    bytes: { [Symbol.asyncIterator]: () => child.stdout[Symbol.asyncIterator]() as AsyncIterator<Uint8Array> },
     kill: () => { child.kill('SIGKILL'); },
     end: () => { stdin.end(); },
     exited: exitOf(child),
@@ -53,8 +54,9 @@ function send(stdin: Writable, parts: readonly Uint8Array[], name: string): Prom
 
 async function* linesOf(child: Child): AsyncGenerator<string> {
   let rest = '';
-  for await (const text of child.stdout as AsyncIterable<string>) {
-    const lines = (rest + text).split('\n');
+  const decoder = new TextDecoder();
+  for await (const chunk of child.stdout as AsyncIterable<Uint8Array>) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
     rest = lines.pop() ?? '';
     if (rest.length > MAX_LINE_LENGTH) {
       child.kill('SIGKILL');

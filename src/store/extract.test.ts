@@ -5,7 +5,7 @@ import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, readlinkSy
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { tarBytes, type TarItem } from '../../test/kit/tar-write.ts';
+import { tarBytes, type TarItem } from '../archive/tar-write.ts';
 import { kernel, openExtractKit } from '../../test/kit/extract.ts';
 import { openTempRoot } from '../../test/kit/temp.ts';
 import { kindOf } from '../lib/errors.ts';

@@ -5,7 +5,7 @@ import { after, test } from 'node:test';
 import { kernel as real, pieces } from '../../test/kit/extract.ts';
 import { until } from '../../test/kit/poll.ts';
 import { openTempRoot } from '../../test/kit/temp.ts';
-import { tarBytes } from '../../test/kit/tar-write.ts';
+import { tarBytes } from '../archive/tar-write.ts';
 import { openLinux, type Worker } from '../kernel/index.ts';
 import { EngineError, kindOf } from '../lib/errors.ts';
 import { silentLog } from '../lib/log.ts';

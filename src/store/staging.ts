@@ -1,6 +1,6 @@
 // A layer from its bytes to its name: staged out of sight with one sync of the file system, then committed by a rename.
 import { assert, conflict, corrupt, invalid } from '../lib/errors.ts';
-import type { DiffId } from '../oci/digest.ts';
+import type { ChainId, DiffId } from '../oci/digest.ts';
 import type { Compression } from '../oci/manifest.ts';
 import type { LayerInfo, LayerWrite, StagedLayer } from './index.ts';
 import { chainOn, MAX_CHAIN } from './layer-load.ts';
@@ -48,7 +48,8 @@ export async function stageLayer(needs: StagingNeeds, layer: LayerWrite): Promis
     compression: layer.compression, source: layer.source, signal: layer.signal,
     ...(layer.onProgress ? { onProgress: (consumed: number) => layer.onProgress?.(consumed) } : {}),
   });
-  if (done.diffId !== layer.diffId) throw corrupt(`filesystem layer verification failed for ${layer.diffId}: the bytes unpack to ${done.diffId}`);
+  if (layer.diffId === undefined) await nameAfter(room, write, done.diffId);
+  else if (done.diffId !== layer.diffId) throw corrupt(`filesystem layer verification failed for ${layer.diffId}: the bytes unpack to ${done.diffId}`);
   write.sizeBytes = done.sizeBytes;
   return new Staged(needs, { write, undo: undo.move(), keepsParent });
 }
@@ -95,7 +96,7 @@ function begin(room: Room, state: LayerState, layer: LayerWrite): Write {
   const below = state.links(layer.parent);
   if (below && below.length >= MAX_CHAIN) throw invalid(`max depth exceeded: an image may have ${MAX_CHAIN} layers`);
   return {
-    chainId: chainOn(layer.parent, layer.diffId), diffId: layer.diffId, parent: layer.parent,
+    chainId: layer.diffId === undefined ? UNKNOWN : chainOn(layer.parent, layer.diffId), diffId: layer.diffId ?? UNKNOWN, parent: layer.parent,
     cacheId, link: newLinkId(room.clock),
     // Named after the snapshot, and holding its name: a sweep of ours, or of another engine, finds by it what to remove.
     writeSet: `${room.at.tmp}/write-set-${cacheId.slice(0, 16)}`,
@@ -112,6 +113,17 @@ async function prepare(room: Room, state: LayerState, write: Write): Promise<voi
   await disk.write(`${write.writeSet}/size`, '', MODE.plain); // its name is synced with the rest, its content at commit
   const lower = write.lower === undefined ? undefined : state.links(write.parent);
   await makeSnapshot(room, { id: write.cacheId, link: write.link, lower, committed: true, stacked: write.parent !== undefined });
+}
+
+/** Until its last byte a new layer has no name: nothing can be asked for by this one. */
+const UNKNOWN = '' as string as ChainId & DiffId;
+
+/** The file was made and synced with the rest, so only its content is to be synced. */
+async function nameAfter({ disk }: Room, write: Write, diffId: DiffId): Promise<void> {
+  write.diffId = diffId;
+  write.chainId = chainOn(write.parent, diffId);
+  await disk.write(`${write.writeSet}/diff`, diffId, MODE.plain);
+  await disk.sync(`${write.writeSet}/diff`);
 }
 
 /** Runs alone. Fails with everything as before, or has made the layer visible and durable. */

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { byteStringOf } from '../../src/archive/byte-string.ts';
-import { TAR_END, tarBytes, tarHeader, tarPadding, type TarItem } from './tar-write.ts';
+import { TAR_END, tarBytes, tarHeader, tarPadding, type TarItem } from '../../src/archive/tar-write.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { MEDIA } from '../../src/oci/manifest.ts';
 

@@ -4,16 +4,16 @@ import { roomOf, targetOf, type Source } from './sources.ts';
 
 /** Top floor first. A room may import its own files and any lower floor: never up, never a neighbour. '' is main and what stands beside it. */
 export const FLOORS: ReadonlyArray<readonly string[]> = [
-  [''], ['daemon'], ['api', 'cli'], ['engine'], ['registry', 'runtime', 'network', 'logs', 'builder'],
+  [''], ['daemon'], ['api', 'cli'], ['engine'], ['registry', 'runtime', 'network', 'logs', 'builder', 'rootfs'],
   ['store'], ['kernel'], ['oci', 'archive', 'delta', 'wire'], ['lib'],
 ];
 
 /** Rooms with state: known to others by their index.ts alone. */
-const FACES = new Set(['engine', 'registry', 'runtime', 'network', 'logs', 'builder', 'store', 'kernel']);
+const FACES = new Set(['engine', 'registry', 'runtime', 'network', 'logs', 'builder', 'rootfs', 'store', 'kernel']);
 
 /** Where the outside world may be touched. Builtins that are not listed only compute. */
 const BUILTINS: Readonly<Record<string, readonly string[]>> = {
-  fs: ['', 'daemon', 'store', 'kernel', 'logs', 'builder', 'runtime', 'registry'],
+  fs: ['', 'daemon', 'store', 'kernel', 'logs', 'builder', 'runtime', 'rootfs', 'registry'],
   child_process: ['', 'kernel', 'runtime'],
   http: ['api', 'cli', 'registry', 'runtime'],
   https: ['api', 'cli', 'registry', 'runtime'],
@@ -21,7 +21,7 @@ const BUILTINS: Readonly<Record<string, readonly string[]>> = {
   net: ['api', 'cli', 'registry', 'runtime', 'network'],
   tls: ['api', 'cli', 'registry', 'runtime'],
   dgram: ['network'],
-  dns: [],
+  dns: ['kernel'],
   ffi: ['kernel'],
   process: ['', 'daemon'],
   worker_threads: [],
@@ -56,7 +56,7 @@ export function wrongDirections(sources: readonly Source[]): string[] {
     if (from.room === target) continue;
     if (floorOf(from.room) < 0) wrong.push(`${from.path} stands in a room that is on no floor`);
     else if (floorOf(target) <= floorOf(from.room)) wrong.push(`${from.path} imports ${to}: ${target || 'main'} is not below ${from.room}`);
-    else if (from.room === 'cli' && !['wire', 'oci', 'lib'].includes(target)) wrong.push(`${from.path} imports ${to}: the command line knows the daemon by its API only`);
+    else if (from.room === 'cli' && !['wire', 'oci', 'archive', 'lib'].includes(target)) wrong.push(`${from.path} imports ${to}: the command line knows the daemon by its API only`);
   }
   return wrong;
 }

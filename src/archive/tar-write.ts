@@ -1,11 +1,14 @@
-// Deterministic tar writer: ustar, with a PAX header in front of what ustar cannot say.
-import { BLOCK_BYTES } from '../../src/archive/tar-header.ts';
-import type { EntryType } from '../../src/archive/tar-read.ts';
+// Deterministic tar writer: ustar, with a PAX header in front of what ustar cannot say. Equal entries give equal bytes.
+//
+// GNU tar, busybox and Go read it: numbers beyond their field stand in the PAX header alone, names beyond ASCII as well.
+import { BLOCK_BYTES } from './tar-header.ts';
+import type { EntryType } from './tar-read.ts';
 
 /** What is to be written; names are byte strings (see byte-string.ts). */
 export interface TarItem {
   name: string;
   type: EntryType;
+  /** Permissions; with the bits of the type (S_IFREG …) where the writer wants them, as Docker does. */
   mode: number;
   uid?: number;
   gid?: number;
@@ -60,10 +63,10 @@ function paxRecords(item: TarItem): Buffer[] {
   const records: Buffer[] = [];
   const add = (key: string, value: Uint8Array) => records.push(paxRecord(key, value));
   const bytes = (text: string) => Buffer.from(text, 'latin1');
-  const seconds = item.mtimeNs ?? 0n;
+  const mtimeNs = item.mtimeNs ?? 0n;
   if ((item.gid ?? 0) > MAX_OCTAL_7) add('gid', bytes(String(item.gid)));
   if (!fits(item.linkName ?? '')) add('linkpath', bytes(item.linkName ?? ''));
-  if (seconds < 0n || seconds % NS !== 0n || seconds / NS > MAX_OCTAL_11) add('mtime', bytes(paxTime(seconds)));
+  if (mtimeNs < 0n || mtimeNs % NS !== 0n || mtimeNs / NS > MAX_OCTAL_11) add('mtime', bytes(paxTime(mtimeNs)));
   if (splitName(item.name) === undefined) add('path', bytes(item.name));
   for (const [name, value] of [...item.xattrs ?? []].sort(([a], [b]) => (a < b ? -1 : 1))) add(`SCHILY.xattr.${name}`, value);
   if ((item.sizeBytes ?? 0) > MAX_OCTAL_11) add('size', bytes(String(item.sizeBytes)));
@@ -104,7 +107,7 @@ function ustarBlock(item: TarItem, prefix: string): Buffer {
   const within = (value: number, most: number) => (value < 0 || value > most ? 0 : value);
   const seconds = Number((item.mtimeNs ?? 0n) / NS);
   text(item.name, 0);
-  octal(item.mode & 0o7777, 100, 7);
+  octal(item.mode & MAX_OCTAL_7, 100, 7);
   octal(within(item.uid ?? 0, MAX_OCTAL_7), 108, 7);
   octal(within(item.gid ?? 0, MAX_OCTAL_7), 116, 7);
   octal(within(item.type === 'file' ? item.sizeBytes ?? 0 : 0, MAX_OCTAL_11), 124, 11);
