@@ -1,12 +1,13 @@
 // After a start: what the records say against what the kernel and the runtime show. The only way to begin.
 import type { Observed } from '../runtime/index.ts';
-import { messageOf } from '../lib/errors.ts';
 import { Container } from './containers/container.ts';
+import { adoptExecs } from './containers/exec-run.ts';
 import type { ContainerNeeds } from './containers/needs.ts';
 import { finishRemoval, removeContainer } from './containers/remove.ts';
-import { startContainer, unmountOverlay } from './containers/start.ts';
+import { unmountOverlay } from './containers/start.ts';
 import { stateOf, type State } from './containers/state.ts';
 import { handleExit } from './containers/watch.ts';
+import { wantsToRun, type Wanted } from './wanted.ts';
 
 /** The exit code of a run whose end nobody saw: the machine went down with it. */
 export const EXIT_UNKNOWN = 255;
@@ -34,7 +35,7 @@ export function decideRepair(recorded: State, observed: Observed, nowNs: bigint)
 }
 
 /** Loads every container, repairs each, and gives the list of those whose restart policy wants them running. One bad container never stops the boot. */
-export async function recover(needs: ContainerNeeds): Promise<Container[]> {
+export async function recover(needs: ContainerNeeds): Promise<Wanted[]> {
   const queue = needs.store.containers.loaded().map((stored) => new Container(stored));
   for (const container of queue) {
     try {
@@ -45,18 +46,31 @@ export async function recover(needs: ContainerNeeds): Promise<Container[]> {
     needs.table.add(container);
   }
   await endStrangers(needs);
-  const wanted: Container[] = [];
+  const wanted: Wanted[] = [];
   const work = queue[Symbol.iterator]();
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
     for (const container of work) {
       try {
-        if (await repair(needs, container)) wanted.push(container);
+        const how = await repair(needs, container);
+        if (how) wanted.push({ container, how });
       } catch (error) {
         needs.log.error('could not repair a container after the start', { container: container.id, error });
       }
     }
   }));
+  needs.volumes.letGoOfOthers();
+  await endLostExecs(needs, queue);
+  for (const container of queue) needs.health.follow(container);
   return wanted;
+}
+
+/** Those of which nobody knows, such as a health check that was under way. */
+async function endLostExecs(needs: ContainerNeeds, containers: readonly Container[]): Promise<void> {
+  try {
+    await needs.runtime.endExecs(new Set(containers.flatMap(({ execIds }) => [...execIds])));
+  } catch (error) {
+    needs.log.error('could not end what an earlier daemon ran in containers', { error });
+  }
 }
 
 /** Tasks without a record: what they belonged to is gone, and nobody could stop them by name. */
@@ -73,21 +87,23 @@ async function endStrangers(needs: ContainerNeeds): Promise<void> {
   }
 }
 
-/** True when the restart policy wants it running. */
-async function repair(needs: ContainerNeeds, container: Container): Promise<boolean> {
+/** How it comes back, when its restart policy wants it to. */
+async function repair(needs: ContainerNeeds, container: Container): Promise<Wanted['how'] | undefined> {
   const restarting = container.state.status === 'restarting';
-  if (restarting) container.record = { ...container.record, State: { ...container.record.State, Running: false, Restarting: false } };
   const observed = await needs.runtime.observe(container.id);
   const decision = decideRepair(stateOf(container.record.State), observed, needs.clock.nowNanos());
   if (decision.do !== 'nothing') needs.log.info('container found after the start', { container: container.id, repair: decision.do });
   switch (decision.do) {
     case 'adopt':
       container.record = { ...container.record, State: { ...container.record.State, Pid: decision.pid, Paused: decision.paused } };
+      needs.volumes.adopt(container);
+      needs.health.recall(container);
+      await adoptExecs(needs, container);
       await needs.runtime.adopt(container.id);
-      return false;
+      return undefined;
     case 'finish-removal':
-      await finishRemoval(needs, container);
-      return false;
+      await finishRemoval(needs, container, { volumes: container.hostConfig.AutoRemove });
+      return undefined;
     case 'kill-orphan':
       await needs.runtime.delete(container.id);
       unmountOverlay(needs, container);
@@ -102,9 +118,18 @@ async function repair(needs: ContainerNeeds, container: Container): Promise<bool
   }
   if (container.hostConfig.AutoRemove && needs.table.get(container.id) && container.record.HasBeenStartedBefore) {
     await removeContainer(needs, container, { force: true, volumes: true });
-    return false;
+    return undefined;
   }
-  return wantsToRun(container);
+  if (restarting && wantsToRun(container)) return 'resume';
+  if (restarting) await endRestarting(needs, container);
+  if (!wantsToRun(container)) return undefined;
+  return decision.do === 'record-exit' && observed.task === 'gone' && observed.exit ? 'again' : 'anew';
+}
+
+/** It waited for a restart that its policy no longer asks for. */
+async function endRestarting(needs: ContainerNeeds, container: Container): Promise<void> {
+  container.record = { ...container.record, State: { ...container.record.State, Running: false, Restarting: false } };
+  await needs.store.containers.save(container.record, { durable: false });
 }
 
 /** An exit with a known code is treated like one that just happened, policy and all, but the restart is left to the end of the boot. */
@@ -115,29 +140,5 @@ async function recordLostExit(needs: ContainerNeeds, container: Container, exit:
     await handleExit(needs, container, exit);
   } finally {
     container.hostConfig = { ...container.hostConfig, RestartPolicy: policy };
-  }
-}
-
-function wantsToRun(container: Container): boolean {
-  if (!container.record.HasBeenStartedBefore || container.running) return false;
-  const { Name: policy, MaximumRetryCount: retries } = container.hostConfig.RestartPolicy;
-  switch (policy) {
-    case 'always': return true;
-    case 'unless-stopped': return !container.record.HasBeenManuallyStopped;
-    case 'on-failure': return !container.record.HasBeenManuallyStopped && container.record.State.ExitCode !== 0 && (retries === 0 || container.record.RestartCount < retries);
-    default: return false;
-  }
-}
-
-/** After the API listens: the restart policies of what did not survive. */
-export async function startWanted(needs: ContainerNeeds, wanted: readonly Container[]): Promise<void> {
-  for (const container of wanted) {
-    if (needs.table.closing) return;
-    try {
-      using _lock = await needs.table.locks.hold(container.id);
-      if (needs.table.get(container.id) === container && !container.running) await startContainer(needs, container);
-    } catch (error) {
-      needs.log.warn('restart policy could not start a container', { container: container.id, reason: messageOf(error) });
-    }
   }
 }

@@ -9,9 +9,11 @@ import { listContainers } from './list.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { pruneContainers } from './prune.ts';
 import { removeContainer } from './remove.ts';
-import { startContainer } from './start.ts';
-import { killContainer, pauseContainer, stopContainer, unpauseContainer, type StopOptions } from './stop.ts';
+import { restartByHand, startByHand } from './restart.ts';
+import { killContainer, pauseContainer, stopContainer, unpauseContainer } from './stop.ts';
+import { openStats } from './stats.ts';
 import { topOf } from './top.ts';
+import { updateContainer } from './update.ts';
 import { viewContainer } from './view.ts';
 import { waitFor } from './wait.ts';
 
@@ -21,9 +23,9 @@ export function openContainers(needs: ContainerNeeds): ContainersFace {
     create: (options) => needs.metrics.timed('create', () => createContainer(needs, options)),
     list: (options) => listContainers(needs, options),
     inspect: (name, options) => viewContainer(needs, table.find(name), options),
-    start: (name, { signal }) => needs.metrics.timed('start', () => start(needs, table.find(name), signal)),
+    start: (name, { signal }) => needs.metrics.timed('start', () => startByHand(needs, table.find(name), signal)),
     stop: (name, options) => stopContainer(needs, table.find(name), options),
-    restart: (name, options) => restart(needs, table.find(name), options),
+    restart: (name, options) => restartByHand(needs, table.find(name), options),
     async kill(name, { killSignal }) {
       try { await killContainer(needs, table.find(name), killSignal); }
       catch (cause) {
@@ -36,8 +38,10 @@ export function openContainers(needs: ContainerNeeds): ContainersFace {
     unpause: (name) => unpauseContainer(needs, table.find(name)),
     rename: (name, newName) => rename(needs, table.find(name), newName),
     remove: async (name, { force, volumes, link }) => {
-      if (link) throw invalid('links need a bridge network, and this version has none');
-      await needs.metrics.timed('delete', () => removeContainer(needs, table.find(name), { force, volumes }));
+      const container = table.find(name);
+      // There are no links here, so the name can only be the container's own.
+      if (link) throw new EngineError('system', 'Conflict, cannot remove the default link name of the container');
+      await needs.metrics.timed('delete', () => removeContainer(needs, container, { force, volumes }));
     },
     prune: ({ filters }) => pruneContainers(needs, filters),
     wait: async (name, { condition, signal }) => waitFor(table.find(name), { condition, signal }),
@@ -50,41 +54,9 @@ export function openContainers(needs: ContainerNeeds): ContainersFace {
       publish(needs, container, { action: 'resize', extra: { height: String(size.height), width: String(size.width) } });
     },
     top: (name, psArgs) => topOf(needs, table.find(name), psArgs),
+    stats: openStats(needs),
+    update: async (name, body) => updateContainer(needs, table.find(name), body),
   };
-}
-
-async function start(needs: ContainerNeeds, container: Container, signal: AbortSignal): Promise<void> {
-  try {
-    using _lock = await needs.table.hold(container);
-    if (container.state.status === 'restarting') throw new EngineError('not-modified', 'container is already running'); // for Docker it runs
-    forgetRestarts(container);
-    await startContainer(needs, container, signal);
-  } catch (error) {
-    // A container that was to vanish after its run must not stay because it never ran.
-    if (container.hostConfig.AutoRemove && kindOf(error) !== 'not-modified' && !container.running) await removeContainer(needs, container, { force: true, volumes: true });
-    throw error;
-  }
-}
-
-async function restart(needs: ContainerNeeds, container: Container, options: StopOptions): Promise<void> {
-  container.restartRequested = true;
-  using _asked = { [Symbol.dispose]: () => { container.restartRequested = false; } };
-  try {
-    await stopContainer(needs, container, options);
-  } catch (error) {
-    if (!(error instanceof EngineError && error.kind === 'not-modified')) throw error;
-  }
-  using _lock = await needs.table.hold(container);
-  forgetRestarts(container);
-  if (!container.running) await startContainer(needs, container);
-  publish(needs, container, { action: 'restart' });
-}
-
-/** Who starts a container by hand begins its restart policy anew. */
-function forgetRestarts(container: Container): void {
-  if (container.running) return;
-  container.restartDelayMs = 0;
-  container.record = { ...container.record, RestartCount: 0 };
 }
 
 async function rename(needs: ContainerNeeds, container: Container, newName: string): Promise<void> {

@@ -1,32 +1,22 @@
-// exec: further processes in a running container.
-import type { Clock } from '../../lib/clock.ts';
-import { conflict, invalid, messageOf, notFound } from '../../lib/errors.ts';
+// exec: what clients ask of further processes in a running container.
+import { conflict, EngineError, invalid, messageOf, notFound } from '../../lib/errors.ts';
 import type { ExecTask } from '../../runtime/index.ts';
 import type { ExecCreateBody } from '../../wire/types.ts';
 import type { AttachSession, ExecsFace, ExecView } from '../index.ts';
 import type { Container } from './container.ts';
 import { DetachKeys } from './detach.ts';
+import { beginExec, makeExec } from './exec-run.ts';
+import type { Exec } from './exec-table.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
-import { failureCode } from './start.ts';
-import { rethrowUnlessGone } from './stop.ts';
 
-/** An ended exec can be inspected for so long; Docker too forgets them after a few minutes. */
-const KEEP_ENDED_MS = 300_000;
+/** Docker's: a client tells the size of its terminal while the exec is still being begun. */
+const RESIZE_WAIT_MS = 10_000;
 
-interface Exec {
-  id: string;
-  container: Container;
-  body: ExecCreateBody;
-  argv: readonly string[];
-  started: boolean;
-  task: ExecTask | undefined;
-  exitCode: number | null;
-}
+type Size = { width: number; height: number };
 
 export function openExecs(needs: ContainerNeeds): ExecsFace {
-  const execs = new Map<string, Exec>();
   const find = (id: string): Exec => {
-    const exec = execs.get(id);
+    const exec = needs.execs.find(id, needs.clock.monotonicMs());
     if (!exec) throw notFound(`No such exec instance: ${id}`);
     return exec;
   };
@@ -37,48 +27,28 @@ export function openExecs(needs: ContainerNeeds): ExecsFace {
       const argv = body.Cmd ?? [];
       if (argv.length === 0) throw invalid('No exec command specified');
       new DetachKeys(body.DetachKeys);
-      for (const [id, old] of execs) if (!old.started && !old.container.execIds.has(id)) execs.delete(id); // its container ended before it began
-      const exec: Exec = { id: newId(needs.clock), container, body, argv, started: false, task: undefined, exitCode: null };
-      execs.set(exec.id, exec);
-      container.execIds.add(exec.id);
-      publish(needs, container, { action: `exec_create: ${spoken(argv)}`, extra: { execID: exec.id } });
-      return { id: exec.id };
+      return { id: makeExec(needs, container, { body, argv, probe: false }).id };
     },
-    inspect: async (id) => viewOf(find(id)),
-    async start(id, options) {
+    inspect: async (id) => viewOf(needs, find(id)),
+    async start(id, { detach, tty, consoleSize }) {
       const exec = find(id);
-      if (exec.started) throw conflict(`Error: Exec command ${id} has already run`);
       assertRunning(exec.container, exec.container.id);
-      exec.started = true;
-      publish(needs, exec.container, { action: `exec_start: ${spoken(exec.argv)}`, extra: { execID: id } });
-      const task = await begin(needs, exec, options.consoleSize ?? sizeOf(exec.body)).catch((error: unknown) => {
-        forget(needs, execs, exec);
-        if (options.detach) throw error;
-        return refusal(exec, error);
-      });
-      if (!('exited' in task)) return task;
-      task.exited.then((code) => ended(needs, { execs, exec, code }), (error: unknown) => {
-        needs.log.warn('exec ended without an exit code', { exec: id, error });
-        ended(needs, { execs, exec, code: 255 });
-      });
-      if (!options.detach) return new ExecSession(exec, task);
-      void drain(task);
-      return undefined;
+      try {
+        if (exec.started) throw conflict(`Error: Exec command ${id} ${exec.endedAtMs === undefined ? 'is already running' : 'has already run'}`);
+        const task = await beginExec(needs, exec, { consoleSize: consoleSize ?? sizeOf(exec.body) });
+        if (!detach) return new ExecSession(needs, { exec, task, tty });
+        void drain(task);
+        return undefined;
+      } catch (error) {
+        if (detach) throw error;
+        return refusal(error, tty);
+      }
     },
-    async resize(id, size) {
-      const exec = find(id);
-      if (!exec.task || exec.exitCode !== null) throw conflict(`exec ${id} is not running`);
-      await exec.task.resize(size);
-    },
+    resize: (id, size) => resize(needs, find(id), size),
   };
 }
 
-/** As Docker's events have it: a program without words still has the space behind it. */
-const spoken = ([program = '', ...words]: readonly string[]) => `${program} ${words.join(' ')}`;
-
-const newId = (clock: Clock) => clock.randomHex(32);
-
-function sizeOf(body: ExecCreateBody): { width: number; height: number } | undefined {
+function sizeOf(body: ExecCreateBody): Size | undefined {
   return body.ConsoleSize ? { height: body.ConsoleSize[0], width: body.ConsoleSize[1] } : undefined;
 }
 
@@ -89,38 +59,23 @@ function assertRunning(container: Container, word: string): void {
   if (status !== 'running') throw conflict(`Container ${container.id} is not running`);
 }
 
-async function begin(needs: ContainerNeeds, exec: Exec, consoleSize: { width: number; height: number } | undefined): Promise<ExecTask> {
-  const { body, container } = exec;
-  try {
-    exec.task = await needs.runtime.exec({
-      containerId: container.id, execId: exec.id, argv: exec.argv,
-      env: [...container.record.Config.Env ?? [], ...body.Env ?? []],
-      cwd: body.WorkingDir || container.record.Config.WorkingDir || '/',
-      user: body.User ?? '', tty: body.Tty ?? false, stdin: body.AttachStdin ?? false, privileged: body.Privileged ?? false, consoleSize,
-    });
-    return exec.task;
-  } catch (error) {
-    exec.exitCode = failureCode(messageOf(error)) === 128 ? 126 : failureCode(messageOf(error));
-    return await rethrowUnlessGone(needs, container, error);
+async function resize(needs: ContainerNeeds, exec: Exec, size: Size): Promise<void> {
+  assertRunning(exec.container, exec.container.id);
+  if (exec.process === undefined && exec.endedAtMs === undefined) {
+    const begun = Promise.withResolvers<void>();
+    exec.waiting.push(begun.resolve);
+    using _limit = needs.clock.after(RESIZE_WAIT_MS, begun.resolve);
+    await begun.promise;
+    if (exec.process === undefined && exec.endedAtMs === undefined) throw new EngineError('system', 'timeout waiting for exec session ready');
   }
+  if (exec.process === undefined || exec.endedAtMs !== undefined) throw notFound('no such exec');
+  await exec.process.resize(size);
 }
 
 /** By now the client reads a stream: what went wrong stands there as output, as Docker has it, and the exit code in inspect. */
-function refusal(exec: Exec, error: unknown): AttachSession {
+function refusal(error: unknown, tty: boolean): AttachSession {
   async function* output(): AsyncGenerator<{ stream: 'stdout'; bytes: Uint8Array }> { yield { stream: 'stdout', bytes: new TextEncoder().encode(`${messageOf(error)}\r\n`) }; }
-  return { tty: exec.body.Tty ?? false, output: output(), input: async () => 'ok', endInput: async () => {}, [Symbol.asyncDispose]: async () => {} };
-}
-
-function ended(needs: ContainerNeeds, what: { execs: Map<string, Exec>; exec: Exec; code: number }): void {
-  const { exec, execs, code } = what;
-  exec.exitCode = code;
-  publish(needs, exec.container, { action: 'exec_die', extra: { execID: exec.id, exitCode: String(code) } });
-  forget(needs, execs, exec);
-}
-
-function forget(needs: ContainerNeeds, execs: Map<string, Exec>, exec: Exec): void {
-  exec.container.execIds.delete(exec.id);
-  needs.clock.after(KEEP_ENDED_MS, () => execs.delete(exec.id));
+  return { tty, output: output(), input: async () => 'ok', endInput: async () => {}, [Symbol.asyncDispose]: async () => {} };
 }
 
 /** A detached exec's output goes nowhere, but must be read, or the program would wait for ever. */
@@ -133,25 +88,30 @@ async function drain(task: ExecTask): Promise<void> {
 }
 
 class ExecSession implements AttachSession {
+  /** Of the client, as it said when it began: it may take raw bytes of what has no terminal, and frames of what has one. */
   readonly tty: boolean;
   readonly output: AttachSession['output'];
+  readonly #needs: ContainerNeeds;
   readonly #exec: Exec;
   readonly #task: ExecTask;
   readonly #keys: DetachKeys;
 
-  constructor(exec: Exec, task: ExecTask) {
+  constructor(needs: ContainerNeeds, { exec, task, tty }: { exec: Exec; task: ExecTask; tty: boolean }) {
+    this.#needs = needs;
     this.#exec = exec;
     this.#task = task;
     this.#keys = DetachKeys.of(exec.body.DetachKeys || undefined, exec.body.Tty ?? false);
-    this.tty = exec.body.Tty ?? false;
+    this.tty = tty;
     this.output = this.#produce();
   }
 
   async input(bytes: Uint8Array): Promise<'ok' | 'detached'> {
     const { pass, detached } = this.#keys.scan(bytes);
     if (pass.length > 0 && this.#exec.body.AttachStdin) await this.#task.console.write(pass);
-    if (detached) await this.#task.console[Symbol.asyncDispose]();
-    return detached ? 'detached' : 'ok';
+    if (!detached) return 'ok';
+    publish(this.#needs, this.#exec.container, { action: 'exec_detach', extra: { execID: this.#exec.id } });
+    await this.#task.console[Symbol.asyncDispose]();
+    return 'detached';
   }
 
   async endInput(): Promise<void> { if (this.#exec.body.AttachStdin) await this.#task.console.endInput(); }
@@ -160,18 +120,18 @@ class ExecSession implements AttachSession {
 
   /** Ends only after the exit code is known: a client asks for it as soon as the stream closes. */
   async *#produce(): AsyncGenerator<{ stream: 'stdout' | 'stderr'; bytes: Uint8Array }> {
-    const { AttachStdout: stdout, AttachStderr: stderr } = this.#exec.body;
-    for await (const part of this.#task.console.output) if (this.tty || (part.stream === 'stdout' ? stdout : stderr)) yield part;
+    const { AttachStdout: stdout, AttachStderr: stderr, Tty: terminal } = this.#exec.body;
+    for await (const part of this.#task.console.output) if (terminal || (part.stream === 'stdout' ? stdout : stderr)) yield part;
     await this.#task.exited.catch(() => undefined);
   }
 }
 
-function viewOf(exec: Exec): ExecView {
+function viewOf(needs: ContainerNeeds, exec: Exec): ExecView {
   const { body } = exec;
   return {
-    id: exec.id, containerId: exec.container.id, running: exec.task !== undefined && exec.exitCode === null, exitCode: exec.exitCode, pid: exec.task?.pid ?? 0,
+    id: exec.id, containerId: exec.container.id, running: exec.process !== undefined && exec.endedAtMs === undefined, exitCode: exec.exitCode, pid: exec.process?.pid ?? 0,
     openStdin: body.AttachStdin ?? false, openStdout: body.AttachStdout ?? false, openStderr: body.AttachStderr ?? false,
-    canRemove: exec.exitCode !== null, detachKeys: body.DetachKeys ?? '',
+    canRemove: needs.execs.isMarked(exec, needs.clock.monotonicMs()), detachKeys: body.DetachKeys ?? '',
     process: { tty: body.Tty ?? false, entrypoint: exec.argv[0] ?? '', arguments: exec.argv.slice(1), privileged: body.Privileged ?? false, user: body.User ?? '' },
   };
 }

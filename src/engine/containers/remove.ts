@@ -1,8 +1,10 @@
 // remove and auto-remove: intent on record, task ended, snapshot gone, record gone, name free.
-import { conflict, EngineError } from '../../lib/errors.ts';
+import { conflict, EngineError, kindOf } from '../../lib/errors.ts';
 import { cancelRestart } from './backoff.ts';
 import type { Container } from './container.ts';
+import { leaveMounts } from './mounts.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
+import { isVolume } from '../volumes/volumes.ts';
 import { unmountOverlay } from './start.ts';
 
 const SIGKILL = 9;
@@ -16,7 +18,7 @@ export async function removeContainer(needs: ContainerNeeds, container: Containe
     if (tries > 0) await killForRemoval(needs, container);
     using _lock = await needs.table.locks.hold(container.id);
     if (needs.table.get(container.id) !== container) return; // another removal was first
-    if (!container.running) return await finishRemoval(needs, container);
+    if (!container.running) return await finishRemoval(needs, container, options);
     if (tries > 0) continue; // a start came between the kill and this lock
     const paused = container.state.status === 'paused';
     throw conflict(paused
@@ -44,14 +46,27 @@ async function killForRemoval(needs: ContainerNeeds, container: Container): Prom
 }
 
 /** Under the lock, or at boot: everything of a container that no longer runs, in the reverse order of its making. */
-export async function finishRemoval(needs: ContainerNeeds, container: Container): Promise<void> {
+export async function finishRemoval(needs: ContainerNeeds, container: Container, { volumes }: { volumes: boolean }): Promise<void> {
   container.record = { ...container.record, State: { ...container.record.State, RemovalInProgress: true } };
   await needs.store.containers.save(container.record, { durable: false });
   await needs.runtime.delete(container.id);
   unmountOverlay(needs, container);
+  await leaveMounts(needs, container);
   await needs.store.layers.removeActive(container.id);
+  if (volumes) await removeAnonymous(needs, container); // while its record still tells that they are its own
   await needs.store.containers.remove(container.id);
   needs.table.remove(container);
+  needs.execs.forget(container);
   publish(needs, container, { action: 'destroy' });
   container.announceRemoval();
+}
+
+/** Volumes that no client ever gave a name, unless another container has them too. One that resists does not keep its container. */
+async function removeAnonymous(needs: ContainerNeeds, container: Container): Promise<void> {
+  for (const point of Object.values(container.record.MountPoints)) {
+    if (!isVolume(point) || point.Spec.Source || needs.volumes.users(point.Name, container.id).length > 0) continue;
+    try { await needs.volumes.remove(point.Name, { but: container.id }); } catch (error) {
+      if (kindOf(error) !== 'not-found') needs.log.warn('could not remove a volume with its container', { volume: point.Name, container: container.id, error });
+    }
+  }
 }

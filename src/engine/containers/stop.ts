@@ -2,6 +2,7 @@
 import { conflict, EngineError } from '../../lib/errors.ts';
 import { cancelRestart } from './backoff.ts';
 import type { Container } from './container.ts';
+import { restHealth } from './health.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { parseSignal } from './signals.ts';
 
@@ -10,13 +11,14 @@ const DEFAULT_STOP_SECONDS = 10;
 /** After SIGKILL the kernel needs a moment; a task in uninterruptible sleep may never end. */
 const KILL_WAIT_MS = 10_000;
 
-export interface StopOptions { timeoutSeconds: number | undefined; stopSignal: string | undefined; signal?: AbortSignal }
+/** `byHand`, unless said otherwise: its restart policy remembers that it was stopped. */
+export interface StopOptions { timeoutSeconds: number | undefined; stopSignal: string | undefined; signal?: AbortSignal; byHand?: boolean }
 
 /** Stop signal, time to end, then SIGKILL. Resolves when the exit is on record; not-modified when it does not run. */
 export async function stopContainer(needs: ContainerNeeds, container: Container, options: StopOptions): Promise<void> {
   const stopSignal = parseSignal(options.stopSignal || container.record.Config.StopSignal || 'SIGTERM');
   const seconds = options.timeoutSeconds ?? container.record.Config.StopTimeout ?? DEFAULT_STOP_SECONDS;
-  const run = await begin(needs, container, stopSignal);
+  const run = await begin(needs, container, { stopSignal, byHand: options.byHand ?? true });
   if (run === undefined) return publish(needs, container, { action: 'stop' });
   const { ended } = run;
   if (!await endsWithin(needs, ended, seconds < 0 ? undefined : seconds * 1000)) {
@@ -29,11 +31,11 @@ export async function stopContainer(needs: ContainerNeeds, container: Container,
 }
 
 /** Under the lock: the intent on record, the signal sent. Gives the end to wait for, or undefined when a restart was only called off. */
-async function begin(needs: ContainerNeeds, container: Container, stopSignal: number): Promise<{ ended: Promise<unknown> } | undefined> {
+async function begin(needs: ContainerNeeds, container: Container, { stopSignal, byHand }: { stopSignal: number; byHand: boolean }): Promise<{ ended: Promise<unknown> } | undefined> {
   using _lock = await needs.table.locks.hold(container.id);
   if (!container.running) throw new EngineError('not-modified', 'container is already stopped');
   container.stopRequested = true;
-  container.record = { ...container.record, HasBeenManuallyStopped: true };
+  if (byHand) container.record = { ...container.record, HasBeenManuallyStopped: true };
   if (container.state.status === 'restarting') {
     await cancelRestart(needs, container);
     return undefined;
@@ -51,6 +53,7 @@ async function deliver(needs: ContainerNeeds, container: Container, number: numb
   if (container.state.status === 'paused') {
     await needs.runtime.resume(container.id);
     container.record = { ...container.record, State: { ...container.record.State, Paused: false } };
+    needs.health.follow(container);
   }
 }
 
@@ -88,25 +91,33 @@ export async function pauseContainer(needs: ContainerNeeds, container: Container
   if (!container.running) throw conflict(`Container ${container.id} is not running`);
   if (container.state.status === 'paused') throw conflict(`Container ${container.id} is already paused`);
   if (container.state.status === 'restarting') throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
-  await needs.runtime.pause(container.id).catch((error: unknown) => rethrowUnlessGone(needs, container, error));
+  needs.health.rest(container); // a frozen check could not be ended
+  try {
+    await needs.runtime.pause(container.id).catch((error: unknown) => rethrowUnlessGone(needs, container, error));
+  } catch (error) {
+    needs.health.follow(container);
+    throw error;
+  }
   await setPaused(needs, container, true);
 }
 
 export async function unpauseContainer(needs: ContainerNeeds, container: Container): Promise<void> {
   using _lock = await needs.table.locks.hold(container.id);
-  if (container.state.status !== 'paused') throw conflict(`Container ${container.id} is not paused`);
+  if (container.state.status !== 'paused') throw new EngineError('system', `Container ${container.id} is not paused`); // 500: Docker's, of all versions
   await needs.runtime.resume(container.id).catch((error: unknown) => rethrowUnlessGone(needs, container, error));
   await setPaused(needs, container, false);
 }
 
 /** A task may have ended a moment ago, with its exit not on record yet: that is no failure of ours. */
-export async function rethrowUnlessGone(needs: ContainerNeeds, container: Container, error: unknown): Promise<never> {
+export async function rethrowUnlessGone(needs: Pick<ContainerNeeds, 'runtime'>, container: Container, error: unknown): Promise<never> {
   if (!await needs.runtime.signal(container.id, 0)) throw conflict(`Container ${container.id} is not running`, { cause: error });
   throw error;
 }
 
 async function setPaused(needs: ContainerNeeds, container: Container, paused: boolean): Promise<void> {
-  container.record = { ...container.record, State: { ...container.record.State, Paused: paused } };
+  const { State: state } = container.record;
+  container.record = { ...container.record, State: { ...state, Paused: paused, Health: paused ? restHealth(state.Health) : state.Health ?? null } };
+  needs.health.follow(container);
   await needs.store.containers.save(container.record, { durable: false });
   publish(needs, container, { action: paused ? 'pause' : 'unpause' });
 }

@@ -23,6 +23,9 @@ const IMAGE = parseImageConfig(new TextEncoder().encode(JSON.stringify({
   architecture: 'amd64', os: 'linux', config: { Cmd: ['/bin/true'] }, rootfs: { type: 'layers', diff_ids: [`sha256:${'1'.repeat(64)}`] },
 })));
 
+/** More calls than any verb makes: a walk that is still failing then fails for a reason of its own. */
+const MOST_CALLS = 100;
+
 interface World { needs: ContainerNeeds; live: Set<string>; calls: number; failAt: number; started: string[]; order: string[]; full: boolean }
 
 /** A world in which the n-th call to anything outside fails, and `live` holds what exists. */
@@ -84,7 +87,7 @@ function world(failAt: number): World {
 const create = (w: World) => createContainer(w.needs, { name: 'one', body: { Image: 'busybox' }, signal: new AbortController().signal });
 
 test('create leaves a container or nothing, whichever call fails', async () => {
-  for (let n = 0; ; n++) {
+  for (let n = 0; n < MOST_CALLS; n++) {
     const w = world(n);
     const failure = await create(w).then(() => undefined, messageOf);
     if (failure === undefined) {
@@ -94,10 +97,11 @@ test('create leaves a container or nothing, whichever call fails', async () => {
     }
     assert.deepEqual([[...w.live], w.needs.table.all(), w.needs.table.isNameTaken('one'), w.started], [[], [], false, []], failure);
   }
+  assert.fail('it never succeeded');
 });
 
 test('start leaves a running container or a stopped one with the reason, whichever call fails', async () => {
-  for (let n = 0; ; n++) {
+  for (let n = 0; n < MOST_CALLS; n++) {
     const w = world(-1);
     const { id } = await create(w);
     const container = w.needs.table.find(id);
@@ -111,6 +115,7 @@ test('start leaves a running container or a stopped one with the reason, whichev
     }
     assert.deepEqual([[...w.live].toSorted(), container.running, container.record.State.Error, w.started], [['record', 'snapshot'], false, failure, ['create']], failure);
   }
+  assert.fail('it never succeeded');
 });
 
 test('after an exit nothing of the run is left, and after removal nothing at all', async () => {

@@ -1,8 +1,10 @@
 // Exits and what follows: record, clean up, tell, then the restart policy. The same code runs for exits found at boot.
 import { formatNanos } from '../../lib/clock.ts';
 import type { TaskExit } from '../../runtime/index.ts';
-import { scheduleRestart } from './backoff.ts';
+import { ranMsOf, resumeRestart, scheduleRestart } from './backoff.ts';
 import type { Container } from './container.ts';
+import { restHealth } from './health.ts';
+import { leaveMounts } from './mounts.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { removeContainer } from './remove.ts';
 import { startContainer, unmountOverlay } from './start.ts';
@@ -27,7 +29,7 @@ export async function handleExit(needs: ContainerNeeds, container: Container, ex
     next = decideAfterExit(container, exit.exitCode);
     await recordExit(needs, container, { exit, restarting: next === 'restart' });
     if (next !== 'remove') container.announceExit({ exitCode: exit.exitCode, error: undefined });
-    if (next === 'restart') waitForRestart(needs, container);
+    if (next === 'restart') scheduleRestart(needs, container, { ranMs: ranMsOf(container), run: () => restartLater(needs, container) });
   }
   if (next !== 'remove') return;
   // Who waits for the end is told when the name is free: a client that stops a container goes on to make the next one under its name.
@@ -44,32 +46,43 @@ async function recordExit(needs: ContainerNeeds, container: Container, { exit, r
     ...container.record,
     State: {
       ...container.record.State, Running: restarting, Restarting: restarting, Paused: false, Pid: 0, ExitCode: exit.exitCode, OOMKilled: exit.oomKilled,
-      FinishedAt: formatNanos(exit.finishedAtNs), Error: '',
+      FinishedAt: formatNanos(exit.finishedAtNs), Error: '', Health: restHealth(container.record.State.Health),
     },
   };
+  needs.health.rest(container);
   const saved = await needs.store.containers.save(record, { durable: false }).then(() => true, (error: unknown) => {
     needs.log.error('could not record the exit of a container; the next start of the daemon will', { container: container.id, error });
     return false;
   });
   container.record = record;
+  needs.execs.endOf(container);
   if (saved) await needs.runtime.delete(container.id);
   unmountOverlay(needs, container);
-  if (exit.oomKilled) publish(needs, container, { action: 'oom' });
+  if (exit.oomKilled && !container.oomTold) publish(needs, container, { action: 'oom' }); // found at boot: nobody was there to tell it
+  container.oomTold = false;
   publish(needs, container, { action: 'die', extra: { exitCode: String(exit.exitCode) } });
+  await leaveMounts(needs, container);
 }
 
-/** Under the lock. */
-function waitForRestart(needs: ContainerNeeds, container: Container): void {
-  scheduleRestart(needs, container, () => {
-    restart(needs, container).catch((error: unknown) => needs.log.error('restart failed', { container: container.id, error }));
-  });
+/** A wait that an earlier daemon began. Under the lock. */
+export function awaitRestartAgain(needs: ContainerNeeds, container: Container): void {
+  resumeRestart(needs, container, { ranMs: ranMsOf(container), run: () => restartLater(needs, container) });
+}
+
+function restartLater(needs: ContainerNeeds, container: Container): void {
+  restart(needs, container).catch((error: unknown) => needs.log.error('restart failed', { container: container.id, error }));
 }
 
 async function restart(needs: ContainerNeeds, container: Container): Promise<void> {
   using _lock = await needs.table.locks.hold(container.id);
   container.restartTimer = undefined;
   if (container.state.status !== 'restarting' || container.stopRequested || needs.table.closing) return;
-  container.record = { ...container.record, RestartCount: container.record.RestartCount + 1 };
+  await startByPolicy(needs, container);
+}
+
+/** Under the lock. One that cannot be started waits for its next turn, as often as its policy allows; so one that fails is no error here. */
+export async function startByPolicy(needs: ContainerNeeds, container: Container, { counts = true }: { counts?: boolean } = {}): Promise<void> {
+  if (counts) container.record = { ...container.record, RestartCount: container.record.RestartCount + 1 };
   try {
     await startContainer(needs, container);
   } catch (error) {
@@ -77,6 +90,6 @@ async function restart(needs: ContainerNeeds, container: Container): Promise<voi
     if (decideAfterExit(container, container.record.State.ExitCode) !== 'restart') return;
     container.record = { ...container.record, State: { ...container.record.State, Running: true, Restarting: true } };
     await needs.store.containers.save(container.record, { durable: false });
-    waitForRestart(needs, container);
+    scheduleRestart(needs, container, { ranMs: 0, run: () => restartLater(needs, container) });
   }
 }
