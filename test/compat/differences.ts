@@ -74,7 +74,8 @@ export function normalLine(line: Line, normals: Normals, story: string): Line {
   };
 }
 
-function commonText(text: string, normals: Normals): string {
+/** What is never the same twice, and what is one engine's own, written as what it stands for. */
+export function commonText(text: string, normals: Normals): string {
   let result = sortedJson(text);
   for (const [name, written] of normals.names) result = result.replaceAll(name, written);
   result = result.replace(/\b[0-9a-f]{64}\b/g, (id) => (normals.knownIds.has(id) ? id : '<id>'))

@@ -1,0 +1,42 @@
+// The same stories through docker-py and dockerode to this engine and to Debian's dockerd: what the libraries make of the answers is compared.
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { assertSameSaid, type Said } from './answers.ts';
+import { containerStories } from './dockerode/containers.ts';
+import { NodeScene } from './dockerode/scene.ts';
+import { streamStories } from './dockerode/streams.ts';
+import { systemStories } from './dockerode/system.ts';
+import { pythonStories, tellInPython } from './python.ts';
+import { openWorld, sweepStory, type Engine, type World } from './world.ts';
+
+/** Stories at once; each is told to both engines at the same time. */
+const AT_ONCE = 3;
+
+type Tell = (engine: Engine, place: { prefix: string; folder: string }) => Promise<readonly Said[]>;
+
+describe('client libraries find here what they find at dockerd', { concurrency: AT_ONCE }, () => {
+  let world: World;
+  before(async () => { world = await openWorld(); });
+  after(() => world[Symbol.asyncDispose]());
+  const compare = (client: string, story: string, tell: Tell): void => { test(`${story} (${client})`, async () => {
+    const prefix = `${client}-${story}`.replaceAll(' ', '-');
+    const told = async (engine: Engine) => {
+      try { return world.normal(await tell(engine, { prefix, folder: join(engine.root, `files-${prefix}`) }), engine, `${client} ${story}`); }
+      catch (cause) { throw new Error(`at ${engine === world.ours ? 'this engine' : 'dockerd'}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause }); }
+      finally { await sweepStory(engine, prefix); }
+    };
+    // Both to their end, whatever happens to one: what is not ended would be left behind.
+    const [ours, theirs] = (await Promise.allSettled([told(world.ours), told(world.theirs)])).map((telling) => { if (telling.status === 'rejected') throw telling.reason; return telling.value; });
+    assertSameSaid(ours ?? [], theirs ?? []);
+  }); };
+  const stage = (engine: Engine, place: { prefix: string; folder: string }) => ({ ...place, socket: engine.socket, images: world.images, registry: world.registry.host });
+  for (const story of pythonStories()) compare('docker-py', story, (engine, place) => tellInPython(story, { ...stage(engine, place), door: world.door(engine) }));
+  for (const story of [...containerStories, ...streamStories, ...systemStories]) {
+    compare('dockerode', story.name, async (engine, place) => {
+      const scene = new NodeScene(stage(engine, place));
+      try { await story.tell(scene); }
+      catch (cause) { throw new Error(`${cause instanceof Error ? cause.message : String(cause)} after ${JSON.stringify(scene.said.at(-1))}`, { cause }); }
+      return scene.said;
+    });
+  }
+});
