@@ -1,6 +1,7 @@
 // What clients write is read in every spelling, or refused as theirs: never a 500.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { rng } from '../../test/kit/random.ts';
 import { kindOf } from '../lib/errors.ts';
 import { parseDuration, parseTime } from '../wire/time.ts';
 import { parseFilters, Query } from './query.ts';
@@ -77,8 +78,3 @@ const FIELDS = ['Image', 'Cmd', 'Env', 'HostConfig', 'Labels', 'NetworkingConfig
 const PARAMETERS = ['filters', 'all', 'limit', 'since', 'until', 'tail', 'stdout', 't', 'signal', 'h', 'w', 'platform', 'name', 'fromImage', 'tag', 'condition', 'type', 'constructor'];
 const REQUESTS = ['POST /containers/create', 'POST /containers/probe/exec', 'POST /exec/x/start', 'GET /containers/json', 'GET /images/json', 'GET /events', 'POST /auth', 'GET /networks',
   'POST /networks/create', 'GET /containers/probe/logs', 'POST /containers/probe/stop', 'POST /containers/probe/resize', 'POST /images/create', 'POST /containers/probe/wait', 'GET /system/df', 'GET /images/%2e%2e/json'];
-
-function rng(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => { state = (Math.imul(state, 1664525) + 1013904223) >>> 0; return state / 2 ** 32; };
-}

@@ -20,7 +20,7 @@ export function newNetworkSettings(body: CreateBody, mode: string): RecordedNetw
 }
 
 function networksOf(body: CreateBody, mode: string): Record<string, EndpointSettings> {
-  if (mode.startsWith('container:')) return {};
+  if (mode.startsWith('container:') || body.NetworkDisabled) return {};
   const [asked] = Object.values(body.NetworkingConfig?.EndpointsConfig ?? {});
   const { IPAMConfig, Links, Aliases, MacAddress, DriverOpts, GwPriority } = asked ?? {};
   return {
