@@ -90,11 +90,11 @@ test('a user is found by name or number, with groups, or refused in Docker\'s wo
     ['foo', [], 'unable to find user foo: no matching entries in passwd file'],
     ['app2', [], 'unable to find user app2: no matching entries in passwd file'],
     ['app:foo', [], 'unable to find group foo: no matching entries in group file'],
-    ['app', ['nosuch'], 'Unable to find group nosuch'],
+    ['app', ['nosuch'], 'Unable to find group nosuch: no matching entries in group file'],
     ['2147483648', [], 'uids and gids must be in range 0-2147483647'],
   ];
   for (const [wanted, groupAdd, want] of cases) {
-    if (typeof want === 'string') assert.throws(() => resolveUser(wanted, USERS, groupAdd), { kind: 'invalid', message: want });
+    if (typeof want === 'string') assert.throws(() => resolveUser(wanted, USERS, groupAdd), { kind: 'system', message: want });
     else assert.deepEqual(resolveUser(wanted, USERS, groupAdd), want, wanted);
   }
   assert.deepEqual(resolveUser('0', { passwd: '', group: '' }), { uid: 0, gid: 0, additionalGids: [0] });

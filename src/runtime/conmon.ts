@@ -56,7 +56,7 @@ export async function startMonitor(command: MonitorCommand): Promise<Monitor> {
       start.write('.');
     }
     const [first] = await Promise.all([answers.take(ANSWER_TIMEOUT_MS), exited(child)]);
-    if (first === undefined) throw new MonitorRefusal(complaints() || `conmon ended without an answer (exit code ${child.exitCode})`);
+    if (first === undefined) throw new MonitorRefusal(complaints());
     if (first.data < 0) throw new MonitorRefusal(first.message ?? complaints());
     child.stderr?.destroy();
     start.destroy();

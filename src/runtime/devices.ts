@@ -15,7 +15,6 @@ export const DEFAULT_RULES: readonly DeviceRule[] = [
   ...[3, 5, 7, 8, 9].map((minor): DeviceRule => ({ allow: true, type: 'c', major: 1, minor, access: 'rwm' })), // null zero full random urandom
   ...[0, 1, 2].map((minor): DeviceRule => ({ allow: true, type: 'c', major: 5, minor, access: 'rwm' })), // tty console ptmx
   { allow: true, type: 'c', major: 136, access: 'rwm' }, // pts
-  { allow: false, type: 'c', major: 10, minor: 229, access: 'rwm' }, // fuse
 ];
 
 /** A host with more nodes than this in /dev is no host that we know. */
@@ -52,6 +51,7 @@ export function parseRule(text: string): DeviceRule {
 /** One device, or every one below a directory. */
 function mapped(source: string, target: string): DeviceNode[] {
   try {
+    if (source === '') throw Object.assign(new Error('no path'), { code: 'ENOENT' });
     const real = realpathSync(source);
     const stat = statSync(real);
     if (!stat.isDirectory()) {

@@ -52,6 +52,7 @@ export async function startExec(needs: ExecNeeds, input: ExecInput): Promise<Exe
     throw error instanceof MonitorRefusal ? runtimeError(error.message, { stage: 'exec', program: input.argv[0] ?? '', runtime: needs.program }) : error;
   });
   assert(console, `conmon started exec ${input.execId} without offering its socket`);
+  if (!input.stdin && !input.tty) await console.endInput();
   undo.move();
   return { ...execProcess(needs, { bundle, containerId: input.containerId, pid: monitor.pid, exited: exitOf(monitor) }), console };
 }

@@ -48,9 +48,9 @@ function defaultMounts(host: HostConfig, { shmPath, remapped }: { shmPath: strin
 function ipcMounts(host: HostConfig, guarded: readonly string[], shmPath: string | undefined): OciMount[] {
   // A mount of queues shows those of its IPC namespace: the host's own when that is shared.
   const queue = { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: guarded };
-  if (host.IpcMode === 'host') return [queue, { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['rbind', ...guarded] }];
+  if (host.IpcMode === 'host') return [queue, { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['rbind', 'rprivate'] }];
   if (host.IpcMode === 'none') return [queue];
-  if (shmPath !== undefined) return [queue, { destination: '/dev/shm', type: 'bind', source: shmPath, options: ['rbind', ...guarded] }];
+  if (shmPath !== undefined) return [queue, { destination: '/dev/shm', type: 'bind', source: shmPath, options: ['rbind', 'rprivate'] }]; // guarded where it is mounted
   const size = host.ShmSize > 0 ? host.ShmSize : DEFAULT_SHM_BYTES;
   return [queue, { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: [...guarded, 'mode=1777', `size=${size}`] }];
 }

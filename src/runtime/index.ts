@@ -175,6 +175,7 @@ export interface Runtime {
 export type { Abilities } from './abilities.ts';
 export type { Usage } from './usage.ts';
 export { decideCapabilities } from './capabilities.ts';
+export { parseRule as parseDeviceRule } from './devices.ts';
 export { runProgram } from './program.ts';
 export type { Security } from './security.ts';
 export { openRuntime } from './runtime.ts'; // openRuntime({ kernel, log, clock, execRoot, crunPath?, conmonPath? }): Promise<Runtime>

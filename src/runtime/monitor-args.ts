@@ -21,7 +21,8 @@ export function execArgs(exec: { containerId: string; execId: string; stdin: boo
     '--exec', '--exec-attach', '--exec-process-spec', `${bundle}/process.json`,
     '--log-path', 'none', '--exit-dir', `${bundle}/exit`,
     ...(exec.limitSeconds === undefined ? [] : ['--timeout', String(exec.limitSeconds)]),
-    ...(exec.stdin ? ['--stdin'] : []),
+    // Never without, or it would be the host's /dev/null, which crun gives to the process's user.
+    ...(exec.stdin || !exec.tty ? ['--stdin'] : []),
     ...(exec.tty ? ['--terminal'] : []),
   ];
 }

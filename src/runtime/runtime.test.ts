@@ -198,7 +198,7 @@ test('further processes run, with their own user, folder, terminal and input', a
   const capabilities = async (privileged: boolean) => (await run({ argv: ['grep', 'CapEff', '/proc/self/status'], privileged })).stdout.trim();
   assert.notEqual(await capabilities(true), await capabilities(false));
   await assert.rejects(run({ argv: ['nosuch'] }), (error) => /^OCI runtime exec failed: exec failed: .*"nosuch": executable file not found in \$PATH: unknown$/.test(messageOf(error)));
-  await assert.rejects(run({ argv: ['sh'], user: 'ghost' }), { kind: 'invalid', message: 'unable to find user ghost: no matching entries in passwd file' });
+  await assert.rejects(run({ argv: ['sh'], user: 'ghost' }), { kind: 'system', message: 'unable to find user ghost: no matching entries in passwd file' });
 
   const long = await runtime.exec(execInput({ argv: ['sleep', '1000'] }));
   assert.ok((await runtime.processes('execs')).includes(long.pid));

@@ -116,11 +116,17 @@ class OciRuntime implements Runtime {
     undo.defer(() => this.delete(id));
     writeFileSync(`${bundle}/config.json`, stringifySpec(task.spec), { mode: 0o600 });
     writeMaker(bundle, program);
-    const monitor = await startMonitor({ conmonPath, bundle, clock, args: taskArgs(task, places, program) }).catch((error: unknown) => {
+    // Without a stdin it would be the host's /dev/null, which crun gives to the root of a remapped container: an empty pipe takes its place.
+    const emptied = task.stdin === 'closed' && !task.tty && isRemapped(task.spec);
+    const monitor = await startMonitor({ conmonPath, bundle, clock, args: taskArgs(emptied ? { ...task, stdin: 'once' } : task, places, program) }).catch((error: unknown) => {
       throw error instanceof MonitorRefusal ? runtimeError(error.message, { stage: 'create', program: argumentOf(task.spec), runtime: program }) : error;
     });
     monitor.release(); // the exit of a task is told by a file, which outlives this daemon
     this.#writeRecord(id, monitor.pid, task.spec);
+    if (emptied) {
+      await using console = await this.attach(id);
+      await console.endInput();
+    }
     this.#ooms.watch(id);
     this.#exits.expect(id);
     undo.move();
@@ -362,6 +368,10 @@ class OciRuntime implements Runtime {
 function argumentOf(spec: OciSpec): string {
   const args = (spec['process'] as { args?: string[] } | undefined)?.args ?? [];
   return (args[1] === '--' ? args[2] : args[0]) ?? '';
+}
+
+function isRemapped(spec: OciSpec): boolean {
+  return (spec['linux'] as { uidMappings?: unknown } | undefined)?.uidMappings !== undefined;
 }
 
 function cgroupPathOf(spec: OciSpec): string {

@@ -30,7 +30,7 @@ test('a profile of seccomp is kept whole, whatever stands in it', () => {
 test('AppArmor: the default, another, none; and nothing where the kernel has none', () => {
   assert.deepEqual([decide([], BOTH).apparmorProfile, decide(['apparmor=mine'], BOTH).apparmorProfile, decide(['apparmor=unconfined'], BOTH).apparmorProfile], ['docker-default', 'mine', 'unconfined']);
   assert.equal(decide(['apparmor=mine'], BOTH, true).apparmorProfile, 'unconfined', 'privileged');
-  assert.equal(decide(['apparmor=mine']).apparmorProfile, '');
+  assert.deepEqual([decide([]).apparmorProfile, decide(['apparmor=mine']).apparmorProfile], ['', 'mine'], 'without AppArmor it is written down and means nothing');
 });
 
 test('SELinux: labels of the policy with categories in order, changed field by field, or none', () => {

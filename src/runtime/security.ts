@@ -8,7 +8,7 @@ export interface Security {
   noNewPrivileges: boolean;
   /** A profile in Docker's format, 'unconfined', 'builtin', or '' for the daemon's default. */
   seccompProfile: string;
-  /** '' where the kernel has no AppArmor. */
+  /** Where the kernel has no AppArmor, what was asked for: it means nothing there. */
   apparmorProfile: string;
   /** SELinux: '' where it is off, here or in the kernel. */
   processLabel: string;
@@ -37,7 +37,7 @@ export function decideSecurity(host: Pick<HostConfig, 'SecurityOpt' | 'Privilege
   const labels = decideLabels(asked.labels, given.selinux, given.categories);
   const apparmor = host.Privileged ? UNCONFINED : asked.apparmor || DEFAULT_APPARMOR;
   return {
-    noNewPrivileges: asked.noNewPrivileges ?? given.noNewPrivileges, seccompProfile: asked.seccomp, apparmorProfile: given.apparmor ? apparmor : '',
+    noNewPrivileges: asked.noNewPrivileges ?? given.noNewPrivileges, seccompProfile: asked.seccomp, apparmorProfile: given.apparmor ? apparmor : asked.apparmor,
     processLabel: labels.process, mountLabel: labels.mount,
   };
 }

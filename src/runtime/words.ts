@@ -23,7 +23,7 @@ export const runtimeMissing = (path: string): EngineError =>
 /** runc writes what it has to say as a log line; of others nothing is known but what they wrote. */
 function otherError(said: string, { stage, path }: { stage: Failed['stage']; path: string }): EngineError {
   const message = /\bmsg=("(?:[^"\\]|\\.)*")/.exec(said)?.[1];
-  const words = message === undefined ? `${path} did not terminate successfully: ${said}` : JSON.parse(message) as string;
+  const words = message === undefined ? [`${path} did not terminate successfully`, ...(said === NO_REASON ? [] : [said])].join(': ') : JSON.parse(message) as string;
   const task = stage === 'create' ? 'failed to create task for container: failed to create shim task: ' : stage === 'start' ? 'failed to start task for container: ' : '';
   const unfit = /executable file not found|exec: .*(no such file or directory|permission denied|exec format error)/.test(words);
   return new EngineError(unfit ? 'invalid' : 'system', `${task}OCI runtime ${stage} failed: ${words}: unknown`, { cause: new Error(said) });
@@ -42,9 +42,11 @@ function programTrouble(said: string, program: string): string | undefined {
   return reason === 'operation not permitted' ? `${name}: is a directory: permission denied` : `${name}: ${reason}`;
 }
 
+const NO_REASON = 'no reason was given';
+
 /** The last thing said, without a time or a level before it; conmon hands over all that was written, at times cut off. */
 function cleaned(raw: string): string {
   const lines = raw.split('\n').map((line) => line.trim()).filter((line) => line !== '');
-  const last = lines.at(-1) ?? 'no reason was given';
+  const last = lines.at(-1) ?? NO_REASON;
   return last.replace(/^\S+T\S+Z?: /, '').replace(/^error: /, '');
 }

@@ -74,7 +74,7 @@ function pidOf(table: ContainerNeeds['table'], name: string): Container {
 }
 
 function assertRuns(other: Container): void {
-  if (!other.running) throw conflict(`container ${other.id} is not running`);
+  if (!other.running) throw new EngineError('system', `container ${other.id} is not running`);
   assertNotRestarting(other);
 }
 

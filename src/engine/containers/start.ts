@@ -94,7 +94,7 @@ async function recordFailure(needs: ContainerNeeds, container: Container, error:
   const message = messageOf(error);
   container.record = {
     ...container.record,
-    State: { ...container.record.State, Running: false, Restarting: false, Pid: 0, ExitCode: failureCode(message), Error: message },
+    State: { ...container.record.State, Running: false, Restarting: false, Pid: 0, ExitCode: failureCode(message, container.record.Path), Error: message },
   };
   await needs.store.containers.save(container.record, { durable: false });
   for (const pending of container.pending) pending.give(undefined);
@@ -102,8 +102,9 @@ async function recordFailure(needs: ContainerNeeds, container: Container, error:
   container.announceExit({ exitCode: container.record.State.ExitCode, error: message });
 }
 
-export function failureCode(message: string): number {
-  if (/executable file not found|no such file or directory/i.test(message)) return CODE_NOT_FOUND;
+/** `program`: of what else a message says that it is not there, nothing could be run either, but it is not the program that is missing. */
+export function failureCode(message: string, program = ''): number {
+  if (/executable file not found|no such file or directory/i.test(message) && message.includes(program)) return CODE_NOT_FOUND;
   if (/permission denied|not a directory|exec format error/i.test(message)) return CODE_NOT_EXECUTABLE;
   return CODE_FAILED;
 }

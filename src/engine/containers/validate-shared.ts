@@ -1,5 +1,6 @@
 // What a create body may not say of what runs a container and of what it shares with the host: refusals in Docker's words. Pure.
 import { invalid } from '../../lib/errors.ts';
+import { parseDeviceRule } from '../../runtime/index.ts';
 import type { HostConfig } from '../../wire/types.ts';
 
 /** The runtime of what is only a file system, for other programs to use: balenaOS keeps its host systems so. Never registered, never started. */
@@ -8,6 +9,7 @@ export const BARE = 'bare';
 export function validateShared(host: HostConfig, machine: { runtimes: readonly string[]; remapped: boolean }): void {
   if (host.Runtime !== BARE && !machine.runtimes.includes(host.Runtime)) throw invalid(`Unknown runtime specified ${host.Runtime}`);
   validateModes(host);
+  validateDevices(host);
   if (machine.remapped && host.UsernsMode !== 'host') validateRemapped(host);
 }
 
@@ -17,6 +19,13 @@ function validateModes(host: HostConfig): void {
   if (!['', 'host', 'private'].includes(host.UTSMode)) throw invalid(`invalid UTS mode: ${host.UTSMode}`);
   if (!['', 'host', 'private'].includes(host.UsernsMode)) throw invalid(`invalid USER mode: ${host.UsernsMode}`);
   if (!['', 'host', 'private'].includes(host.CgroupnsMode)) throw invalid(`invalid cgroup namespace mode: ${host.CgroupnsMode}`);
+}
+
+function validateDevices(host: HostConfig): void {
+  for (const { PathOnHost, CgroupPermissions } of host.Devices ?? []) {
+    if (!/^[rwm]{0,3}$/.test(CgroupPermissions)) throw invalid(`invalid CgroupPermissions of device ${JSON.stringify(PathOnHost)}: ${JSON.stringify(CgroupPermissions)}: expected letters of "rwm"`);
+  }
+  for (const rule of host.DeviceCgroupRules ?? []) parseDeviceRule(rule);
 }
 
 /** What belongs to the host cannot be used from below a user namespace. */
