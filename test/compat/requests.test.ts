@@ -1,14 +1,20 @@
 // The same HTTP requests to this engine and to Debian's dockerd: status, words, warnings and what inspect shows afterwards are compared.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { createBody } from '../../src/api/shapes.ts';
+import type { CreateBody } from '../../src/wire/types.ts';
+import { brokenBodies, withField } from '../integration/create-bodies/broken.ts';
 import { CREATE_ROWS } from './requests/create.ts';
 import { LIST_ROWS, VERB_ROWS } from './requests/asks.ts';
 import { differences, jsonOf, neutral, wrongWith, type Json } from './requests/compare.ts';
 import { bodyOf, type AskRow, type CreateRow } from './requests/rows.ts';
+import { FULL_SERVICE, PLAIN_DEFAULTS, PLAIN_SERVICE } from './requests/supervisor.ts';
 import { openWorld, type Reply, type World } from './requests/world.ts';
 
 /** Creations at once on each engine. */
 const AT_ONCE = 4;
+/** Fields that came after dockerd 20.10, and balenaEngine's own. */
+const NEWER = /StartInterval|Annotations|CreateMountpoint|ReadOnlyNonRecursive|ReadOnlyForceRecursive|Subpath|TmpfsOptions\.Options|GwPriority|DNSNames|ContainerIDEnv/;
 
 describe('requests are answered here as dockerd answers them', { concurrency: false }, () => {
   let world: World;
@@ -27,6 +33,29 @@ describe('requests are answered here as dockerd answers them', { concurrency: fa
   test('list: every filter, limit and bad query', async () => {
     await makeFour(world);
     await compareAsks(world, LIST_ROWS, (replies) => namesOf(replies[0]) === namesOf(replies[1]));
+  });
+
+  test('balena-supervisor finds in inspect what it sent, field by field', async () => {
+    for (const [what, body] of Object.entries({ plain: PLAIN_SERVICE, full: FULL_SERVICE })) {
+      const [ours, theirs] = await inspectUnversioned(world, body);
+      // Fields that are here alone are those of newer versions, which a client that names none gets as well.
+      const fields = differences(ours, theirs).filter((line) => !line.endsWith('| "<absent>"'));
+      assert.deepEqual(fields, [], `${what} (ours | dockerd's)`);
+      if (body === PLAIN_SERVICE) for (const [path, value] of Object.entries(PLAIN_DEFAULTS)) assert.deepEqual(fieldOf(ours, path), value, path);
+      else for (const [field, value] of Object.entries(body.HostConfig ?? {})) if (JSON.stringify(value) !== '[]') assert.deepEqual(fieldOf(ours, `HostConfig.${field}`), value, field);
+    }
+  });
+
+  test('a field of a wrong JSON type is refused by both', async () => {
+    const taken: string[] = [];
+    for (const { path, value } of brokenBodies(createBody)) {
+      const body = { Image: 'IMAGE', Cmd: ['true'], ...withField(path, value) };
+      const { status, text } = await world.one(1, { method: 'POST', path: '/containers/create', body });
+      if (status === 201) await world.one(1, { method: 'DELETE', path: `/containers/${(JSON.parse(text) as { Id: string }).Id}` });
+      // dockerd does not know the fields of later versions, and passes over them.
+      if (status < 400 && !NEWER.test(path.join('.'))) taken.push(`${path.join('.')} = ${JSON.stringify(value)}: ${status} ${text}`);
+    }
+    assert.deepEqual(taken, []);
   });
 
   test('verbs: unknown names, wrong states, bad parameters and bodies', async () => {
@@ -66,16 +95,30 @@ function ownName(shown: Json): Json {
   return { ...container, Config: { ...container.Config, Hostname: container.Id.startsWith(container.Config.Hostname || '-') ? '<own>' : container.Config.Hostname } };
 }
 
+async function inspectUnversioned(world: World, body: CreateBody): Promise<[Json, Json]> {
+  const shown = await Promise.all(([0, 1] as const).map(async (engine) => {
+    const made = await world.one(engine, { method: 'POST', path: '/containers/create', body, version: '' });
+    assert.equal(made.status, 201, made.text);
+    const { Id } = jsonOf(made) as { Id: string };
+    const inspected = jsonOf(await world.one(engine, { method: 'GET', path: `/containers/${Id}/json`, version: '' }));
+    await world.one(engine, { method: 'DELETE', path: `/containers/${Id}?v=1` });
+    return ownName(inspected);
+  }));
+  return shown as [Json, Json];
+}
+
+const fieldOf = (shown: Json, path: string): unknown => path.split('.').reduce<unknown>((value, name) => (value as Record<string, unknown>)[name], shown);
+
 async function makeFour(world: World): Promise<void> {
-  const make = async (name: string, cmd: readonly string[], more: { config?: object; host?: object; then?: readonly string[] } = {}) => {
+  const make = async (name: string, cmd: readonly string[], more: { config?: object; host?: object; verbs?: readonly string[] } = {}) => {
     const body = { Image: 'IMAGE', Cmd: cmd, ...more.config, HostConfig: { NetworkMode: 'none', ...more.host } };
     for (const reply of await world.both({ method: 'POST', path: `/containers/create?name=${name}`, body })) assert.equal(reply.status, 201, reply.text);
-    for (const verb of more.then ?? []) for (const reply of await world.both({ method: 'POST', path: `/containers/${name}/${verb}` })) assert.ok(reply.status < 300, reply.text);
+    for (const verb of more.verbs ?? []) for (const reply of await world.both({ method: 'POST', path: `/containers/${name}/${verb}` })) assert.ok(reply.status < 300, reply.text);
   };
-  await make('run', ['sleep', '1000'], { config: { Labels: { a: 'b', c: '' }, ExposedPorts: { '80/tcp': {} } }, then: ['start'] });
+  await make('run', ['sleep', '1000'], { config: { Labels: { a: 'b', c: '' }, ExposedPorts: { '80/tcp': {} } }, verbs: ['start'] });
   await make('cre', ['true'], { config: { Labels: { a: 'x' } } });
-  await make('exi', ['sh', '-c', 'exit 3'], { then: ['start', 'wait'] });
-  await make('pau', ['sleep', '1000'], { host: { NetworkMode: 'host' }, then: ['start', 'pause'] });
+  await make('exi', ['sh', '-c', 'exit 3'], { verbs: ['start', 'wait'] });
+  await make('pau', ['sleep', '1000'], { host: { NetworkMode: 'host' }, verbs: ['start', 'pause'] });
 }
 
 async function compareAsks(world: World, rows: readonly AskRow[], same: (replies: [Reply, Reply]) => boolean): Promise<void> {

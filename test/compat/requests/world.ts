@@ -12,6 +12,7 @@ import { openTempRoot } from '../../kit/temp.ts';
 export const COMMON_VERSION = '1.41';
 
 export interface Reply { status: number; text: string }
+/** `version` '' names none, as dockerode and balena-supervisor do. */
 export interface Request { method: string; path: string; body?: unknown; headers?: Readonly<Record<string, string>> | undefined; version?: string | undefined }
 
 export interface World extends AsyncDisposable {
@@ -37,7 +38,7 @@ export async function openWorld(): Promise<World> {
     const socket = engines[engine]?.socket ?? '';
     const json = body !== undefined && typeof body !== 'string';
     const sent = body === undefined ? undefined : filled(json ? JSON.stringify(body) : body);
-    const answer = await ask(socket, { method, path: `/v${version}${filled(decodeURIComponent(path)) === decodeURIComponent(path) ? path : encodeURI(filled(decodeURIComponent(path)))}`, body: sent, headers: headers ?? (json ? { 'Content-Type': 'application/json' } : {}), timeoutMs: 60_000 });
+    const answer = await ask(socket, { method, path: `${version === '' ? '' : `/v${version}`}${filled(decodeURIComponent(path)) === decodeURIComponent(path) ? path : encodeURI(filled(decodeURIComponent(path)))}`, body: sent, headers: headers ?? (json ? { 'Content-Type': 'application/json' } : {}), timeoutMs: 60_000 });
     return { status: answer.status, text: answer.text };
   };
   const both: World['both'] = async (request) => await Promise.all([one(0, request), one(1, request)]);
