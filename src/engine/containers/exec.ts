@@ -4,7 +4,7 @@ import type { ExecTask } from '../../runtime/index.ts';
 import type { ExecCreateBody } from '../../wire/types.ts';
 import type { AttachSession, ExecsFace, ExecView } from '../index.ts';
 import type { Container } from './container.ts';
-import { DetachKeys } from './detach.ts';
+import { DetachKeys, parseDetachKeys } from './detach.ts';
 import { beginExec, makeExec } from './exec-run.ts';
 import type { Exec } from './exec-table.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
@@ -33,16 +33,13 @@ export function openExecs(needs: ContainerNeeds): ExecsFace {
     async start(id, { detach, tty, consoleSize }) {
       const exec = find(id);
       assertRunning(exec.container, exec.container.id);
-      try {
+      const begin = async () => {
         if (exec.started) throw conflict(`Error: Exec command ${id} ${exec.endedAtMs === undefined ? 'is already running' : 'has already run'}`);
-        const task = await beginExec(needs, exec, { consoleSize: consoleSize ?? sizeOf(exec.body) });
-        if (!detach) return new ExecSession(needs, { exec, task, tty });
-        void drain(task);
-        return undefined;
-      } catch (error) {
-        if (detach) throw error;
-        return refusal(error, tty);
-      }
+        return await beginExec(needs, exec, { consoleSize: consoleSize ?? sizeOf(exec.body) });
+      };
+      if (!detach) return new ExecSession(needs, { exec, begin, tty });
+      void drain(await begin());
+      return undefined;
     },
     resize: (id, size) => resize(needs, find(id), size),
   };
@@ -72,12 +69,6 @@ async function resize(needs: ContainerNeeds, exec: Exec, size: Size): Promise<vo
   await exec.process.resize(size);
 }
 
-/** By now the client reads a stream: what went wrong stands there as output, as Docker has it, and the exit code in inspect. */
-function refusal(error: unknown, tty: boolean): AttachSession {
-  async function* output(): AsyncGenerator<{ stream: 'stdout'; bytes: Uint8Array }> { yield { stream: 'stdout', bytes: new TextEncoder().encode(`${messageOf(error)}\r\n`) }; }
-  return { tty, output: output(), input: async () => 'ok', endInput: async () => {}, [Symbol.asyncDispose]: async () => {} };
-}
-
 /** A detached exec's output goes nowhere, but must be read, or the program would wait for ever. */
 async function drain(task: ExecTask): Promise<void> {
   await using console = task.console;
@@ -87,42 +78,62 @@ async function drain(task: ExecTask): Promise<void> {
   } catch { /* it ended: its exit code tells */ }
 }
 
+/**
+ * The program is begun when its output is asked for, which is after the head of the answer has been sent: docker-py, among others, loses
+ * what comes together with the head.
+ */
 class ExecSession implements AttachSession {
   /** Of the client, as it said when it began: it may take raw bytes of what has no terminal, and frames of what has one. */
   readonly tty: boolean;
   readonly output: AttachSession['output'];
   readonly #needs: ContainerNeeds;
   readonly #exec: Exec;
-  readonly #task: ExecTask;
+  readonly #begin: () => Promise<ExecTask>;
   readonly #keys: DetachKeys;
+  #begun: Promise<ExecTask> | undefined;
 
-  constructor(needs: ContainerNeeds, { exec, task, tty }: { exec: Exec; task: ExecTask; tty: boolean }) {
+  constructor(needs: ContainerNeeds, { exec, begin, tty }: { exec: Exec; begin: () => Promise<ExecTask>; tty: boolean }) {
     this.#needs = needs;
     this.#exec = exec;
-    this.#task = task;
+    this.#begin = begin;
     this.#keys = DetachKeys.of(exec.body.DetachKeys || undefined, exec.body.Tty ?? false);
     this.tty = tty;
     this.output = this.#produce();
   }
 
   async input(bytes: Uint8Array): Promise<'ok' | 'detached'> {
+    const { console } = await this.#task();
     const { pass, detached } = this.#keys.scan(bytes);
-    if (pass.length > 0 && this.#exec.body.AttachStdin) await this.#task.console.write(pass);
+    if (pass.length > 0 && this.#exec.body.AttachStdin) await console.write(pass);
     if (!detached) return 'ok';
     publish(this.#needs, this.#exec.container, { action: 'exec_detach', extra: { execID: this.#exec.id } });
-    await this.#task.console[Symbol.asyncDispose]();
+    await console[Symbol.asyncDispose]();
     return 'detached';
   }
 
-  async endInput(): Promise<void> { if (this.#exec.body.AttachStdin) await this.#task.console.endInput(); }
+  async endInput(): Promise<void> {
+    const { console } = await this.#task();
+    if (this.#exec.body.AttachStdin) await console.endInput();
+  }
 
-  async [Symbol.asyncDispose](): Promise<void> { await this.#task.console[Symbol.asyncDispose](); }
+  async [Symbol.asyncDispose](): Promise<void> {
+    const task = await this.#begun?.catch(() => undefined); // without a task there is nothing to let go
+    await task?.console[Symbol.asyncDispose]();
+  }
+
+  #task(): Promise<ExecTask> { return this.#begun ??= this.#begin(); }
 
   /** Ends only after the exit code is known: a client asks for it as soon as the stream closes. */
   async *#produce(): AsyncGenerator<{ stream: 'stdout' | 'stderr'; bytes: Uint8Array }> {
     const { AttachStdout: stdout, AttachStderr: stderr, Tty: terminal } = this.#exec.body;
-    for await (const part of this.#task.console.output) if (terminal || (part.stream === 'stdout' ? stdout : stderr)) yield part;
-    await this.#task.exited.catch(() => undefined);
+    const task = await this.#task().catch((error: unknown) => messageOf(error));
+    if (typeof task === 'string') {
+      // By now the client reads a stream: what went wrong stands there as output, as Docker has it, and the exit code in inspect.
+      yield { stream: 'stdout', bytes: new TextEncoder().encode(`${task}\r\n`) };
+      return;
+    }
+    for await (const part of task.console.output) if (terminal || (part.stream === 'stdout' ? stdout : stderr)) yield part;
+    await task.exited.catch(() => undefined);
   }
 }
 
@@ -131,7 +142,7 @@ function viewOf(needs: ContainerNeeds, exec: Exec): ExecView {
   return {
     id: exec.id, containerId: exec.container.id, running: exec.process !== undefined && exec.endedAtMs === undefined, exitCode: exec.exitCode, pid: exec.process?.pid ?? 0,
     openStdin: body.AttachStdin ?? false, openStdout: body.AttachStdout ?? false, openStderr: body.AttachStderr ?? false,
-    canRemove: needs.execs.isMarked(exec, needs.clock.monotonicMs()), detachKeys: body.DetachKeys ?? '',
+    canRemove: needs.execs.isMarked(exec, needs.clock.monotonicMs()), detachKeys: Buffer.from(body.DetachKeys ? parseDetachKeys(body.DetachKeys) : []).toString('base64'), // as Go writes bytes
     process: { tty: body.Tty ?? false, entrypoint: exec.argv[0] ?? '', arguments: exec.argv.slice(1), privileged: body.Privileged ?? false, user: body.User ?? '' },
   };
 }
