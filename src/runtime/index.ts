@@ -44,6 +44,8 @@ export interface BundleSettings {
   noNewPrivileges: boolean;
   /** A profile in Docker's format, 'unconfined', or '' for the engine's own. */
   seccompProfile: string;
+  /** What `info` calls it: builtin, unconfined, or the path that it was read from. */
+  seccompName: string;
   /** Whether SELinux labels are given, where the kernel has them. */
   selinux: boolean;
   /** Whether a container that does not say gets an init. */
@@ -63,6 +65,8 @@ export interface TaskInput {
   stdin: 'closed' | 'once' | 'open';
   /** Where conmon writes the log (its k8s-file format), or undefined for the log driver none. */
   logPath: string | undefined;
+  /** conmon puts an empty file in the place of one that would become longer. Default: never. */
+  logMaxBytes?: number | undefined;
 }
 
 export type OciSpec = Readonly<Record<string, unknown>>;
@@ -144,8 +148,8 @@ export interface Runtime {
   saveNote(id: string, note: { name: string; text: string }): void;
   /** Name to text. */
   notes(id: string): ReadonlyMap<string, string>;
-  /** Sets the limits of a running task to those of `hostConfig`, whatever they were. After an error they may be half set: call again with the old ones. */
-  update(id: string, hostConfig: HostConfig): Promise<void>;
+  /** Sets the limits of a running task to those of `hostConfig`. After an error they are what they were; `undo` makes them so after a success. */
+  update(id: string, hostConfig: HostConfig): Promise<{ undo(): void }>;
   /** What it has used so far; undefined when it is gone. */
   usage(id: string): Promise<Usage | undefined>;
   /** PIDs inside the container's cgroup. */
@@ -167,7 +171,7 @@ export interface Runtime {
   /** Asks for the log file to be opened anew after it was moved (rotation). */
   reopenLog(id: string): Promise<void>;
   /** For `info`: names and versions, cgroup mode and driver, and how a hybrid host was dealt with ('' when nothing had to be). */
-  readonly facts: { runtimes: Readonly<Record<string, RuntimeProgram>>; crunVersion: string; conmonVersion: string; cgroupVersion: 1 | 2; cgroupDriver: 'cgroupfs' | 'systemd'; cgroupNote: string; seccomp: boolean; missingCapabilities: readonly string[]; abilities: Abilities };
+  readonly facts: { runtimes: Readonly<Record<string, RuntimeProgram>>; /** What guards containers here, as `info` has it: name=seccomp,profile=builtin … */ guards: readonly string[]; crunVersion: string; conmonVersion: string; cgroupVersion: 1 | 2; cgroupDriver: 'cgroupfs' | 'systemd'; cgroupNote: string; seccomp: boolean; missingCapabilities: readonly string[]; abilities: Abilities };
   /** Stops watching. Tasks go on. */
   close(): Promise<void>;
 }

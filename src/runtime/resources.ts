@@ -18,17 +18,11 @@ export function resourcesOf(host: HostConfig, rules: readonly DeviceRule[], supp
   return { devices: rules, ...limitsOf(host, support) };
 }
 
-/** For a running one: what is no longer limited is said to be unlimited, and devices stay as they are. */
-export function changedResources(host: HostConfig, support: Support): Json {
-  const limits = limitsOf(host, support);
-  if (support.can.pids && !limits['pids']) limits['pids'] = { limit: NO_LIMIT };
-  return limits;
-}
-
-/** The kernel's way to say "as much as there is", in every field that has a way. */
+/** Of memory and swap together: as much as there is. */
 const NO_LIMIT = -1;
 
-function limitsOf(host: HostConfig, support: Support): Json {
+/** For a running container, whose devices stay as they are. What is not limited is left out: crun has no word for it that every kernel takes. */
+export function limitsOf(host: HostConfig, support: Support): Json {
   const resources: Json = {};
   put(resources, 'memory', memoryOf(host, support));
   put(resources, 'cpu', cpuOf(host, support));
@@ -75,7 +69,7 @@ function cpuOf(host: HostConfig, { can, dropped }: Support): Json {
   }
   if (host.NanoCpus > 0) { cpu['period'] = CPU_PERIOD_US; cpu['quota'] = Math.floor(host.NanoCpus * CPU_PERIOD_US / 1e9); }
   if (host.CpuPeriod > 0) cpu['period'] = host.CpuPeriod;
-  if (host.CpuQuota !== 0 && !(host.CpuQuota < 0 && host.NanoCpus > 0)) cpu['quota'] = host.CpuQuota < 0 ? NO_LIMIT : host.CpuQuota;
+  if (host.CpuQuota > 0) cpu['quota'] = host.CpuQuota;
   if ((cpu['period'] !== undefined || cpu['quota'] !== undefined) && !can.cpuQuota) {
     dropped('the CPU quota');
     delete cpu['period'];

@@ -16,11 +16,12 @@ import { Programs, runProgram, STOCK_NAMES, type Program } from './program.ts';
 import { adoptExec, endExecs, startExec, type ExecNeeds } from './exec.ts';
 import { Exits } from './exits.ts';
 import type { BundleInput, BundleSettings, Console, CreatedTask, ExecInput, ExecProcess, ExecTask, Observed, OciSpec, Runtime, RuntimeProgram, TaskInput } from './index.ts';
+import { liftLimits, rememberLimits } from './limit-files.ts';
 import { missingCapabilities, openMachine, type Machine } from './machine.ts';
 import { taskArgs } from './monitor-args.ts';
 import { readNotes, saveNote } from './notes.ts';
 import { Ooms } from './ooms.ts';
-import { changedResources, supportOf } from './resources.ts';
+import { limitsOf, supportOf } from './resources.ts';
 import { stringifySpec } from './spec-text.ts';
 import { identityOf, isAlive, monitorIn, placesOf, readMaker, readTaskRecord, writeMaker, writeTaskRecord, type Places, type TaskRecord } from './tasks.ts';
 import { readUsage, type Usage } from './usage.ts';
@@ -61,13 +62,14 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   for (const place of Object.values(places)) mkdirSync(place, { recursive: true, mode: 0o700 });
   const registered = options.runtimes ?? {};
   const programs = new Programs({ crunPath, crunRoot: places.crun, othersRoot: places.runtimes, prefix: apart.prefix, cgroups: machine.layout.mode !== 'none', registered });
+  const settings = options.settings ?? NO_SETTINGS;
   const seccomp = machine.seccomp && crunSays.includes('+SECCOMP');
   const facts: Runtime['facts'] = {
     crunVersion: versionIn(crunSays), conmonVersion: versionIn(conmonSays), cgroupVersion: machine.layout.mode === 'v2' ? 2 : 1, cgroupDriver: 'cgroupfs',
     runtimes: { ...Object.fromEntries(STOCK_NAMES.map((name) => [name, { path: 'crun', args: [] }])), ...registered },
-    cgroupNote: apart.note, seccomp, missingCapabilities: missingCapabilities(machine), abilities: abilitiesOf(machine),
+    guards: guardsOf({ ...machine, seccomp }, settings), cgroupNote: apart.note, seccomp, missingCapabilities: missingCapabilities(machine), abilities: abilitiesOf(machine),
   };
-  return new OciRuntime({ kernel, log, clock, machine: { ...machine, seccomp }, places, programs, conmonPath, settings: options.settings ?? NO_SETTINGS }, facts);
+  return new OciRuntime({ kernel, log, clock, machine: { ...machine, seccomp }, places, programs, conmonPath, settings }, facts);
 }
 
 interface Needs { kernel: Kernel; log: Log; clock: Clock; machine: Machine; places: Places; programs: Programs; conmonPath: string; settings: BundleSettings }
@@ -239,12 +241,24 @@ class OciRuntime implements Runtime {
 
   onOom(listener: (id: string) => void): Disposable { return this.#ooms.listen(listener); }
 
-  async update(id: string, hostConfig: HostConfig): Promise<void> {
-    const resources = changedResources(hostConfig, supportOf(this.facts.abilities, []));
-    if (Object.keys(resources).length === 0) return;
-    const path = `${this.#bundle(id)}/resources.json`;
-    writeFileSync(path, stringifySpec(resources), { mode: 0o600 });
-    await this.#makerOf(id).run('update', '--resources', path, id);
+  async update(id: string, hostConfig: HostConfig): Promise<{ undo(): void }> {
+    const { machine } = this.#needs;
+    const record = await this.#record(id);
+    if (!record) throw conflict(`Container ${id} is not running`);
+    const undo = rememberLimits(machine, record.cgroupPath);
+    const resources = limitsOf(hostConfig, supportOf(this.facts.abilities, []));
+    try {
+      if (Object.keys(resources).length > 0) {
+        const path = `${this.#bundle(id)}/resources.json`;
+        writeFileSync(path, stringifySpec(resources), { mode: 0o600 });
+        await this.#makerOf(id).run('update', '--resources', path, id);
+      }
+      liftLimits(machine, record.cgroupPath, hostConfig);
+    } catch (error) {
+      undo();
+      throw error instanceof EngineError && error.cause instanceof Error ? new EngineError('system', `crun did not terminate successfully: ${error.cause.message}: unknown`, { cause: error }) : error;
+    }
+    return { undo };
   }
 
   async usage(id: string): Promise<Usage | undefined> {
@@ -368,6 +382,13 @@ class OciRuntime implements Runtime {
 function argumentOf(spec: OciSpec): string {
   const args = (spec['process'] as { args?: string[] } | undefined)?.args ?? [];
   return (args[1] === '--' ? args[2] : args[0]) ?? '';
+}
+
+function guardsOf(machine: Machine, settings: BundleSettings): string[] {
+  return [
+    ...(machine.apparmor ? ['name=apparmor'] : []), ...(machine.seccomp ? [`name=seccomp,profile=${settings.seccompName}`] : []),
+    ...(settings.selinux && machine.selinuxContexts ? ['name=selinux'] : []), ...(settings.noNewPrivileges ? ['name=no-new-privileges'] : []),
+  ];
 }
 
 function isRemapped(spec: OciSpec): boolean {

@@ -55,33 +55,15 @@ export function mergeUpdate(now: HostConfig, { wanted, body }: { wanted: HostCon
 /** Under the lock. The kernel first: a record never claims limits that could not be had. */
 async function apply(needs: ContainerNeeds, container: Container, next: HostConfig): Promise<void> {
   if (container.state.status === 'removing') throw conflict('container is marked for removal and cannot be "update"');
-  const now = container.hostConfig;
   const lives = container.running && container.state.status !== 'restarting';
-  if (lives && limitsDiffer(now, next)) {
-    await changeLimits(needs, container, { from: now, to: next });
-  }
+  const changed = lives && limitsDiffer(container.hostConfig, next) ? await needs.runtime.update(container.id, next) : undefined;
   try {
     await needs.store.containers.saveHostConfig(container.id, next);
   } catch (error) {
-    if (lives) await restoreLimits(needs, container, now);
+    changed?.undo();
     throw error;
   }
   container.hostConfig = next;
-}
-
-async function changeLimits(needs: ContainerNeeds, container: Container, { from, to }: { from: HostConfig; to: HostConfig }): Promise<void> {
-  try {
-    await needs.runtime.update(container.id, to);
-  } catch (error) {
-    await restoreLimits(needs, container, from); // of several limits the first may have been set
-    throw error;
-  }
-}
-
-async function restoreLimits(needs: ContainerNeeds, container: Container, hostConfig: HostConfig): Promise<void> {
-  await needs.runtime.update(container.id, hostConfig).catch((error: unknown) => {
-    needs.log.error('could not set the limits of a container back to what they were', { container: container.id, error });
-  });
 }
 
 const limitsDiffer = (now: HostConfig, next: HostConfig): boolean =>
