@@ -40,6 +40,7 @@ export function openTerminal({ onBrokenPipe }: { onBrokenPipe: () => void }): Io
     writeFile: replaceFile,
     removeFile: (path) => rm(path, { force: true }),
     exists: (path) => access(path).then(() => true, () => false),
+    trees: async () => (await import('./trees.ts')).hostTrees(), // native calls: only for who copies
   };
 }
 

@@ -41,6 +41,8 @@ export interface UnpackOptions {
   destination: string;
   /** A directory is not replaced by something else, nor something else by a directory. */
   keepKinds: boolean;
+  /** Nothing is made through a link that this archive has made: where links are not confined, one could lead out. */
+  keepInside?: boolean;
   /** Called for every name and target of a hard link, to rename. */
   rename?: (name: string) => string;
   /** What owners become. */
@@ -53,6 +55,7 @@ export class Unpacker implements TarHandler {
   readonly #options: UnpackOptions;
   /** Directories change their times with everything made in them: set at the end, in this order. */
   readonly #directories = new Map<string, { atimeNs: bigint; mtimeNs: bigint }>();
+  readonly #links = new Set<string>();
   #file: { sink: FileSink; entry: TarEntry } | undefined;
 
   constructor(tree: TargetTree, options: UnpackOptions) {
@@ -69,6 +72,7 @@ export class Unpacker implements TarHandler {
       if (entry.type === 'dir') return; // the destination stays as it is
       throw refused(`cannot overwrite directory ${quoted(this.#options.destination)} with non-directory ${quoted(this.#options.destination)}`);
     }
+    if (this.#options.keepInside && this.#links.size > 0) this.#assertInside(path);
     this.#tree.makeParents(path);
     this.#makeRoom(path, entry);
     this.#make(path, entry);
@@ -126,6 +130,13 @@ export class Unpacker implements TarHandler {
     const target = joined(at.slice(0, at.lastIndexOf('/')) || '/', linkName);
     if (!target.startsWith(destination)) throw refused(`invalid symlink ${quoted(at)} -> ${quoted(linkName)}`);
     this.#tree.symlink(linkName, path);
+    if (this.#options.keepInside) this.#links.add(path);
+  }
+
+  #assertInside(path: string): void {
+    for (let slash = path.indexOf('/'); slash >= 0; slash = path.indexOf('/', slash + 1)) {
+      if (this.#links.has(path.slice(0, slash))) throw refused(`${quoted(path)} is outside of ${quoted(this.#options.destination)}: it stands behind a link of the same archive`);
+    }
   }
 
   #link(path: string, entry: TarEntry): void {
@@ -133,7 +144,9 @@ export class Unpacker implements TarHandler {
     const linkName = rename?.(entry.linkName) ?? entry.linkName;
     const target = joined(destination, linkName);
     if (!target.startsWith(destination)) throw refused(`invalid hardlink ${quoted(target)} -> ${quoted(linkName)}`);
-    this.#tree.link(cleanedName(linkName), path); // the same file, dressed already
+    const from = cleanedName(linkName);
+    if (this.#options.keepInside) this.#assertInside(from);
+    this.#tree.link(from, path); // the same file, dressed already
   }
 
   #dressOf(entry: TarEntry): Dress {

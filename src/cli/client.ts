@@ -28,6 +28,10 @@ export interface DaemonClient {
   /** The whole answer as text, within a limit. */
   text(method: Method, path: string, options?: CallOptions): Promise<string>;
   json<T>(method: Method, path: string, options?: CallOptions): Promise<T>;
+  /** Head and bytes of an answer. */
+  answer(method: Method, path: string, options?: CallOptions): Promise<{ header(name: string): string; bytes: AsyncIterable<Uint8Array> }>;
+  /** PUT of bytes as they come; ends early when the daemon refuses before it has them all. Chunks must not change after they were yielded. */
+  upload(path: string, body: AsyncIterable<Uint8Array>, options?: CallOptions): Promise<void>;
   /** The connection itself: raw bytes both ways, `end()` is the end of input for the other side. */
   hijack(path: string, options?: CallOptions): Promise<Duplex>;
 }
@@ -66,6 +70,18 @@ export function openClient(options: ClientOptions): DaemonClient {
     stream: (method, path, call = {}) => answer(method, path, call),
     text,
     json: async <T>(method: Method, path: string, call: CallOptions = {}) => JSON.parse(await text(method, path, call) || 'null') as T,
+    answer: async (method, path, call = {}) => {
+      const response = await answer(method, path, call);
+      return { header: (name) => String(response.headers[name.toLowerCase()] ?? ''), bytes: response };
+    },
+    upload: async (path, body, call = {}) => {
+      const request = (options.tls ? httpsRequest : httpRequest)({
+        ...address, method: 'PUT', path: `/v${apiVersion}${path}${queryText(call.query)}`, headers: { Host: 'docker', 'User-Agent': 'Vaquita-Client', 'Content-Type': 'application/octet-stream' },
+      });
+      const response = await responseTo(request, body, options.host);
+      if ((response.statusCode ?? 0) >= 400) throw await refusal(response, call, `${options.host}/v${apiVersion}${path}`);
+      await readAll(response);
+    },
     hijack: async (path, call = {}) => {
       const request = open('POST', path, { ...call, headers: { ...call.headers, Connection: 'Upgrade', Upgrade: 'tcp' } });
       const taken = await upgradeOf(request, options.host);
@@ -132,6 +148,26 @@ function responseOf(request: ClientRequest, host: string): Promise<IncomingMessa
     request.once('response', resolve);
     request.once('error', (error) => reject(unreachableDaemon(error, host)));
   });
+}
+
+/** Sends until everything is sent or the answer is there: a refusal may come in the middle. */
+async function responseTo(request: ClientRequest, body: AsyncIterable<Uint8Array>, host: string): Promise<IncomingMessage> {
+  const answered = responseOf(request, host);
+  let over = false;
+  const end = () => { over = true; };
+  answered.then(end, end);
+  request.on('error', () => {}); // told by the answer, or no matter behind it
+  try {
+    for await (const chunk of body) {
+      if (over) break;
+      if (!request.write(chunk)) await Promise.race([new Promise<void>((resolve) => { request.once('drain', resolve).once('close', resolve); }), answered]);
+    }
+    request.end();
+  } catch (error) {
+    request.destroy(); // half an archive must not be taken for a whole one
+    throw error;
+  }
+  return await answered;
 }
 
 function upgradeOf(request: ClientRequest, host: string): Promise<{ socket: Duplex } | { response: IncomingMessage }> {

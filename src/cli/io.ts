@@ -1,4 +1,6 @@
 // The world as the command line sees it: three streams, a terminal, signals, a few files. Only main.ts knows `process`.
+import type { SourceTree } from '../archive/pack.ts';
+import type { TargetTree } from '../archive/unpack.ts';
 import type { Clock } from '../lib/clock.ts';
 
 export interface Output {
@@ -18,6 +20,15 @@ export interface Input {
 
 export interface Size { columns: number; rows: number }
 
+/** The files of this machine; paths are byte strings (see archive/byte-string.ts). Errors have `code`. */
+export interface HostTrees {
+  readonly source: SourceTree;
+  /** New files belong to who makes them. */
+  target(base: string): TargetTree;
+  /** Replaces a file when all of it is there; until then nothing is seen of it. */
+  save(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void>;
+}
+
 export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
@@ -36,4 +47,6 @@ export interface Io {
   writeFile(path: string, data: string, options: { mode: number; exclusive?: boolean }): Promise<void>;
   removeFile(path: string): Promise<void>;
   exists(path: string): Promise<boolean>;
+  /** For whole trees. */
+  trees(): Promise<HostTrees>;
 }

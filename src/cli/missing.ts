@@ -14,11 +14,7 @@ interface Missing {
 const LATER: Readonly<Record<string, Missing>> = {
   build: { under: 'image', what: 'building images', meanwhile: 'build elsewhere, push to a registry, and pull here' },
   builder: { what: 'building images' },
-  commit: { under: 'container', what: 'making an image of a container' },
   completion: { what: 'completing words in a shell' },
-  cp: { under: 'container', what: 'copying files to or from a container', meanwhile: 'bind a directory of the host, or pass the files through "exec -i"' },
-  diff: { under: 'container', what: 'listing the files that a container has changed' },
-  export: { under: 'container', what: 'writing the files of a container to an archive' },
   import: { under: 'image', what: 'making an image of an archive' },
   load: { under: 'image', what: 'loading images from an archive', meanwhile: 'pull them from a registry' },
   manifest: { what: 'working with manifest lists' },

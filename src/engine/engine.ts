@@ -80,7 +80,7 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
     containers: openContainers(parts),
     volumes: openVolumes(parts),
     execs: openExecs(parts),
-    files: openFiles(parts),
+    files: openFiles(parts, facts.engineVersion),
     events,
     system: openSystem({ ...parts, usersOf: (id) => users(id).length }, facts),
     publish: (fact) => events.publish(fact),
@@ -94,6 +94,7 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
       watch[Symbol.dispose]();
       ooms[Symbol.dispose]();
       await Promise.all(underWay);
+      await needs.logs.close();
     },
   };
 }

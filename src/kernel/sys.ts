@@ -19,6 +19,7 @@ const { functions } = dlopen('libc.so.6', {
   mknod: { return: 'i32', arguments: ['string', 'u32', 'u64'] },
   lsetxattr: { return: 'i32', arguments: ['string', 'string', 'pointer', 'u64', 'i32'] },
   lgetxattr: { return: 'i64', arguments: ['string', 'string', 'pointer', 'u64'] },
+  futimens: { return: 'i32', arguments: ['i32', 'pointer'] },
   fsetxattr: { return: 'i32', arguments: ['i32', 'string', 'pointer', 'u64', 'i32'] },
   llistxattr: { return: 'i64', arguments: ['string', 'pointer', 'u64'] },
   utimensat: { return: 'i32', arguments: ['i32', 'string', 'pointer', 'i32'] },

@@ -178,7 +178,7 @@ class Dresser {
     fchmodSync(fd, dress.mode & 0o7777);
     putTimespec(this.#specs, 0, dress.atimeNs);
     putTimespec(this.#specs, 2, dress.mtimeNs);
-    if (libc.utimensat(fd, null, this.#specs, 0) !== 0) throw systemError(lastErrno(), { syscall: 'futimens', detail: `fd ${fd}` });
+    if (libc.futimens(fd, this.#specs) !== 0) throw systemError(lastErrno(), { syscall: 'futimens', detail: `fd ${fd}` });
   }
 
   /** A directory by its handle; of the rest nothing could be followed. */

@@ -2,6 +2,7 @@
 import { readSync, writeSync } from 'node:fs';
 import { byteStringOf, pathOf, textOf } from '../archive/byte-string.ts';
 import { openUnpacker } from '../archive/compress.ts';
+import { absolutePath, baseName, evaluatedPath } from '../archive/copy-paths.ts';
 import { packTree, type Node, type SourceTree } from '../archive/pack.ts';
 import { TarReader } from '../archive/tar-read.ts';
 import { fileErrorWords, Unpacker } from '../archive/unpack.ts';
@@ -10,7 +11,7 @@ import { EngineError, errnoOf, kindOf, messageOf } from '../lib/errors.ts';
 import { containerId, hostId, hostRoot, type IdMap } from '../lib/ids.ts';
 import { changesJson, changesOf } from './changes.ts';
 import type { View } from './index.ts';
-import { absolutePath, baseName, evaluatedPath, goMode, isWithin } from './paths.ts';
+import { goMode, isWithin } from './paths.ts';
 import { MAX_LINE_BYTES, type Answer, type Job, type StatLine } from './protocol.ts';
 import { ownerOf } from './users.ts';
 import { enterContainer, enterLayers, enterOverlay, type ViewNeeds } from './view.ts';

@@ -1,6 +1,7 @@
 // The world of a command line inside of a test: what it wrote, what it is given to read, files in memory.
 import { systemClock } from '../../src/lib/clock.ts';
 import type { Io } from '../../src/cli/io.ts';
+import { hostTrees } from '../../src/trees.ts';
 
 export interface TestIo extends Io {
   /** What was written so far. */
@@ -45,6 +46,7 @@ export function openTestIo(options: TestIoOptions = {}): TestIo {
     },
     removeFile: (path) => { files.delete(path); return Promise.resolve(); },
     exists: (path) => Promise.resolve(files.has(path)),
+    trees: () => Promise.resolve(hostTrees()),
     out: () => Buffer.concat(written.out).toString('utf8'),
     err: () => Buffer.concat(written.err).toString('utf8'),
     files,

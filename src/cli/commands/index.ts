@@ -1,9 +1,11 @@
 // Every word of the command line, and the nouns that gather them.
 import type { Command, Group } from '../command.ts';
+import { cp } from './cp.ts';
 import { create } from './create.ts';
 import { df } from './df.ts';
 import { events } from './events.ts';
 import { exec } from './exec.ts';
+import { commit, diff, exportContainer } from './files.ts';
 import { history } from './history.ts';
 import { images } from './images.ts';
 import { info } from './info.ts';
@@ -23,7 +25,7 @@ import { update } from './update.ts';
 import { version } from './version.ts';
 
 export const commands: readonly Command[] = [
-  attach, create, events, exec, history, images, info, inspect, kill, login, logout, logs, pause, port, ps, pull, rename, restart, rm, rmi, run, start, stats, stop, tag,
+  attach, commit, cp, create, diff, events, exec, exportContainer, history, images, info, inspect, kill, login, logout, logs, pause, port, ps, pull, rename, restart, rm, rmi, run, start, stats, stop, tag,
   top, unpause, update, version, wait,
 ];
 
@@ -31,7 +33,7 @@ export const groups: readonly Group[] = [
   {
     name: 'container', short: 'Manage containers',
     commands: [
-      attach, create, exec, inspectContainer, kill, logs, { ...ps, name: 'ls', aliases: ['ls', 'ps', 'list'] }, pause, port, pruneContainers, rename, restart,
+      attach, commit, cp, create, diff, exec, exportContainer, inspectContainer, kill, logs, { ...ps, name: 'ls', aliases: ['ls', 'ps', 'list'] }, pause, port, pruneContainers, rename, restart,
       { ...rm, aliases: ['rm', 'remove'] }, run, start, stats, stop, top, unpause, update, wait,
     ],
   },

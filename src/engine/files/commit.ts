@@ -1,7 +1,6 @@
 // commit: what a container has changed becomes a layer, its configuration an image on its own image; the name last.
 import { formatNanos } from '../../lib/clock.ts';
 import { EngineError, invalid } from '../../lib/errors.ts';
-import { VERSION } from '../../lib/version.ts';
 import { chainIds, parseImageId, type ChainId, type DiffId, type ImageId } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import { runConfigFrom } from '../../oci/parse-config.ts';
@@ -21,10 +20,15 @@ import { openView } from './view.ts';
 /** Two blocks of zeros: the diffID of a layer without changes, of which an image keeps only the history. */
 const EMPTY_LAYER = 'sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef' as string as DiffId;
 
-interface Needs { needs: ContainerNeeds; rootfs: RootFs }
+interface Needs {
+  needs: ContainerNeeds;
+  rootfs: RootFs;
+  /** What images are said to be made by. */
+  engineVersion: string;
+}
 
 /** Durable when resolved; before the name is set, a power cut leaves at most an image without one. */
-export async function commitContainer({ needs, rootfs }: Needs, container: Container, options: CommitOptions & { signal: AbortSignal }): Promise<ImageId> {
+export async function commitContainer({ needs, rootfs, engineVersion }: Needs, container: Container, options: CommitOptions & { signal: AbortSignal }): Promise<ImageId> {
   const name = options.repo === '' ? undefined : nameOf(options);
   const own = container.record.Config;
   const config = mergeImageConfig(
@@ -36,7 +40,7 @@ export async function commitContainer({ needs, rootfs }: Needs, container: Conta
   await using _running = await stilled(needs, container, options.pause);
   using lease = needs.store.layers.lease([]);
   const diffId = await storeLayer({ needs, rootfs }, container, { parent: chainIds(parent.diffIds).at(-1), lease, signal: options.signal });
-  const image = imageOf({ parent, config, container, diffId, options, created: formatNanos(needs.clock.nowNanos()) });
+  const image = imageOf({ parent, config, container, diffId, options, engineVersion, created: formatNanos(needs.clock.nowNanos()) });
   await needs.store.images.add(image, { parent: parent.id });
   if (name !== undefined) {
     await needs.store.names.update({ set: [[name, image.id]] });
@@ -65,7 +69,7 @@ async function stilled(needs: ContainerNeeds, container: Container, pause: boole
 interface LayerInput { parent: ChainId | undefined; lease: { add(chainId: ChainId): void }; signal: AbortSignal }
 
 /** The layer's diffID; undefined when nothing has changed. */
-async function storeLayer({ needs, rootfs }: Needs, container: Container, { parent, lease, signal }: LayerInput): Promise<DiffId | undefined> {
+async function storeLayer({ needs, rootfs }: Pick<Needs, 'needs' | 'rootfs'>, container: Container, { parent, lease, signal }: LayerInput): Promise<DiffId | undefined> {
   let source: AsyncIterable<Uint8Array>;
   {
     using _lock = await needs.table.hold(container);
@@ -80,10 +84,10 @@ async function storeLayer({ needs, rootfs }: Needs, container: Container, { pare
   return staged.diffId;
 }
 
-interface ImageInput { parent: ImageConfig; config: ContainerConfig; container: Container; diffId: DiffId | undefined; options: CommitOptions; created: string }
+interface ImageInput { parent: ImageConfig; config: ContainerConfig; container: Container; diffId: DiffId | undefined; options: CommitOptions; engineVersion: string; created: string }
 
 /** The image config as dockerd writes it: fields sorted, absent ones left out. */
-function imageOf({ parent, config, container, diffId, options, created }: ImageInput): ImageConfig {
+function imageOf({ parent, config, container, diffId, options, engineVersion, created }: ImageInput): ImageConfig {
   const { author, comment } = options;
   const base = JSON.parse(Buffer.from(parent.bytes).toString('utf8')) as Readonly<Record<string, unknown>>;
   const history = Array.isArray(base['history']) ? base['history'] as unknown[] : [];
@@ -93,7 +97,7 @@ function imageOf({ parent, config, container, diffId, options, created }: ImageI
   };
   const image = {
     architecture: parent.architecture, ...(author === '' ? {} : { author }), config: inOrder(config), container: container.id, container_config: inOrder(container.record.Config),
-    created, docker_version: VERSION, history: [...history, step], os: parent.os === '' ? 'linux' : parent.os, ...kept('os.features'), ...kept('os.version'),
+    created, docker_version: engineVersion, history: [...history, step], os: parent.os === '' ? 'linux' : parent.os, ...kept('os.features'), ...kept('os.version'),
     rootfs: { type: 'layers', diff_ids: diffId === undefined ? parent.diffIds : [...parent.diffIds, diffId] }, ...kept('variant'),
   };
   return parseImageConfig(Buffer.from(escaped(JSON.stringify(image))));
@@ -108,5 +112,12 @@ function inOrder(config: ContainerConfig): Partial<ContainerConfig> {
     'Hostname', 'Domainname', 'User', 'AttachStdin', 'AttachStdout', 'AttachStderr', 'ExposedPorts', 'Tty', 'OpenStdin', 'StdinOnce', 'Env', 'Cmd', 'Healthcheck', 'ArgsEscaped',
     'Image', 'Volumes', 'WorkingDir', 'Entrypoint', 'NetworkDisabled', 'MacAddress', 'OnBuild', 'Labels', 'StopSignal', 'StopTimeout', 'Shell',
   ];
-  return Object.fromEntries(order.filter((key) => config[key] !== undefined).map((key) => [key, config[key]]));
+  return Object.fromEntries(order.filter((key) => config[key] !== undefined).map((key) => [key, MAPS.has(key) ? sorted(config[key]) : config[key]]));
+}
+
+const MAPS: ReadonlySet<string> = new Set(['ExposedPorts', 'Volumes', 'Labels']);
+
+/** Go writes maps in the order of their keys. */
+function sorted(map: unknown): unknown {
+  return typeof map === 'object' && map !== null ? Object.fromEntries(Object.entries(map).toSorted(([a], [b]) => (a < b ? -1 : 1))) : map;
 }

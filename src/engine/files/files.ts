@@ -7,7 +7,7 @@ import type { FilesFace } from '../index.ts';
 import { commitContainer } from './commit.ts';
 import { openView } from './view.ts';
 
-export function openFiles(needs: ContainerNeeds): FilesFace {
+export function openFiles(needs: ContainerNeeds, engineVersion: string): FilesFace {
   const rootfs = openRootFs({ kernel: needs.kernel, idMap: needs.store.idMap });
   const find = (name: string) => needs.table.find(name);
   /** Under the lock until the worker has put the view together: after that the container may start, stop and go. */
@@ -36,7 +36,7 @@ export function openFiles(needs: ContainerNeeds): FilesFace {
     async commit(name, options) {
       const container = find(name);
       assertStays(container, 'commit');
-      return { id: await commitContainer({ needs, rootfs }, container, options) };
+      return { id: await commitContainer({ needs, rootfs, engineVersion }, container, options) };
     },
   };
 }
