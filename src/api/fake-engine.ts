@@ -69,7 +69,7 @@ export function fakeEngine(overrides: Overrides = {}): Engine & { calls: Calls }
     }])) as unknown as Engine[Face];
   };
   return {
-    calls, files: face('files', files), images: face('images', images), containers: face('containers', containers), execs: face('execs', execs),
+    calls, files: face('files', files), images: face('images', images), containers: face('containers', containers), volumes: face('volumes', volumes), execs: face('execs', execs),
     events: face('events', { async *subscribe() { yield* EVENTS; } }),
     system: face('system', {
       info: async () => INFO, version: () => VERSION, metrics: () => METRICS, networks: () => [{ name: 'host', driver: 'host', id: 'aa'.repeat(32) }, { name: 'none', driver: 'null', id: 'bb'.repeat(32) }],
@@ -116,6 +116,17 @@ const FAKE_USAGE: NonNullable<StatsSample['usage']> = {
   memory: { usageBytes: 733_184, maxBytes: 4_075_520, limitBytes: 9_223_372_036_854_771_712n, failures: 0, stats: { active_anon: 4096n, hierarchical_memory_limit: 9_223_372_036_854_771_712n } },
   pids: { current: 1, limit: undefined }, blkio: {},
   networks: { eth0: { rxBytes: 1042, rxPackets: 11, rxErrors: 0, rxDropped: 0, txBytes: 126, txPackets: 3, txErrors: 0, txDropped: 0 } },
+};
+
+const storedVolume = () => ({ name: 'probevol', createdAt: '2026-11-20T19:34:31Z', labels: null, options: null, path: '/root/volumes/probevol/_data', mount: undefined, damaged: undefined });
+const noVolume = (name: string) => { if (name !== 'probevol') throw notFound(`get ${name}: no such volume`); };
+
+const volumes: Engine['volumes'] = {
+  create: async ({ name }) => ({ ...storedVolume(), name }),
+  list: async () => [storedVolume()],
+  inspect(name) { noVolume(name); return storedVolume(); },
+  async remove(name, { force }) { if (!force) noVolume(name); },
+  prune: async () => ({ deleted: ['probevol'], spaceReclaimedBytes: 7 }),
 };
 
 const containers: Engine['containers'] = {
@@ -205,9 +216,9 @@ export const INFO: SystemInfo = {
   id: '3a3abf0f', name: 'vm', containers: { total: 1, running: 1, paused: 0, stopped: 0 }, images: 1, driverStatus: [['Backing Filesystem', 'extfs']],
   dockerRootDir: '/var/lib/vaquita', debug: false, experimental: false, liveRestore: true, cpus: 2, memoryBytes: 268435456, operatingSystem: 'Debian',
   osVersion: '12', osType: 'linux', architecture: 'x86_64', kernelVersion: '6.18', cgroupDriver: 'cgroupfs', cgroupVersion: '2', defaultRuntime: 'crun',
-  runtimes: { crun: { path: 'crun' } }, securityOptions: ['name=seccomp,profile=builtin'], labels: [], warnings: [], systemTime: '2026-11-20T19:33:11.083294051Z',
+  runtimes: { crun: { path: 'crun', args: [] } }, securityOptions: ['name=seccomp,profile=builtin'], labels: [], warnings: [], systemTime: '2026-11-20T19:33:11.083294051Z',
   indexServerAddress: 'https://index.docker.io/v1/', insecureRegistries: ['10.0.0.0/8', 'reg:5000'], registryMirrors: ['http://127.0.0.1:5055/'],
-  loggingDriver: 'json-file', httpProxy: '', httpsProxy: '', noProxy: '', eventListeners: 0, fileDescriptors: 29, threads: 11,
+  loggingDriver: 'json-file', logDrivers: ['journald', 'json-file', 'local', 'syslog'], httpProxy: '', httpsProxy: '', noProxy: '', eventListeners: 0, fileDescriptors: 29, threads: 11,
   crunVersion: '1.8.1', conmonVersion: '2.1.6', initBinary: '', memoryLimit: true, swapLimit: true, cpuCfs: true, cpuShares: true, cpuSet: true,
   pidsLimit: true, oomKillDisable: false,
 };

@@ -26,7 +26,7 @@ export function presentInfo(info: SystemInfo, version: ApiVersion) {
   return {
     ID: info.id, Containers: info.containers.total, ContainersRunning: info.containers.running, ContainersPaused: info.containers.paused,
     ContainersStopped: info.containers.stopped, Images: info.images, Driver: 'overlay2', DriverStatus: info.driverStatus,
-    Plugins: { Volume: ['local'], Network: ['host', 'null'], Authorization: null, Log: [info.loggingDriver] },
+    Plugins: { Volume: ['local'], Network: ['host', 'null'], Authorization: null, Log: info.logDrivers },
     MemoryLimit: info.memoryLimit, SwapLimit: info.swapLimit, ...(keeps(version, 42) ? { KernelMemory: false } : {}), KernelMemoryTCP: false,
     CpuCfsPeriod: info.cpuCfs, CpuCfsQuota: info.cpuCfs, CPUShares: info.cpuShares, CPUSet: info.cpuSet, PidsLimit: info.pidsLimit, IPv4Forwarding: true,
     ...(keeps(version, 50) ? { BridgeNfIptables: true, BridgeNfIp6tables: true } : {}),
@@ -35,7 +35,7 @@ export function presentInfo(info: SystemInfo, version: ApiVersion) {
     KernelVersion: info.kernelVersion, OperatingSystem: info.operatingSystem, OSVersion: info.osVersion, OSType: info.osType, Architecture: info.architecture,
     IndexServerAddress: info.indexServerAddress, RegistryConfig: presentRegistries(info), NCPU: info.cpus, MemTotal: info.memoryBytes,
     GenericResources: null, DockerRootDir: info.dockerRootDir, HttpProxy: info.httpProxy, HttpsProxy: info.httpsProxy, NoProxy: info.noProxy,
-    Name: info.name, Labels: info.labels, ExperimentalBuild: info.experimental, ServerVersion: DOCKER_VERSION, Runtimes: info.runtimes,
+    Name: info.name, Labels: info.labels, ExperimentalBuild: info.experimental, ServerVersion: DOCKER_VERSION, Runtimes: presentRuntimes(info.runtimes),
     DefaultRuntime: info.defaultRuntime, Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive', ControlAvailable: false, Error: '', RemoteManagers: null },
     LiveRestoreEnabled: info.liveRestore, Isolation: '', InitBinary: info.initBinary, ContainerdCommit: { ID: '', Expected: '' },
     RuncCommit: { ID: info.crunVersion, Expected: info.crunVersion }, InitCommit: { ID: '', Expected: '' }, SecurityOptions: info.securityOptions,
@@ -64,3 +64,6 @@ function presentRegistries(info: SystemInfo) {
     Mirrors: info.registryMirrors,
   };
 }
+
+const presentRuntimes = (runtimes: SystemInfo['runtimes']) =>
+  Object.fromEntries(Object.entries(runtimes).map(([name, { path, args }]) => [name, { path, ...(args.length > 0 ? { runtimeArgs: args } : {}) }]));

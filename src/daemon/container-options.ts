@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { ContainerDefaults } from '../engine/index.ts';
 import { errnoOf, invalid, messageOf } from '../lib/errors.ts';
+import { validateLogConfig } from '../logs/index.ts';
 import type { BundleSettings } from '../runtime/index.ts';
 
 export interface ContainerOptions {
@@ -20,6 +21,7 @@ export interface ContainerOptions {
   /** '' lets the kernel's cgroup version decide. */
   readonly cgroupnsMode: '' | 'host' | 'private';
   readonly selinux: boolean;
+  readonly log: { readonly driver: string; readonly options: Readonly<Record<string, string>> };
 }
 
 export interface RuntimeOption { readonly path: string; readonly args: readonly string[] }
@@ -27,7 +29,7 @@ export interface RuntimeOption { readonly path: string; readonly args: readonly 
 /** Names that are the engine's own runtime, whatever a client calls it. */
 export const STOCK_RUNTIMES: readonly string[] = ['runc', 'crun', 'io.containerd.runc.v2', 'io.containerd.runtime.v1.linux'];
 
-interface Given { text(name: string, fallback: string): string; flag(name: string): boolean; map(name: string): readonly string[] }
+interface Given { text: (name: string, fallback: string) => string; flag: (name: string) => boolean; map: (name: string) => readonly string[] }
 
 /** Error: invalid, in dockerd's words. */
 export function containerOptionsOf({ text, flag, map }: Given): ContainerOptions {
@@ -42,17 +44,24 @@ export function containerOptionsOf({ text, flag, map }: Given): ContainerOptions
   return {
     usernsRemap: text('userns-remap', ''), runtimes, defaultRuntime, init: flag('init'), initPath: text('init-path', ''), noNewPrivileges: flag('no-new-privileges'),
     seccompProfile: text('seccomp-profile', ''), ipcMode: ipcModeOf(text('default-ipc-mode', 'private')), cgroupnsMode: cgroupnsModeOf(text('default-cgroupns-mode', '')),
-    selinux: flag('selinux-enabled'),
+    selinux: flag('selinux-enabled'), log: logOf(text('log-driver', '') || 'json-file', map('log-opt')),
   };
 }
 
 /** Error: invalid, when the profile cannot be read. */
 export function bundleSettings(options: ContainerOptions): BundleSettings {
   const { noNewPrivileges, selinux, init, initPath } = options;
-  return { noNewPrivileges, selinux, init, initPath, seccompProfile: profileText(options.seccompProfile) };
+  return { noNewPrivileges, selinux, init, initPath, seccompProfile: profileText(options.seccompProfile), seccompName: options.seccompProfile || 'builtin' };
 }
 
-export const containerDefaults = ({ defaultRuntime: runtime, ipcMode, cgroupnsMode }: ContainerOptions): ContainerDefaults => ({ runtime, ipcMode, cgroupnsMode });
+export const containerDefaults = ({ defaultRuntime: runtime, ipcMode, cgroupnsMode, log }: ContainerOptions): ContainerDefaults => ({ runtime, ipcMode, cgroupnsMode, log });
+
+/** Held to what a container's own would be held to. */
+function logOf(driver: string, words: readonly string[]): ContainerOptions['log'] {
+  const options = Object.fromEntries(words.map((word): [string, string] => (word.includes('=') ? [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)] : [word, ''])));
+  try { validateLogConfig({ driver, options }); } catch (cause) { throw invalid(`failed to set log opts: ${messageOf(cause)}`, { cause }); }
+  return { driver, options };
+}
 
 function profileText(path: string): string {
   if (path === '' || path === 'builtin') return '';

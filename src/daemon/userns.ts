@@ -17,7 +17,7 @@ export interface RemapNeeds {
   /** Folder of passwd, group, subuid and subgid. */
   etc?: string;
   /** Runs a program to its end; its words are in the error. */
-  run(command: readonly [string, ...string[]]): Promise<unknown>;
+  run: (command: readonly [string, ...string[]]) => Promise<unknown>;
 }
 
 /** undefined: no remapping ('' was named, or root, which cannot be anybody else). Error: invalid, in dockerd's words. */
@@ -107,7 +107,7 @@ function findGroup(wanted: string, group: string): boolean {
 }
 
 const fieldsOf = (text: string) => text.split('\n').map((line) => line.split(':')).filter(([name, , id]) => name !== undefined && name !== '' && isNumber(id));
-const isNumber = (text: string | undefined): text is string => text !== undefined && /^\d{1,10}$/.test(text);
+const isNumber = (text: string | undefined): boolean => text !== undefined && /^\d{1,10}$/.test(text);
 
 function textOf(path: string): string {
   try { return readFileSync(path, 'utf8'); } catch (error) {

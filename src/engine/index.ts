@@ -1,7 +1,7 @@
 // The verbs. Routers call these; what they return are records and plain values, which api/present.ts turns into Docker's JSON.
 import type { ImageConfig, Platform } from '../oci/manifest.ts';
 import type { ImageId } from '../oci/digest.ts';
-import type { ContainerRecord, OverlayMount, RecordedNetworkSettings } from '../store/index.ts';
+import type { ContainerRecord, OverlayMount, RecordedNetworkSettings, StoredVolume } from '../store/index.ts';
 import type { PredefinedNetwork } from './networks.ts';
 import type { CreateBody, EventLine, ExecCreateBody, HostConfig, MountPoint, ProgressLine, RegistryAuth, StringMap, UpdateBody } from '../wire/types.ts';
 import type { LogRecord } from '../logs/index.ts';
@@ -202,10 +202,10 @@ export interface SystemInfo {
   id: string; name: string; containers: { total: number; running: number; paused: number; stopped: number }; images: number;
   driverStatus: readonly (readonly [string, string])[]; dockerRootDir: string; debug: boolean; experimental: boolean; liveRestore: boolean;
   cpus: number; memoryBytes: number; operatingSystem: string; osVersion: string; osType: string; architecture: string; kernelVersion: string;
-  cgroupDriver: string; cgroupVersion: string; defaultRuntime: string; runtimes: Readonly<Record<string, { path: string }>>;
+  cgroupDriver: string; cgroupVersion: string; defaultRuntime: string; runtimes: Readonly<Record<string, { path: string; args: readonly string[] }>>;
   securityOptions: readonly string[]; labels: readonly string[]; warnings: readonly string[]; systemTime: string;
   indexServerAddress: string; insecureRegistries: readonly string[]; registryMirrors: readonly string[];
-  loggingDriver: string; httpProxy: string; httpsProxy: string; noProxy: string;
+  loggingDriver: string; logDrivers: readonly string[]; httpProxy: string; httpsProxy: string; noProxy: string;
   eventListeners: number; fileDescriptors: number; threads: number; crunVersion: string; conmonVersion: string; initBinary: string;
   memoryLimit: boolean; swapLimit: boolean; cpuCfs: boolean; cpuShares: boolean; cpuSet: boolean; pidsLimit: boolean; oomKillDisable: boolean;
 }

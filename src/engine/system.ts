@@ -6,7 +6,9 @@ import type { ContainerNeeds } from './containers/needs.ts';
 import { listContainers } from './containers/list.ts';
 import { totalBytes } from './images/remove.ts';
 import { listImages } from './images/view.ts';
+import { LOG_DRIVERS } from '../logs/index.ts';
 import type { SystemFace, SystemInfo } from './index.ts';
+import { volumesWithUsage } from './volumes/verbs.ts';
 import { predefinedNetworks } from './networks.ts';
 
 /** What does not change while the daemon runs; gathered by the daemon. */
@@ -52,6 +54,7 @@ export function openSystem(needs: ContainerNeeds & { usersOf: (id: string) => nu
         layersSizeBytes: totalBytes(needs.store),
         images: listImages(needs.store, { filters: none, usersOf: needs.usersOf }),
         containers: await listContainers(needs, { all: true, limit: 0, size: true, filters: none }),
+        volumes: await volumesWithUsage(needs),
       };
     },
   };
@@ -79,13 +82,13 @@ function infoOf(needs: ContainerNeeds, facts: SystemFacts): SystemInfo {
     architecture: facts.machine, kernelVersion: facts.kernelVersion,
     cgroupDriver: runtime.facts.cgroupDriver, cgroupVersion: String(runtime.facts.cgroupVersion),
     defaultRuntime: needs.defaults.runtime, runtimes: runtime.facts.runtimes,
-    securityOptions: [...(runtime.facts.seccomp ? ['name=seccomp,profile=builtin'] : []), ...(store.idMap ? ['name=userns'] : []), ...(runtime.facts.cgroupVersion === 2 ? ['name=cgroupns'] : [])],
+    securityOptions: [...runtime.facts.guards, ...(store.idMap ? ['name=userns'] : []), ...(runtime.facts.cgroupVersion === 2 ? ['name=cgroupns'] : [])],
     labels: facts.labels,
     warnings: [...facts.warnings, ...(note === '' ? [] : [`WARNING: ${note}`]),
       ...(runtime.facts.missingCapabilities.length === 0 ? [] : [`WARNING: this machine lacks ${runtime.facts.missingCapabilities.join(', ')}; privileged containers run without`]),
       ...store.recovered.quarantined.map(({ path, reason }) => `WARNING: a damaged record was set aside: ${path}: ${reason}`)],
     systemTime: formatNanos(needs.clock.nowNanos()), indexServerAddress: 'https://index.docker.io/v1/',
-    insecureRegistries: facts.insecureRegistries, registryMirrors: facts.registryMirrors, loggingDriver: 'json-file',
+    insecureRegistries: facts.insecureRegistries, registryMirrors: facts.registryMirrors, loggingDriver: needs.defaults.log.driver, logDrivers: LOG_DRIVERS.filter((name) => name !== 'none'),
     httpProxy: facts.proxy.http ?? '', httpsProxy: facts.proxy.https ?? '', noProxy: facts.proxy.no ?? '',
     eventListeners: needs.events.listeners, fileDescriptors: 0, threads: 0, crunVersion: runtime.facts.crunVersion, conmonVersion: runtime.facts.conmonVersion,
     initBinary: 'docker-init', memoryLimit: has('memory'), swapLimit: has('memory'), cpuCfs: has('cpu'), cpuShares: has('cpu'), cpuSet: has('cpuset'), pidsLimit: has('pids'), oomKillDisable: has('memory') && runtime.facts.cgroupVersion === 1,

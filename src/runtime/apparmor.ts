@@ -5,9 +5,9 @@ export const DEFAULT_PROFILE = 'docker-default';
 
 export interface AppArmorNeeds {
   /** Text of a file; '' when there is none. */
-  read(path: string): string;
+  read: (path: string) => string;
   /** Runs apparmor_parser with the text on a file that it is given. */
-  load(text: string): Promise<unknown>;
+  load: (text: string) => Promise<unknown>;
 }
 
 /** Upgrades of a distribution unload what they do not know, so it is looked for at each start. */

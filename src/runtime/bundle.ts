@@ -24,7 +24,7 @@ export interface Built {
 }
 
 /** Of a daemon that was told nothing. */
-export const NO_SETTINGS: BundleSettings = { noNewPrivileges: false, seccompProfile: '', selinux: false, init: false, initPath: '' };
+export const NO_SETTINGS: BundleSettings = { noNewPrivileges: false, seccompProfile: '', seccompName: 'builtin', selinux: false, init: false, initPath: '' };
 
 export function buildSpec(input: BundleInput & { settings?: BundleSettings }, users: UserFiles, machine: Machine): Built {
   const { config, hostConfig: host, security, settings = NO_SETTINGS } = input;

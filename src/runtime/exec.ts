@@ -12,7 +12,7 @@ import { processesIn } from './cgroup.ts';
 import { familyOf, kinOf, type Kin } from './family.ts';
 import type { Console, ExecInput, ExecProcess, ExecTask } from './index.ts';
 import type { Machine } from './machine.ts';
-import { execArgs } from './monitor-args.ts';
+import { execArgs, runtimeLog } from './monitor-args.ts';
 import { stringifySpec } from './spec-text.ts';
 import { identityOf, isAlive, monitorIn, readTaskRecord, type Identity, type Places } from './tasks.ts';
 import { resolveUser, type ResolvedUser, type UserFiles } from './users.ts';
@@ -49,7 +49,7 @@ export async function startExec(needs: ExecNeeds, input: ExecInput): Promise<Exe
     conmonPath: needs.conmonPath, bundle, clock: needs.clock, args: execArgs(input, bundle, needs.program),
     beforeStart: async () => { console = undo.use(openConsole(kernel, `${bundle}/attach`)); },
   }).catch((error: unknown) => {
-    throw error instanceof MonitorRefusal ? runtimeError(error.message, { stage: 'exec', program: input.argv[0] ?? '', runtime: needs.program }) : error;
+    throw error instanceof MonitorRefusal ? runtimeError(error.message || textOf(runtimeLog(bundle)) || '', { stage: 'exec', program: input.argv[0] ?? '', runtime: needs.program }) : error;
   });
   assert(console, `conmon started exec ${input.execId} without offering its socket`);
   if (!input.stdin && !input.tty) await console.endInput();

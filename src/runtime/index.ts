@@ -171,7 +171,7 @@ export interface Runtime {
   /** Asks for the log file to be opened anew after it was moved (rotation). */
   reopenLog(id: string): Promise<void>;
   /** For `info`: names and versions, cgroup mode and driver, and how a hybrid host was dealt with ('' when nothing had to be). */
-  readonly facts: { runtimes: Readonly<Record<string, RuntimeProgram>>; /** What guards containers here, as `info` has it: name=seccomp,profile=builtin … */ guards: readonly string[]; crunVersion: string; conmonVersion: string; cgroupVersion: 1 | 2; cgroupDriver: 'cgroupfs' | 'systemd'; cgroupNote: string; seccomp: boolean; missingCapabilities: readonly string[]; abilities: Abilities };
+  readonly facts: { runtimes: Readonly<Record<string, RuntimeProgram>>; /** What guards containers here, as `info` has it: name=seccomp,profile=builtin … */ guards: readonly string[]; crunVersion: string; conmonVersion: string; cgroupVersion: 1 | 2; cgroupDriver: 'cgroupfs' | 'systemd'; cgroupNote: string; missingCapabilities: readonly string[]; abilities: Abilities };
   /** Stops watching. Tasks go on. */
   close(): Promise<void>;
 }

@@ -25,7 +25,7 @@ export interface Machine {
   /** The labels that the policy has for containers, where the kernel guards by SELinux. */
   selinuxContexts: LabelContexts | undefined;
   /** Text of a file of the system; '' when there is none. */
-  read(path: string): string;
+  read: (path: string) => string;
   /** The program's absolute path, or undefined; a name with a slash in it is one. */
   findProgram(name: string): string | undefined;
 }

@@ -8,6 +8,7 @@ export function taskArgs(task: Omit<TaskInput, 'spec'>, places: Places, program:
     ...commonArgs({ id: task.id, uuid: task.id, bundle: `${places.tasks}/${task.id}`, program }),
     '--exit-dir', places.exits,
     '--log-path', task.logPath === undefined ? 'none' : `k8s-file:${task.logPath}`,
+    ...(task.logPath === undefined || task.logMaxBytes === undefined ? [] : ['--log-size-max', String(task.logMaxBytes)]),
     ...(task.stdin === 'closed' ? [] : ['--stdin']),
     ...(task.stdin === 'open' ? ['--leave-stdin-open'] : []),
     ...(task.tty ? ['--terminal'] : []),
@@ -17,7 +18,8 @@ export function taskArgs(task: Omit<TaskInput, 'spec'>, places: Places, program:
 /** The exit code comes by the sync pipe; a later daemon finds it in a file, which has the container's name and therefore a folder per exec. */
 export function execArgs(exec: { containerId: string; execId: string; stdin: boolean; tty: boolean; limitSeconds?: number }, bundle: string, program: Program): string[] {
   return [
-    ...commonArgs({ id: exec.containerId, uuid: exec.execId, bundle, program }),
+    // With a terminal, what the runtime has to say would be written to that and lost.
+    ...commonArgs({ id: exec.containerId, uuid: exec.execId, bundle, program, ...(exec.tty ? { log: runtimeLog(bundle) } : {}) }),
     '--exec', '--exec-attach', '--exec-process-spec', `${bundle}/process.json`,
     '--log-path', 'none', '--exit-dir', `${bundle}/exit`,
     ...(exec.limitSeconds === undefined ? [] : ['--timeout', String(exec.limitSeconds)]),
@@ -27,8 +29,10 @@ export function execArgs(exec: { containerId: string; execId: string; stdin: boo
   ];
 }
 
-function commonArgs(what: { id: string; uuid: string; bundle: string; program: Program }): string[] {
-  const [runtime, ...args] = what.program.command();
+export const runtimeLog = (bundle: string): string => `${bundle}/runtime.log`;
+
+function commonArgs(what: { id: string; uuid: string; bundle: string; program: Program; log?: string }): string[] {
+  const [runtime, ...args] = what.program.command(...(what.log === undefined ? [] : ['--log', what.log]));
   return [
     '--api-version', '1', '--cid', what.id, '--cuuid', what.uuid, '--bundle', what.bundle,
     '--runtime', runtime, ...args.map((arg) => `--runtime-arg=${arg}`),

@@ -67,7 +67,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   const facts: Runtime['facts'] = {
     crunVersion: versionIn(crunSays), conmonVersion: versionIn(conmonSays), cgroupVersion: machine.layout.mode === 'v2' ? 2 : 1, cgroupDriver: 'cgroupfs',
     runtimes: { ...Object.fromEntries(STOCK_NAMES.map((name) => [name, { path: 'crun', args: [] }])), ...registered },
-    guards: guardsOf({ ...machine, seccomp }, settings), cgroupNote: apart.note, seccomp, missingCapabilities: missingCapabilities(machine), abilities: abilitiesOf(machine),
+    guards: guardsOf({ ...machine, seccomp }, settings), cgroupNote: apart.note, missingCapabilities: missingCapabilities(machine), abilities: abilitiesOf(machine),
   };
   return new OciRuntime({ kernel, log, clock, machine: { ...machine, seccomp }, places, programs, conmonPath, settings }, facts);
 }

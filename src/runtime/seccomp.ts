@@ -123,7 +123,7 @@ function syntaxTrouble(text: string): string {
   if (first === '') return 'unexpected end of JSON input';
   const literal = ['null', 'true', 'false'].find((word) => word.startsWith(first));
   if (literal === undefined) return /[-{["0-9]/.test(first) ? 'invalid JSON' : `invalid character '${first}' looking for beginning of value`;
-  const at = [...literal].findIndex((letter, n) => start.charAt(n) !== letter);
+  const at = literal.split('').findIndex((letter, n) => start.charAt(n) !== letter);
   if (start.charAt(at) === '') return 'unexpected end of JSON input';
   return at < 0 ? 'invalid JSON' : `invalid character '${start.charAt(at)}' in literal ${literal} (expecting '${literal.charAt(at)}')`;
 }

@@ -28,7 +28,7 @@ export interface SecurityGiven {
   /** The daemon's --no-new-privileges. */
   noNewPrivileges: boolean;
   /** Two numbers below 1024 that tell this container's files from another's. */
-  categories(): readonly [number, number];
+  categories: () => readonly [number, number];
 }
 
 /** Error: invalid, `invalid --security-opt 1: "…"` for one without a value, 2 for one that nobody knows. */

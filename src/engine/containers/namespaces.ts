@@ -12,14 +12,6 @@ type Needs = Pick<ContainerNeeds, 'kernel' | 'store' | 'table'>;
 /** The container whose namespace a mode names, as 'container:NAME' does; undefined for any other mode. */
 export const joinedName = (mode: string): string | undefined => (mode.startsWith('container:') ? mode.slice('container:'.length) : undefined);
 
-/** IDs of the containers that one must find running when it starts. */
-export function joinedIds(table: ContainerNeeds['table'], { NetworkMode, IpcMode, PidMode }: HostConfig): string[] {
-  return [NetworkMode, IpcMode, PidMode].flatMap((mode) => {
-    const name = joinedName(mode);
-    try { return name === undefined ? [] : [table.find(name).id]; } catch { return []; } // told when it starts
-  });
-}
-
 /**
  * A joined container is written down by its ID, which a new name does not change. One whose network is joined may come later, before
  * the start; of the others Docker wants to know the labels at once. Error: invalid, `No such container: NAME`.

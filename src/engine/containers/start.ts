@@ -6,8 +6,9 @@ import type { BundleMount, CreatedTask, Security } from '../../runtime/index.ts'
 import type { Container } from './container.ts';
 import { beginHealth, decidePlan } from './health.ts';
 import { KeptConsole } from './kept.ts';
+import { logSubject } from './log.ts';
 import { leaveMounts, readyMounts } from './mounts.ts';
-import { closeShm, idMapOf, joinedSpaces, openShm } from './namespaces.ts';
+import { closeShm, idMapOf, joinedName, joinedSpaces, openShm } from './namespaces.ts';
 import { isMounted, publish, type ContainerNeeds } from './needs.ts';
 import { assertStartable } from './state.ts';
 import { splitExtraHost } from './validate-network.ts';
@@ -40,7 +41,7 @@ async function run(needs: ContainerNeeds, container: Container): Promise<void> {
   if (!overlay) throw new EngineError('corrupt', `container ${container.id}: its writable layer is missing; remove the container and create it anew`);
   await runtime.delete(container.id); // what an earlier run may have left
   shareHostName(needs, container);
-  mountOverlay(needs, overlay);
+  mountOverlay(needs, overlay, container.record.MountLabel);
   undo.defer(() => unmountOverlay(needs, container));
   undo.defer(() => leaveMounts(needs, container));
   const idMap = idMapOf(needs, container.hostConfig);
@@ -58,9 +59,12 @@ async function run(needs: ContainerNeeds, container: Container): Promise<void> {
     cgroupPath: `${container.hostConfig.CgroupParent || '/docker'}/${container.id}`,
     joinNamespaces, idMap, shmPath: shmPath || undefined, security: securityOf(container.record),
   });
+  const log = await needs.logs.prepare(logSubject(needs, container));
+  undo.defer(() => needs.logs.ended(container.id));
+  container.record = { ...container.record, LogPath: container.hostConfig.LogConfig.Type === 'json-file' ? log.path ?? '' : '' };
   const task = await runtime.create({
     id: container.id, runtime: container.hostConfig.Runtime, spec, tty: container.record.Config.Tty, stdin: container.stdin,
-    logPath: container.hostConfig.LogConfig.Type === 'none' ? undefined : container.record.LogPath,
+    logPath: log.path, logMaxBytes: log.maxBytes,
   });
   undo.defer(() => task.discard());
   assert(task.pid > 1, `task of ${container.id} has pid ${task.pid}`);
@@ -109,9 +113,10 @@ export function failureCode(message: string, program = ''): number {
   return CODE_FAILED;
 }
 
-export function mountOverlay(needs: Pick<ContainerNeeds, 'kernel'>, overlay: OverlayMount): void {
+/** `label`: what SELinux shall take every file in it for; '' for its own labels. */
+export function mountOverlay(needs: Pick<ContainerNeeds, 'kernel'>, overlay: OverlayMount, label = ''): void {
   if (isMounted(needs, overlay.mergedDir)) return;
-  needs.kernel.mounts.mount({ source: 'overlay', target: overlay.mergedDir, fsType: 'overlay', data: overlay.data, ...(overlay.cwd === undefined ? {} : { cwd: overlay.cwd }) });
+  needs.kernel.mounts.mount({ source: 'overlay', target: overlay.mergedDir, fsType: 'overlay', data: label === '' ? overlay.data : `${overlay.data},context="${label}"`, ...(overlay.cwd === undefined ? {} : { cwd: overlay.cwd }) });
 }
 
 /** Unmounts a container's file system; fine when it is not mounted. */
@@ -124,6 +129,8 @@ export function unmountOverlay(needs: Pick<ContainerNeeds, 'kernel' | 'store'>, 
 
 /** hostname, hosts and resolv.conf: written anew at every start, into the container's folder, and bound over the image's own. */
 async function ownFiles(needs: ContainerNeeds, container: Container): Promise<BundleMount[]> {
+  const joined = joinedName(container.hostConfig.NetworkMode);
+  if (joined !== undefined) return bindFiles(container, needs.table.find(joined).record); // names belong to a network
   const { Hostname: hostname } = container.record.Config;
   const onHost = container.hostConfig.NetworkMode === 'host';
   const hosts = onHost ? hostFile(needs, '/etc/hosts') : `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n`;
@@ -137,9 +144,13 @@ async function ownFiles(needs: ContainerNeeds, container: Container): Promise<Bu
     HostsPath: await write('hosts', hosts + extra),
     ResolvConfPath: await write('resolv.conf', resolvConf(needs, container)),
   };
-  container.record = { ...container.record, ...paths };
+  return bindFiles(container, paths);
+}
+
+function bindFiles(container: Container, { HostnamePath, HostsPath, ResolvConfPath }: Pick<ContainerRecord, 'HostnamePath' | 'HostsPath' | 'ResolvConfPath'>): BundleMount[] {
+  container.record = { ...container.record, HostnamePath, HostsPath, ResolvConfPath };
   const bind = (source: string, destination: string): BundleMount => ({ type: 'bind', source, destination, options: ['rbind', 'rprivate'] });
-  return [bind(paths.ResolvConfPath, '/etc/resolv.conf'), bind(paths.HostnamePath, '/etc/hostname'), bind(paths.HostsPath, '/etc/hosts')];
+  return [bind(ResolvConfPath, '/etc/resolv.conf'), bind(HostnamePath, '/etc/hostname'), bind(HostsPath, '/etc/hosts')];
 }
 
 function resolvConf(needs: ContainerNeeds, container: Container): string {
@@ -162,8 +173,8 @@ function hostFile(needs: ContainerNeeds, path: string): string {
 function shareHostName(needs: ContainerNeeds, container: Container): void {
   const mode = container.hostConfig.NetworkMode;
   if (!mode.startsWith('container:')) return;
-  const { Hostname } = needs.table.find(mode.slice('container:'.length)).record.Config;
-  container.record = { ...container.record, Config: { ...container.record.Config, Hostname } };
+  const { Hostname, Domainname } = needs.table.find(mode.slice('container:'.length)).record.Config;
+  container.record = { ...container.record, Config: { ...container.record.Config, Hostname, Domainname } };
 }
 
 function securityOf({ NoNewPrivileges, SeccompProfile, AppArmorProfile, ProcessLabel, MountLabel }: ContainerRecord): Security {

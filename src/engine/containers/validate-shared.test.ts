@@ -37,7 +37,7 @@ test('below a user namespace nothing of the host can be shared, unless the conta
 });
 
 test('the defaults of the daemon are those of containers that say nothing, and cgroup namespaces are as Docker has them', () => {
-  const defaults = { runtime: 'mine', ipcMode: 'shareable', cgroupnsMode: 'private' } as const;
+  const defaults = { ...NO_DEFAULTS, runtime: 'mine', ipcMode: 'shareable', cgroupnsMode: 'private' } as const;
   const { Runtime, IpcMode, CgroupnsMode } = host({}, 1, defaults);
   assert.deepEqual([Runtime, IpcMode, CgroupnsMode], ['mine', 'shareable', 'private']);
   assert.deepEqual([host({}).CgroupnsMode, host({}, 2).CgroupnsMode, host({ Privileged: true }, 2).CgroupnsMode, host({ Privileged: true }, 1, defaults).CgroupnsMode], ['host', 'private', 'private', 'host']);
