@@ -19,7 +19,8 @@ import { collectAsBytesPass, keepTrim } from './memory.ts';
 import { listenTargets, socketFiles } from './listen.ts';
 import { holdPidFile, readDaemonId } from './files.ts';
 import { processNumbers } from './process-numbers.ts';
-import { keepWatchdog, openServiceManager } from './systemd.ts';
+import { liveConfig, reloadAttributes, takeOver, type LiveConfig } from './reload.ts';
+import { keepWatchdog, openServiceManager, type ServiceManager } from './systemd.ts';
 
 /** Two keep two cores busy; each takes some 17 MB while it works. */
 const MAX_EXTRACTORS = 2;
@@ -35,10 +36,11 @@ export async function runDaemon(words: readonly string[], env: NodeJS.ProcessEnv
     process.stderr.write(`vaquita daemon: ${messageOf(error)}\n`);
     return 1;
   }
-  const log = openLog((line) => process.stderr.write(line), { level: config.logLevel, now: () => clock.now() });
-  const stopped = signalled(log);
+  const live = liveConfig(config);
+  const log = openLog((line) => process.stderr.write(line), { level: () => live.level, now: () => clock.now() });
+  const stopped = signalled();
   try {
-    await serve(config, { log, selfCommand, env, stopped });
+    await serve(config, { live, log, selfCommand, env, stopped, reread: () => readConfig(words, env) });
     return 0;
   } catch (error) {
     log.error('failed to start daemon', { error });
@@ -47,7 +49,9 @@ export async function runDaemon(words: readonly string[], env: NodeJS.ProcessEnv
   }
 }
 
-async function serve(config: Config, { log, selfCommand, env, stopped }: { log: Log; selfCommand: readonly string[]; env: NodeJS.ProcessEnv; stopped: Promise<string> }): Promise<void> {
+interface Surroundings { live: LiveConfig; log: Log; selfCommand: readonly string[]; env: NodeJS.ProcessEnv; stopped: Promise<string>; reread: () => Config }
+
+async function serve(config: Config, { live, log, selfCommand, env, stopped, reread }: Surroundings): Promise<void> {
   await using parts = new AsyncDisposableStack();
   const kernel = openLinux({ selfCommand });
   const manager = openServiceManager(env, { kernel, pid: process.pid, log });
@@ -62,16 +66,17 @@ async function serve(config: Config, { log, selfCommand, env, stopped }: { log: 
   const registry = openRegistry({
     log, clock, onReceived: collectAsBytesPass(),
     config: {
-      insecureRegistries: config.insecureRegistries, registryMirrors: config.registryMirrors, certsDir: '/etc/vaquita/certs.d', userAgent: `vaquita/${VERSION}`,
+      insecureRegistries: live.insecureRegistries, registryMirrors: live.registryMirrors, certsDir: '/etc/vaquita/certs.d', userAgent: `vaquita/${VERSION}`,
       proxy: config.proxy, limits: { ...DEFAULT_REGISTRY_LIMITS, attempts: config.maxDownloadAttempts },
     },
   });
   parts.defer(() => registry.close());
-  const facts = gatherFacts(config, readDaemonId(root));
-  const engine = await openEngine({ store, runtime, registry, logs: openLogs(), kernel, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, defaults: containerDefaults(config.containers) });
+  const facts = gatherFacts(config, live, readDaemonId(root));
+  const logs = openLogs({ kernel, log, spoolRoot: `${config.execRoot}/logs`, reopen: (id) => runtime.reopenLog(id), daemonPid: process.pid });
+  const engine = await openEngine({ store, runtime, registry, logs, kernel, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, defaults: containerDefaults(config.containers) });
   parts.defer(() => engine.close());
   const api = await openApi({ engine, log, clock, config: { listen, allowPlainTcp: true, files: socketFiles } });
-  parts.defer(() => api.close({ graceMs: config.shutdownTimeoutSeconds * 1000 }));
+  parts.defer(() => api.close({ graceMs: live.shutdownTimeoutSeconds * 1000 }));
   if (config.metricsAddress) {
     const metrics = await openMetricsDoor({ system: engine.system, process: processNumbers, log }, config.metricsAddress);
     parts.defer(() => metrics.close());
@@ -82,6 +87,7 @@ async function serve(config: Config, { log, selfCommand, env, stopped }: { log: 
   if (store.recovered.swept.length > 0) log.info('removed what an interrupted run had left', { count: store.recovered.swept.length });
   log.info('daemon is ready', { version: VERSION, dataRoot: config.dataRoot, listening: api.addresses });
   manager.notify('READY=1');
+  parts.use(onReload({ config, live, log, manager, reread, done: (attributes) => engine.publish({ type: 'daemon', action: 'reload', id: facts.daemonId, attributes: { ...attributes, name: facts.hostName } }) }));
   parts.use(keepWatchdog(manager, { alive: () => api.answers(), clock, log }));
   void engine.startWanted();
   log.info('daemon is stopping', { signal: await stopped });
@@ -93,10 +99,30 @@ function print(text: string): number {
   return 0;
 }
 
-function signalled(log: Log): Promise<string> {
+function signalled(): Promise<string> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal));
-    // A terminal that closes must not take the daemon along.
-    process.on('SIGHUP', () => log.info('SIGHUP: the configuration is read at the start only'));
+    // A terminal that closes before the daemon is ready must not take it along.
+    process.on('SIGHUP', () => {});
   });
+}
+
+interface Reloading { config: Config; live: LiveConfig; log: Log; manager: ServiceManager; reread: () => Config; done: (attributes: Record<string, string>) => void }
+
+/** SIGHUP reads the configuration again; one that cannot be read changes nothing. */
+function onReload({ config, live, log, manager, reread, done }: Reloading): Disposable {
+  const reload = () => {
+    manager.notify('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
+    try {
+      const fixed = takeOver(live, reread(), config);
+      if (fixed.length > 0) log.warn('some changes of the configuration need a restart of the daemon', { settings: fixed });
+      log.info('configuration reloaded');
+      done(reloadAttributes(live, config));
+    } catch (error) {
+      log.error('the configuration could not be reloaded: everything stays as it is', { error });
+    }
+    manager.notify('READY=1');
+  };
+  process.on('SIGHUP', reload);
+  return { [Symbol.dispose]: () => { process.off('SIGHUP', reload); } };
 }

@@ -6,15 +6,17 @@ import { hostPlatform } from '../oci/platform.ts';
 import { BUILD_TIME, GIT_COMMIT, VERSION } from '../lib/version.ts';
 import type { SystemFacts } from '../engine/index.ts';
 import type { Config } from './config.ts';
+import type { LiveConfig } from './reload.ts';
 
 
-export function gatherFacts(config: Config, daemonId: string): SystemFacts {
+/** Lists of `live` are handed on as they are: a reload changes them in place. */
+export function gatherFacts(config: Config, live: LiveConfig, daemonId: string): SystemFacts {
   const os = osRelease();
   return {
     engineVersion: VERSION, gitCommit: GIT_COMMIT, buildTime: BUILD_TIME, nodeVersion: process.versions.node, kernelVersion: release(),
     operatingSystem: os.get('PRETTY_NAME') ?? 'Linux', osVersion: os.get('VERSION_ID') ?? '', machine: machine(),
-    platform: hostPlatform(arch(), readText('/proc/cpuinfo')), daemonId, hostName: hostname(), debug: config.logLevel === 'debug',
-    experimental: config.experimental, labels: config.labels, insecureRegistries: config.insecureRegistries, registryMirrors: config.registryMirrors,
+    platform: hostPlatform(arch(), readText('/proc/cpuinfo')), daemonId, hostName: hostname(), get debug() { return live.level === 'debug'; },
+    experimental: config.experimental, labels: live.labels, insecureRegistries: live.insecureRegistries, registryMirrors: live.registryMirrors,
     proxy: config.proxy, warnings: [],
   };
 }

@@ -18,7 +18,7 @@ function manualClock(): Clock & { advance(ms: number): void } {
     },
     advance(ms) {
       now += ms;
-      for (const timer of [...timers]) if (timer.at <= now) { timers.delete(timer); timer.run(); }
+      for (const timer of timers) if (timer.at <= now) { timers.delete(timer); timer.run(); }
     },
   };
 }

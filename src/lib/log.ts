@@ -14,10 +14,10 @@ export interface Log {
 
 const RANK: Record<Level, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 
-/** Writes lines of at least `level` to `write`; errors among the fields are shown by their message and their causes. */
-export function openLog(write: (line: string) => void, options: { level: Level; now: () => number; fields?: Fields }): Log {
+/** Writes lines of at least `level`, asked anew for each line when it is a function, to `write`; errors among the fields are shown by their message and their causes. */
+export function openLog(write: (line: string) => void, options: { level: Level | (() => Level); now: () => number; fields?: Fields }): Log {
   const put = (level: Level, message: string, fields?: Fields) => {
-    if (RANK[level] < RANK[options.level]) return;
+    if (RANK[level] < RANK[typeof options.level === 'function' ? options.level() : options.level]) return;
     const line = { time: new Date(options.now()).toISOString(), level, message, ...options.fields, ...fields };
     write(`${JSON.stringify(line, (_key, value: unknown) => (value instanceof Error ? describe(value) : value))}\n`);
   };

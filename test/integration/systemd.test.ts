@@ -1,6 +1,6 @@
 // systemd's side of the daemon, played by the test: sockets handed over, states told, the watchdog; and the units themselves.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startDaemon } from '../kit/daemon.ts';
@@ -86,6 +86,28 @@ test('metrics have the names and labels of dockerd', async () => {
   const samples = (metrics: string) => new Set(metrics.split('\n').filter((line) => /^(engine_daemon|process)_/.test(line) && !line.includes('host_info_functions'))
     .map((line) => line.replace(/ \S+$/, '').replace(/="[^"]*"(?=[,}])/g, (value) => (/^="(\+Inf|[\d.]+|[a-z]+)"$/.test(value) && !line.includes('engine_info') ? value : '=""'))));
   assert.deepEqual([...samples(text)].toSorted(), [...samples((await ask(theirs, { path: '/metrics' })).text)].toSorted());
+});
+
+test('SIGHUP reads the configuration again: what can change does, the rest is named, and one that cannot be read changes nothing', async () => {
+  await using bench = await openBench({ config: { labels: ['a=1'] } });
+  const { daemon } = bench;
+  const events = await bench.events('?filters={"type":["daemon"]}');
+  const info = async () => (await bench.api('GET', '/info', { status: 200 })).json<{ Labels: string[]; Debug: boolean; RegistryConfig: { IndexConfigs: Record<string, unknown> } }>();
+  const reload = async (text: string, sign: RegExp) => {
+    writeFileSync(join(daemon.root, 'daemon.json'), text);
+    const seen = daemon.log().length;
+    process.kill(daemon.pid, 'SIGHUP');
+    await until(`${sign.source} in the log`, () => sign.test(daemon.log().slice(seen)));
+  };
+  await reload('{"labels":["b=2"],"debug":true,"insecure-registries":["reg.example:5000"],"metrics-addr":"127.0.0.1:1"}', /configuration reloaded/);
+  const changed = await info();
+  assert.deepEqual([changed.Labels, changed.Debug, Object.keys(changed.RegistryConfig.IndexConfigs)], [['b=2'], true, ['docker.io', 'reg.example:5000']]);
+  assert.match(daemon.log(), /need a restart of the daemon","settings":\["metricsAddress"\]/);
+  const { Attributes: told } = (await events.sees('reload')).Actor;
+  assert.deepEqual([told['labels'], told['debug'], told['insecure-registries'], told['shutdown-timeout']], ['["b=2"]', 'true', '["reg.example:5000"]', '15']);
+  await reload('{"labels":3}', /could not be reloaded/);
+  assert.deepEqual((await info()).Labels, ['b=2']);
+  events.leave();
 });
 
 test('the units name what the daemon has: its flags, its ways to be told, its words to systemd', () => {
