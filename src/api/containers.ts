@@ -31,7 +31,7 @@ const viewRoutes = (containers: ContainersFace, clock: Clock): readonly Route[] 
   } },
   { method: 'GET', path: '/containers/{name}/top', async handle(request) {
       const { titles, processes } = await containers.top(required(request, 'name'), request.query.optional('ps_args') ?? '-ef');
-      return { status: 200, json: { Processes: processes, Titles: titles } };
+      return { status: 200, json: { Processes: processes.length > 0 ? processes : null, Titles: titles } };
   } },
 ];
 
@@ -74,7 +74,8 @@ const changeRoutes = (containers: ContainersFace): readonly Route[] => [
       await containers.resize(required(request, 'name'), request.query.size());
       return { status: 200 };
   } },
-  { method: 'DELETE', path: '/containers/{name}', async handle(request) {
+  // A link of old is named by two words with a slash between them, and answered as what is not there.
+  { method: 'DELETE', path: '/containers/{name*}', async handle(request) {
       const { query } = request;
       await containers.remove(required(request, 'name'), { force: query.flag('force'), volumes: query.flag('v'), link: query.flag('link') });
       return { status: 204 };
@@ -111,7 +112,8 @@ function stopOptions({ query, version, signal }: ApiRequest) {
 
 async function wait(containers: ContainersFace, request: ApiRequest) {
   const asked = request.query.optional('condition') ?? 'not-running';
-  const condition = WAIT_CONDITIONS.find((known) => known === asked);
+  // Older clients may say what they like: what is not understood was passed over then.
+  const condition = WAIT_CONDITIONS.find((known) => known === asked) ?? (since(request.version, 42) ? undefined : 'not-running');
   if (condition === undefined) throw invalid(`invalid condition: "${asked}"`);
   const { exited } = await containers.wait(required(request, 'name'), { condition, signal: request.signal });
   // Nobody may be listening any more when it fails; the stream below still sees the failure.

@@ -6,6 +6,7 @@ import type { EventLine, RegistryAuth } from '../wire/types.ts';
 import { readJson } from './body.ts';
 import { presentSummary } from './present-containers.ts';
 import { presentImageSummary } from './present-images.ts';
+import { presentVolumeUsage } from './volumes.ts';
 import { presentEvent, presentInfo, presentVersion } from './present-system.ts';
 import { keeps, type Answer, type ApiRequest, type Route } from './routes.ts';
 import { registryAuth } from './shapes.ts';
@@ -26,7 +27,9 @@ export const systemRoutes = (engine: Engine, clock: Clock): readonly Route[] => 
   } },
   { method: 'GET', path: '/events', endless: true, async handle({ query, signal }) {
       const until = query.text('until') === '0' ? undefined : query.time('until');
-      const events = engine.events.subscribe({ sinceNs: query.time('since'), untilNs: until, filters: query.filters(), signal });
+      const since = query.time('since');
+      if (since !== undefined && until !== undefined && until < since) throw invalid(`\`since\` time (${query.text('since')}) cannot be after \`until\` time (${query.text('until')})`);
+      const events = engine.events.subscribe({ sinceNs: since, untilNs: until, filters: query.filters(), signal });
       return { status: 200, contentType: 'application/json', stream: eventLines(await started(events)) };
   } },
   { method: 'POST', path: '/auth', async handle(request) {
@@ -63,13 +66,13 @@ async function diskUsage({ engine, clock }: { engine: Engine; clock: Clock }, { 
   const unknown = types.find((type) => !USAGE_TYPES.some((known) => known === type));
   if (unknown !== undefined) throw invalid(`unknown object type: ${unknown}`);
   const wants = (type: string) => types.length === 0 || types.includes(type);
-  const { layersSizeBytes, images, containers } = await engine.system.diskUsage();
+  const { layersSizeBytes, images, containers, volumes } = await engine.system.diskUsage();
   return {
     status: 200,
     json: {
       ...(wants('image') ? { LayersSize: layersSizeBytes, Images: images.map((view) => ({ ...presentImageSummary(view, { version, sharedSize: 0 }), Containers: view.containers })) } : { Images: null }),
       Containers: wants('container') ? containers.map((view) => presentSummary(view, { version, now: clock.now() })) : null,
-      Volumes: wants('volume') ? [] : null, ...(keeps(version, 42) ? { BuilderSize: 0 } : {}), BuildCache: wants('build-cache') ? [] : null,
+      Volumes: wants('volume') ? volumes.map(presentVolumeUsage) : null, ...(keeps(version, 42) ? { BuilderSize: 0 } : {}), BuildCache: wants('build-cache') ? [] : null,
     },
   };
 }

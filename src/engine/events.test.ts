@@ -22,6 +22,7 @@ test('the past from since on, then the present, each with the legacy fields', as
   await new Promise(setImmediate);
   events.publish(fact('die'));
   assert.deepEqual(await listening, ['start', 'die']);
+  assert.deepEqual(await take(events.subscribe({ sinceNs: undefined, untilNs: systemClock.nowNanos(), filters: none, signal: abort.signal }), 9), ['create', 'start', 'die'], 'until alone asks for the past as well');
   assert.equal(events.listeners, 0);
   for await (const event of events.subscribe({ sinceNs: 0n, untilNs: systemClock.nowNanos(), filters: none, signal: abort.signal })) {
     assert.deepEqual([event.status, event.id, event.from, event.Actor.ID], [event.Action, 'c1', 'busybox', 'c1']);
@@ -33,17 +34,27 @@ test('filters choose by type, event, container and label; unknown ones are refus
   events.publish(fact('create', { attributes: { image: 'busybox:latest', name: 'one', 'my.label': 'yes' } }));
   events.publish(fact('exec_start: ls'));
   events.publish(fact('pull', { type: 'image', id: 'alpine:3', attributes: { name: 'alpine' } }));
+  events.publish(fact('tag', { type: 'image', id: 'sha256:1', attributes: { name: '127.0.0.1:5000/sea/lion:1' } }));
   const seen = async (filters: Record<string, string[]>) => {
     const found: string[] = [];
     const options = { sinceNs: 0n, untilNs: systemClock.nowNanos(), filters: new Map(Object.entries(filters)), signal: new AbortController().signal };
     for await (const event of events.subscribe(options)) found.push(event.Action);
     return found;
   };
-  assert.deepEqual(await seen({ type: ['image'] }), ['pull']);
+  assert.deepEqual(await seen({ type: ['image'] }), ['pull', 'tag']);
   assert.deepEqual(await seen({ event: ['exec_start'] }), ['exec_start: ls']);
   assert.deepEqual(await seen({ container: ['one'], label: ['my.label=yes'] }), ['create']);
   assert.deepEqual(await seen({ image: ['busybox'] }), ['create', 'exec_start: ls']);
   assert.deepEqual(await seen({ image: ['alpine'] }), ['pull']);
+  assert.deepEqual(await seen({ image: ['alp'] }), []);
+  assert.deepEqual(await seen({ image: ['127.0.0.1:5000/sea/lion'] }), ['tag']);
+  assert.deepEqual(await seen({ container: ['o'] }), ['create', 'exec_start: ls'], 'the beginning of a name');
+  assert.deepEqual(await seen({ container: ['c'] }), ['create', 'exec_start: ls'], 'the beginning of an ID');
+  assert.deepEqual(await seen({ event: ['exec'] }), []);
+  assert.deepEqual(await seen({ daemon: ['c1'], type: ['container'], scope: ['local'] }), ['create', 'exec_start: ls']);
+  assert.deepEqual(await seen({ container: ['one', 'alpine'] }), ['create', 'exec_start: ls', 'pull'], 'of several one is enough');
+  assert.deepEqual(await seen({ label: ['my.label'], image: ['busybox'] }), ['create']);
+  assert.deepEqual(await seen({ scope: ['swarm'] }), []);
   await assert.rejects(seen({ nope: ['x'] }), /invalid filter 'nope'/);
 });
 

@@ -44,7 +44,7 @@ export function openEvents(clock: Clock): Events {
     },
     async *subscribe(options) {
       assertFilterKeys(options.filters, FILTER_KEYS);
-      const listener: Listener = { queue: options.sinceNs === undefined ? [] : past.filter((line) => nanosOf(line) >= (options.sinceNs ?? 0n)), wake: () => {}, overrun: false };
+      const listener: Listener = { queue: options.sinceNs === undefined && options.untilNs === undefined ? [] : past.filter((line) => nanosOf(line) >= (options.sinceNs ?? 0n)), wake: () => {}, overrun: false };
       listeners.add(listener);
       const wake = () => listener.wake();
       options.signal.addEventListener('abort', wake, { once: true });
@@ -82,20 +82,23 @@ function matches(line: EventLine, filters: Filters): boolean {
     const values = filters.get(key);
     return values === undefined || values.length === 0 || values.some(accepts);
   };
-  const about = (type: string) => (value: string) => line.Type === type
-    && (line.Actor.ID === value || line.Actor.Attributes['name'] === value || (/^[0-9a-f]+$/.test(value) && line.Actor.ID.startsWith(value)));
+  // As Docker has it: the beginning of an ID or of a name is enough, whatever the thing is.
+  const about = (value: string) => line.Actor.ID.startsWith(value) || line.Actor.Attributes['name']?.startsWith(value) === true;
   return any('event', (value) => line.Action === value || line.Action.startsWith(`${value}:`))
     && any('type', (value) => line.Type === value)
     && any('scope', (value) => line.scope === value)
-    && any('container', about('container'))
-    && any('network', about('network'))
-    && any('volume', about('volume'))
-    && any('daemon', about('daemon'))
-    && any('image', (value) => imageNames(line).some((name) => name === value || name.split(':')[0] === value))
+    && any('container', about)
+    && any('network', about)
+    && any('volume', about)
+    && any('daemon', about)
+    && any('image', (value) => imageNames(line).some((name) => name === value || withoutTag(name) === value))
     && matchesLabels(filters.get('label') ?? [], line.Actor.Attributes);
 }
 
 const imageNames = (line: EventLine): string[] => [line.Type === 'image' ? line.Actor.ID : '', line.Actor.Attributes[line.Type === 'image' ? 'name' : 'image'] ?? ''].filter((name) => name !== '');
+
+/** The colon of a port stands before a slash. */
+const withoutTag = (name: string): string => name.replace(/@.*$/, '').replace(/:[^/:]*$/, '');
 
 const nanosOf = (line: EventLine): bigint => EXACT.get(line) ?? 0n;
 /** timeNano exceeds what a JSON number holds exactly, so the exact time stands beside the line. */

@@ -212,7 +212,8 @@ class OciRuntime implements Runtime {
     const ps = this.#needs.machine.findProgram('ps');
     if (ps === undefined) throw unavailable('ps is not installed: processes cannot be listed');
     const text = await runProgram([ps, ...psArgs.filter((arg) => arg !== '')], 'ps').catch((error: unknown) => {
-      throw invalid(`Error running ps: ${error instanceof Error && error.cause instanceof Error ? error.cause.message : messageOf(error)}`, { cause: error });
+      const said = error instanceof Error && error.cause instanceof Error ? error.cause.message : messageOf(error);
+      throw invalid(`ps: ${said.split('\n', 1)[0] ?? ''}`, { cause: error }); // the first line; the others explain how ps is used
     });
     return text.split('\n').filter((line) => line !== '');
   }

@@ -79,7 +79,7 @@ export async function killContainer(needs: ContainerNeeds, container: Container,
       await needs.store.containers.save(container.record, { durable: false });
     }
     ended = container.ended();
-    if (number === SIGKILL) await deliver(needs, container, number);
+    if (stops) await deliver(needs, container, number);
     else await needs.runtime.signal(container.id, number);
     publish(needs, container, { action: 'kill', extra: { signal: String(number) } });
   }
