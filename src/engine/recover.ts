@@ -2,6 +2,7 @@
 import type { Observed } from '../runtime/index.ts';
 import { Container } from './containers/container.ts';
 import { adoptExecs } from './containers/exec-run.ts';
+import { logSubject } from './containers/log.ts';
 import type { ContainerNeeds } from './containers/needs.ts';
 import { finishRemoval, removeContainer } from './containers/remove.ts';
 import { unmountOverlay } from './containers/start.ts';
@@ -93,12 +94,14 @@ async function repair(needs: ContainerNeeds, container: Container): Promise<Want
   const observed = await needs.runtime.observe(container.id);
   const decision = decideRepair(stateOf(container.record.State), observed, needs.clock.nowNanos());
   if (decision.do !== 'nothing') needs.log.info('container found after the start', { container: container.id, repair: decision.do });
+  if (decision.do !== 'adopt') needs.logs.adopt(logSubject(needs, container), { running: false });
   switch (decision.do) {
     case 'adopt':
       container.record = { ...container.record, State: { ...container.record.State, Pid: decision.pid, Paused: decision.paused } };
       needs.volumes.adopt(container);
       needs.health.recall(container);
       await adoptExecs(needs, container);
+      needs.logs.adopt(logSubject(needs, container), { running: true });
       await needs.runtime.adopt(container.id);
       return undefined;
     case 'finish-removal':

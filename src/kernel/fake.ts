@@ -49,6 +49,7 @@ export function openFake(options: FakeOptions = {}): FakeKernel {
     cgroups: { layout: () => { step('cgroups'); return layout; } },
     processes: openFakeProcesses(step, { alive, capabilities: options.capabilities ?? ['CAP_CHOWN', 'CAP_KILL', 'CAP_SYS_ADMIN'] }),
     programs: { find: () => undefined, output: ([program]) => { step('spawn', program); throw failure('ENOENT', 'spawn', program); } },
+    names: { addressOf: (name) => { step('lookup', name); return Promise.reject(failure('ENOTFOUND', 'lookup', name)); } },
     sockets: openFakeSockets(step, options.onDatagram),
     workers: { spawn: (role) => {
       step('spawn', role);
@@ -126,6 +127,7 @@ function openFakeFiles(step: Step): { face: Files; state: FileState } {
       if (found !== undefined && found.length > limitBytes) throw failure('EFBIG', 'read', path);
       return found?.slice();
     },
+    findInRoot: (root, path) => { step('openat2', path); return { kind: undefined, path: posix.join(root, path) }; },
     openInRoot: (_root, path) => { step('openat2', path); return undefined; },
     ensureDirectory: (path) => step('mkdir', path),
     exists: () => true,

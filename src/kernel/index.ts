@@ -153,9 +153,9 @@ export interface Programs {
   find(name: string): string | undefined;
   /**
    * Runs a program without input and gives what it writes to stdout, read no faster than it is taken. Leaving early kills it. An exit
-   * code other than 0 is an error after the last bytes, with its own words.
+   * code other than 0 is an error after the last bytes, with its own words. Aborting ends it without one.
    */
-  output(command: readonly [string, ...string[]]): AsyncIterable<Uint8Array>;
+  output(command: readonly [string, ...string[]], options?: { signal?: AbortSignal }): AsyncIterable<Uint8Array>;
 }
 
 export interface HostNames {

@@ -1,6 +1,7 @@
 // The real kernel: small interfaces, each made of native calls and what /proc tells.
 import { openCgroups } from './cgroups.ts';
 import { openFiles } from './files.ts';
+import { openHostNames } from './host-names.ts';
 import type { Kernel } from './index.ts';
 import { openMounts } from './mounts.ts';
 import { openProcesses } from './processes.ts';
@@ -16,6 +17,7 @@ export function openLinux({ selfCommand }: { selfCommand: readonly string[] }): 
     files: openFiles(),
     cgroups: openCgroups(mounts),
     processes: openProcesses(),
+    names: openHostNames(),
     sockets: openSockets(),
     programs: openPrograms(),
     workers: openWorkers(selfCommand),

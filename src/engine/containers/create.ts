@@ -94,7 +94,7 @@ function platformWarnings(needs: ContainerNeeds, { image, wanted, name }: { imag
 
 /** Host name and the variable for the ID: what is known only when the container has an ID. */
 function withIdentity(config: ContainerConfig, who: { id: string; hostConfig: HostConfig; hostName: string }): ContainerConfig {
-  const shared = who.hostConfig.NetworkMode === 'host' || who.hostConfig.UTSMode === 'host';
+  const shared = who.hostConfig.NetworkMode === 'host';
   const hostname = config.Hostname || (shared ? who.hostName : who.id.slice(0, 12));
   const env = who.hostConfig.ContainerIDEnv ? [...config.Env ?? [], `${who.hostConfig.ContainerIDEnv}=${who.id}`] : config.Env;
   return { ...config, Hostname: hostname, Env: env };
@@ -108,7 +108,7 @@ function recordOf(needs: ContainerNeeds, of: { id: string; name: string; config:
     StreamConfig: {}, State: { ...NEVER_STARTED }, ID: of.id, Created: formatNanos(needs.clock.nowNanos()), Managed: false,
     Path: argv[0] ?? '', Args: argv.slice(1), Config: of.config, Image: of.image.id,
     NetworkSettings: newNetworkSettings(of.body, of.hostConfig.NetworkMode),
-    LogPath: of.hostConfig.LogConfig.Type === 'none' ? '' : `${folder}/container.log`,
+    LogPath: of.hostConfig.LogConfig.Type === 'json-file' ? `${folder}/container.log` : '',
     Name: `/${of.name}`, Driver: 'overlay2', OS: 'linux', MountLabel: security.mountLabel, ProcessLabel: security.processLabel, RestartCount: 0,
     HasBeenStartedBefore: false, HasBeenManuallyStopped: false, MountPoints: {}, SecretReferences: null, ConfigReferences: null,
     AppArmorProfile: security.apparmorProfile, HostnamePath: '', HostsPath: '', ShmPath: '', ResolvConfPath: '', SeccompProfile: security.seccompProfile, NoNewPrivileges: security.noNewPrivileges,

@@ -1,82 +1,140 @@
-// Binds and tmpfs of a container: from what the client wrote to mount points of the record and mounts of the bundle.
-import { invalid } from '../../lib/errors.ts';
+// The mounts of a start: volumes and sources got ready, each as the bundle wants it, parents before children.
+import { release } from 'node:os';
+import { EngineError, messageOf } from '../../lib/errors.ts';
 import type { BundleMount } from '../../runtime/index.ts';
-import type { HostConfig, MountPoint, MountSpec } from '../../wire/types.ts';
+import type { RecordedMountPoint } from '../../store/index.ts';
+import type { MountPoint } from '../../wire/types.ts';
+import { flagKeyOf } from '../volumes/options.ts';
+import { isVolume, LOCAL, volumesOf } from '../volumes/volumes.ts';
+import type { Container } from './container.ts';
+import { cleanPath, PROPAGATIONS, tmpfsData } from './mount-points.ts';
 import type { ContainerNeeds } from './needs.ts';
 
-const PROPAGATIONS = ['rprivate', 'private', 'rshared', 'shared', 'rslave', 'slave'];
-const BIND_WORDS = ['ro', 'rw', 'z', 'Z', 'nocopy', 'cached', 'delegated', 'consistent', ...PROPAGATIONS];
-
-/** The record's MountPoints, by destination. Volumes are refused: this version has none. */
-export function mountPointsOf(host: HostConfig): Record<string, MountPoint> {
-  const points: Record<string, MountPoint> = {};
-  const add = (point: MountPoint) => {
-    if (points[point.Destination]) throw invalid(`Duplicate mount point: ${point.Destination}`);
-    points[point.Destination] = point;
-  };
-  for (const bind of host.Binds ?? []) add(parseBind(bind));
-  for (const mount of host.Mounts ?? []) if (mount.Type !== 'tmpfs') add(bindOfMount(mount));
-  return points;
-}
-
-/** "/host/path:/container/path[:options]". */
-export function parseBind(text: string): MountPoint {
-  const [source, destination, mode = '', rest] = text.split(':');
-  if (!source || !destination || rest !== undefined) throw invalid(`invalid volume specification: '${text}'`);
-  if (!destination.startsWith('/')) throw invalid(`invalid volume specification: '${text}': invalid mount config for type "${source.startsWith('/') ? 'bind' : 'volume'}": invalid mount path: '${destination}' mount path must be absolute`);
-  if (normal(destination) === '/') throw invalid(`invalid volume specification: '${text}': invalid mount config for type "bind": invalid specification: destination can't be '/'`);
-  if (!source.startsWith('/')) throw invalid(`volume "${source}": this version has no named volumes yet, bind a directory of the host instead (/path:${destination})`);
-  const words = mode === '' ? [] : mode.split(',');
-  for (const word of words) if (!BIND_WORDS.includes(word)) throw invalid(`invalid mode: ${mode}`);
+/** As inspect and lists show it. */
+export function presentMount(needs: Pick<ContainerNeeds, 'store'>, point: RecordedMountPoint): MountPoint {
+  const { Type: type, Name: name, Driver: driver, Source: source, Destination: destination, Relabel: mode, RW: writable, Propagation: propagation } = point;
+  const volume = isVolume(point) ? needs.store.volumes.get(name) : undefined;
   return {
-    Type: 'bind', Source: normal(source), Destination: normal(destination), Mode: mode,
-    RW: !words.includes('ro'), Propagation: words.find((word) => PROPAGATIONS.includes(word)) ?? 'rprivate',
+    Type: type || (volume ? 'volume' : 'bind'), ...(name === '' ? {} : { Name: name }), Source: volume?.path ?? source, Destination: destination,
+    ...(driver === '' ? {} : { Driver: driver }), Mode: mode ?? '', RW: writable, Propagation: propagation ?? '',
   };
 }
 
-function bindOfMount(mount: MountSpec): MountPoint {
-  if (mount.Type !== 'bind') throw invalid(`invalid mount config for type "${mount.Type}": this version has bind and tmpfs mounts only`);
-  if (!mount.Source) throw invalid('invalid mount config for type "bind": field Source must not be empty');
-  if (!mount.Source.startsWith('/')) throw invalid(`invalid mount config for type "bind": invalid mount path: '${mount.Source}' mount path must be absolute`);
-  if (!mount.Target) throw invalid('invalid mount config for type "bind": field Target must not be empty');
-  return {
-    Type: 'bind', Source: normal(mount.Source), Destination: normal(mount.Target), Mode: '',
-    RW: mount.ReadOnly !== true, Propagation: mount.BindOptions?.Propagation || 'rprivate',
-  };
-}
-
-/** The mounts of a bundle, parents before children. */
-export function bundleMountsOf(points: Readonly<Record<string, MountPoint>>, host: HostConfig): BundleMount[] {
-  const binds = Object.values(points).map((point): BundleMount => ({
-    type: 'bind', source: point.Source, destination: point.Destination,
-    options: ['rbind', point.RW ? 'rw' : 'ro', point.Propagation || 'rprivate'],
+/** What a container has mounted beside Docker's defaults and our own files, without getting it ready: for who looks at its files from outside. */
+export function bundleMountsOf({ store }: Pick<ContainerNeeds, 'store'>, container: Container): BundleMount[] {
+  const points = Object.values(container.record.MountPoints);
+  const tmpfs = tmpfsOf(container, points);
+  const binds = points.filter((point) => !isTmpfs(point) && !tmpfs.some(({ destination }) => destination === point.Destination)).map((point): BundleMount => ({
+    type: 'bind', source: (isVolume(point) ? store.volumes.get(point.Name)?.path : undefined) ?? point.Source, destination: point.Destination,
+    options: [point.Spec.BindOptions?.NonRecursive ? 'bind' : 'rbind', point.RW ? 'rw' : 'ro'],
   }));
-  const tmpfs = Object.entries(host.Tmpfs ?? {}).map(([destination, options]): BundleMount => ({
-    type: 'tmpfs', source: 'tmpfs', destination: normal(destination), options: tmpfsOptions(options.split(',').filter((word) => word !== '')),
-  }));
-  const mounts = (host.Mounts ?? []).filter((mount) => mount.Type === 'tmpfs').map((mount): BundleMount => ({
-    type: 'tmpfs', source: 'tmpfs', destination: normal(mount.Target),
-    options: ['noexec', 'nosuid', 'nodev', ...(mount.ReadOnly ? ['ro'] : []),
-      ...(mount.TmpfsOptions?.SizeBytes ? [`size=${mount.TmpfsOptions.SizeBytes}`] : []),
-      ...(mount.TmpfsOptions?.Mode ? [`mode=${mount.TmpfsOptions.Mode.toString(8)}`] : [])],
-  }));
-  return [...binds, ...tmpfs, ...mounts].toSorted((a, b) => a.destination.split('/').length - b.destination.split('/').length);
+  return byDepth([...binds, ...tmpfs]);
 }
 
-/** Docker's defaults, each unless its opposite is asked for. */
-function tmpfsOptions(asked: readonly string[]): string[] {
-  return [...['noexec', 'nosuid', 'nodev'].filter((word) => !asked.includes(word.slice(2))), ...asked];
+/** Everything that is mounted beside Docker's defaults; `own` are the files that the engine writes. What is mounted for it is let go by `leaveMounts`. */
+export async function readyMounts(needs: ContainerNeeds, container: Container, own: readonly BundleMount[]): Promise<BundleMount[]> {
+  const { hostConfig: host } = container;
+  const points = Object.values(container.record.MountPoints);
+  const tmpfs = tmpfsOf(container, points);
+  const taken = new Set(tmpfs.map(({ destination }) => destination));
+  const binds: BundleMount[] = [];
+  for (const point of points) {
+    if (isTmpfs(point) || taken.has(point.Destination)) continue;
+    binds.push(await readyMount(needs, container, point));
+    taken.add(point.Destination);
+  }
+  const files = own.filter(({ destination }) => !taken.has(destination)).map((mount) => (host.ReadonlyRootfs ? { ...mount, options: [...mount.options, 'ro'] } : mount));
+  return byDepth([...binds, ...tmpfs, ...files]);
 }
 
-/** What `--mount` names must be there, where `-v` makes a directory. */
-export function demandedSources(host: HostConfig): string[] {
-  return (host.Mounts ?? []).filter((mount) => mount.Type === 'bind' && mount.BindOptions?.CreateMountpoint !== true).map((mount) => normal(mount.Source ?? ''));
+const isTmpfs = ({ Type: type }: RecordedMountPoint): boolean => type === 'tmpfs';
+const depth = ({ destination }: BundleMount): number => destination.split('/').length;
+const byDepth = (mounts: readonly BundleMount[]): BundleMount[] => mounts.toSorted((a, b) => depth(a) - depth(b));
+
+function tmpfsOf({ hostConfig }: Container, points: readonly RecordedMountPoint[]): BundleMount[] {
+  return [
+    ...Object.entries(hostConfig.Tmpfs ?? {}).map(([destination, options]) => tmpfsMount(cleanPath(destination), options.split(',').filter((word) => word !== ''))),
+    ...points.filter(isTmpfs).map((point) => tmpfsMount(point.Destination, tmpfsData(point.Spec))),
+  ];
 }
 
-export function assertSources(needs: Pick<ContainerNeeds, 'kernel'>, host: HostConfig): void {
-  for (const source of demandedSources(host)) {
-    if (!needs.kernel.files.exists(source)) throw invalid(`invalid mount config for type "bind": bind source path does not exist: ${source}`);
+/** After the end, or a start that failed: volumes are this container's no longer. */
+export async function leaveMounts(needs: ContainerNeeds, container: Container): Promise<void> {
+  for (const name of volumesOf(container)) {
+    if (!needs.volumes.isUser(name, container.id)) continue;
+    try { await needs.volumes.unmount(name, container.id); } catch (error) { needs.log.warn('could not unmount a volume', { volume: name, container: container.id, error }); }
+    needs.events.publish({ type: 'volume', action: 'unmount', id: name, attributes: { container: container.id, driver: LOCAL } });
   }
 }
 
-const normal = (path: string) => (`/${path.split('/').filter((part) => part !== '' && part !== '.').join('/')}`);
+async function readyMount(needs: ContainerNeeds, container: Container, point: RecordedMountPoint): Promise<BundleMount> {
+  const { Destination: destination, Spec: spec } = point;
+  const source = isVolume(point) ? await readyVolume(needs, container, point) : readySource(needs, point);
+  const propagation = bindPropagation(needs, { ...point, Source: source });
+  return {
+    type: 'bind', source, destination,
+    options: [spec.BindOptions?.NonRecursive ? 'bind' : 'rbind', ...(point.RW ? ['rw'] : readOnlyWords(needs, container, point)), ...(propagation === '' ? [] : [propagation])],
+  };
+}
+
+async function readyVolume(needs: ContainerNeeds, container: Container, point: RecordedMountPoint): Promise<string> {
+  const path = await needs.volumes.mount(point.Name, container.id);
+  needs.events.publish({
+    type: 'volume', action: 'mount', id: point.Name,
+    attributes: { container: container.id, destination: point.Destination, driver: LOCAL, propagation: point.Propagation ?? '', 'read/write': String(point.RW) },
+  });
+  return path;
+}
+
+function readySource({ kernel }: ContainerNeeds, { Source: source, SkipMountpointCreation: mustExist }: RecordedMountPoint): string {
+  if (mustExist) return source;
+  try { kernel.files.ensureDirectory(source); } catch (cause) {
+    throw new EngineError('system', `error while creating mount source path '${source}': ${messageOf(cause)}`, { cause });
+  }
+  return source;
+}
+
+/** Since 5.12 the kernel can make all mounts below read-only with the one that is bound, and Docker since 25 lets it. */
+const RECURSIVE_KERNEL = [5, 12] as const;
+/** Of the runtimes only ours is known to pass it on. */
+const RECURSIVE_RUNTIMES = ['', 'runc', 'crun', 'io.containerd.runc.v2'];
+
+function readOnlyWords(_needs: ContainerNeeds, container: Container, { Spec: { BindOptions: options } }: RecordedMountPoint): string[] {
+  if (options?.ReadOnlyNonRecursive) return ['ro'];
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  const can = (major > RECURSIVE_KERNEL[0] || (major === RECURSIVE_KERNEL[0] && minor >= RECURSIVE_KERNEL[1])) && RECURSIVE_RUNTIMES.includes(container.hostConfig.Runtime);
+  if (!can && options?.ReadOnlyForceRecursive) throw new EngineError('system', 'failed to set recursive read-only: the kernel (5.12 is needed) or the runtime cannot do it');
+  return can && !options?.NonRecursive ? ['ro', 'rro'] : ['ro'];
+}
+
+/** What is to travel between host and container must be able to: Docker refuses a source whose own mount keeps it. */
+function bindPropagation(needs: ContainerNeeds, point: RecordedMountPoint): string {
+  const propagation = point.Propagation ?? '';
+  if (!/^r?(shared|slave)$/.test(propagation)) return propagation;
+  const { path } = needs.kernel.files.findInRoot('/', point.Source);
+  const mount = needs.kernel.mounts.list().filter(({ target }) => isBelow(path, target)).reduce<{ target: string; propagation: string } | undefined>((best, one) => (best && best.target.length > one.target.length ? best : one), undefined);
+  const has = (word: string) => mount?.propagation.split(' ').some((field) => field.startsWith(`${word}:`)) === true;
+  if (has('shared') || (propagation.endsWith('slave') && has('master'))) return propagation;
+  const fallback = propagation.endsWith('slave') && !point.Spec.BindOptions?.Propagation && (isBelow(point.Source, needs.store.root) || isBelow(needs.store.root, point.Source));
+  if (fallback) return ''; // it was we who chose
+  throw new EngineError('system', `path ${point.Source} is mounted on ${mount?.target ?? ''} but it is not a shared ${propagation.endsWith('slave') ? 'or slave ' : ''}mount`);
+}
+
+export const isBelow = (path: string, parent: string): boolean => path === parent || path.startsWith(parent === '/' ? '/' : `${parent}/`);
+
+const TMPFS_DEFAULTS = ['noexec', 'nosuid', 'nodev', 'rprivate'];
+const TMPFS_DATA = ['size', 'mode', 'uid', 'gid', 'nr_inodes', 'nr_blocks', 'mpol'];
+
+/** Docker's defaults under what is asked for: of two words for one thing the later one counts. */
+function tmpfsMount(destination: string, asked: readonly string[]): BundleMount {
+  const kept = new Map<string, string>();
+  for (const word of [...TMPFS_DEFAULTS, ...asked]) {
+    if (word === 'defaults') continue;
+    const [name = '', value] = word.split(/=(.*)/s);
+    const key = PROPAGATIONS.includes(word) ? 'propagation' : flagKeyOf(word) ?? (value !== undefined && TMPFS_DATA.includes(name) ? name : undefined);
+    if (key === undefined) throw new EngineError('system', `invalid tmpfs option ${JSON.stringify(value === undefined ? [word] : [name, value]).replaceAll('","', '" "')}`);
+    kept.delete(key);
+    kept.set(key, word);
+  }
+  return { type: 'tmpfs', source: 'tmpfs', destination, options: [...kept.values()] };
+}

@@ -41,9 +41,10 @@ export interface ContainerDefaults {
   ipcMode: 'private' | 'shareable';
   /** '' lets the kernel's cgroup version decide. */
   cgroupnsMode: '' | 'host' | 'private';
+  log: { driver: string; options: Readonly<Record<string, string>> };
 }
 
-export const NO_DEFAULTS: ContainerDefaults = { runtime: 'runc', ipcMode: 'private', cgroupnsMode: '' };
+export const NO_DEFAULTS: ContainerDefaults = { runtime: 'runc', ipcMode: 'private', cgroupnsMode: '', log: { driver: 'json-file', options: {} } };
 
 export const isMounted = (needs: Pick<ContainerNeeds, 'kernel'>, path: string): boolean => needs.kernel.mounts.list().some((mount) => mount.target === path);
 

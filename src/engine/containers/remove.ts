@@ -50,6 +50,7 @@ export async function finishRemoval(needs: ContainerNeeds, container: Container,
   container.record = { ...container.record, State: { ...container.record.State, RemovalInProgress: true } };
   await needs.store.containers.save(container.record, { durable: false });
   await needs.runtime.delete(container.id);
+  await needs.logs.release(container.id);
   unmountOverlay(needs, container);
   await leaveMounts(needs, container);
   await needs.store.layers.removeActive(container.id);

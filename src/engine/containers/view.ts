@@ -4,6 +4,7 @@ import { findImage } from '../images/find.ts';
 import { totalOf } from '../images/view.ts';
 import type { ContainerView } from '../index.ts';
 import type { Container } from './container.ts';
+import { presentMount } from './mounts.ts';
 import type { ContainerNeeds } from './needs.ts';
 import { shownNetworkSettings } from './networking.ts';
 import { statusWord } from './state.ts';
@@ -20,7 +21,7 @@ export async function viewContainer(needs: ContainerNeeds, container: Container,
     imageName: shownImage(needs, container),
     imageId,
     graph: needs.store.layers.active(container.id),
-    mounts: Object.values(record.MountPoints),
+    mounts: Object.values(record.MountPoints).map((point) => presentMount(needs, point)),
     network: shownNetworkSettings(container, needs.daemonId),
     execIds: [...container.execIds],
     sizeRwBytes: rw,

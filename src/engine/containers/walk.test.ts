@@ -9,8 +9,9 @@ import { parseImageConfig } from '../../oci/parse-manifest.ts';
 import type { Logs } from '../../logs/index.ts';
 import type { CreatedTask, Runtime } from '../../runtime/index.ts';
 import type { OverlayMount, Store } from '../../store/index.ts';
-import { openEvents } from '../events.ts';
+import { openEvents, type Fact } from '../events.ts';
 import { Metrics } from '../metrics.ts';
+import { Volumes } from '../volumes/volumes.ts';
 import { createContainer } from './create.ts';
 import { ExecTable } from './exec-table.ts';
 import { NO_DEFAULTS, type ContainerNeeds } from './needs.ts';
@@ -42,6 +43,12 @@ function world(failAt: number): World {
       active: () => (live.has('snapshot') ? overlay : undefined),
       removeActive: async () => { live.delete('snapshot'); },
     },
+    volumes: {
+      get: (name: string) => (live.has(`volume ${name}`) ? { name, path: `/v/${name}`, labels: null, options: null, createdAt: '', mount: undefined, damaged: undefined } : undefined),
+      create: async ({ name }: { name: string }) => { step('volume'); live.add(`volume ${name}`); return store.volumes.get(name); },
+      remove: async (name: string) => { live.delete(`volume ${name}`); },
+      fill: async () => { step('fill'); },
+    },
     containers: {
       directory: (id: string) => `/c/${id}`,
       create: async () => { step('record'); live.add('record'); },
@@ -60,7 +67,7 @@ function world(failAt: number): World {
     discard: async () => { live.delete('task'); },
   };
   const runtime = {
-    facts: { cgroupVersion: 2 },
+    facts: { cgroupVersion: 2, abilities: {} },
     bundleOf: async () => { step('bundle'); return {}; },
     create: async () => { step('task'); live.add('task'); return task; },
     delete: async () => { w.order.push('runtime forgets'); live.delete('task'); live.delete('program'); },
@@ -73,13 +80,14 @@ function world(failAt: number): World {
       unmount: () => { live.delete('mount'); },
       list: () => (live.has('mount') ? [{ target: '/m' }] : []),
     },
-    files: { readInRoot: () => undefined, ensureDirectory: () => {} },
+    files: { readInRoot: () => undefined, ensureDirectory: () => {}, exists: () => true, findInRoot: (_root: string, path: string) => ({ kind: 'directory', path }) },
   };
-  const events = openEvents(systemClock);
+  const events = { ...openEvents(systemClock), publish: (fact: Fact) => { w.started.push(fact.action); } };
+  const table = new ContainerTable();
   w.needs = {
+    volumes: new Volumes({ store: store as unknown as Store, kernel: kernel as unknown as Kernel, events, table, clock: systemClock, log: silentLog }),
     store: store as unknown as Store, runtime: runtime as unknown as Runtime, kernel: kernel as unknown as Kernel, logs: {} as Logs,
-    events: { ...events, publish: (fact) => { w.started.push(fact.action); } }, clock: systemClock, log: silentLog, table: new ContainerTable(), execs: new ExecTable(() => {}), health: { follow: () => {}, rest: () => {}, recall: () => {}, close: async () => {} }, metrics: new Metrics(systemClock), hostName: 'host',
-    platform: { os: 'linux', architecture: 'amd64' }, daemonId: 'one', defaults: NO_DEFAULTS,
+    events, clock: systemClock, log: silentLog, table, execs: new ExecTable(() => {}), health: { follow: () => {}, rest: () => {}, recall: () => {}, close: async () => {} }, metrics: new Metrics(systemClock), hostName: 'host', platform: { os: 'linux', architecture: 'amd64' }, daemonId: 'one', defaults: NO_DEFAULTS,
   };
   return w;
 }
@@ -98,6 +106,27 @@ test('create leaves a container or nothing, whichever call fails', async () => {
     assert.deepEqual([[...w.live], w.needs.table.all(), w.needs.table.isNameTaken('one'), w.started], [[], [], false, []], failure);
   }
   assert.fail('it never succeeded');
+});
+
+test('create leaves its volumes with the container or, of those without a name, none', async () => {
+  const body = { Image: 'busybox', Volumes: { '/data': {} }, HostConfig: { Binds: ['named:/n', '/host:/h'], Mounts: [{ Type: 'volume', Target: '/m' }] } };
+  for (let n = 0; ; n++) {
+    const w = world(n);
+    const failure = await createContainer(w.needs, { name: 'one', body, signal: new AbortController().signal }).then(() => undefined, messageOf);
+    const left = [...w.live].filter((what) => what !== 'volume named');
+    if (failure === undefined) {
+      assert.deepEqual(left.map((what) => what.split(' ')[0]).toSorted(), ['record', 'snapshot', 'volume', 'volume']);
+      const container = w.needs.table.find('one');
+      assert.deepEqual(Object.values(container.record.MountPoints).map(({ Type: type, Destination: at }) => `${type} ${at}`), ['volume /data', 'bind /h', 'volume /m', 'volume /n']);
+      await assert.rejects(w.needs.volumes.remove('named'), /volume is in use/);
+      await removeContainer(w.needs, container, { force: false, volumes: true });
+      assert.deepEqual([...w.live], ['volume named'], 'who has no name goes with its container');
+      assert.ok(n >= 9, 'three volumes, snapshot, mount, three fillings and the record can fail');
+      return;
+    }
+    assert.deepEqual([left, w.needs.table.all()], [[], []], failure);
+    assert.deepEqual(w.needs.volumes.users('named'), [], failure);
+  }
 });
 
 test('start leaves a running container or a stopped one with the reason, whichever call fails', async () => {

@@ -56,6 +56,7 @@ async function recordExit(needs: ContainerNeeds, container: Container, { exit, r
   });
   container.record = record;
   needs.execs.endOf(container);
+  needs.logs.ended(container.id);
   if (saved) await needs.runtime.delete(container.id);
   unmountOverlay(needs, container);
   if (exit.oomKilled && !container.oomTold) publish(needs, container, { action: 'oom' }); // found at boot: nobody was there to tell it
