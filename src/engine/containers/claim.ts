@@ -1,8 +1,9 @@
 // The mounts of a container that is being made: what it asks for, the volumes that are there for it, and what the image puts into them.
-import { EngineError, invalid } from '../../lib/errors.ts';
+import { EngineError, invalid, messageOf } from '../../lib/errors.ts';
 import type { OverlayMount, RecordedMountPoint } from '../../store/index.ts';
 import type { ContainerConfig, HostConfig } from '../../wire/types.ts';
 import { isVolume, LOCAL, type VolumeWish } from '../volumes/volumes.ts';
+import type { Container } from './container.ts';
 import { assertPlainVolume, assertTmpfs, cleanPath, parseBind, parseMount, parseVolumesFrom, PROPAGATIONS, withDefaultMode, type PlannedMount } from './mount-points.ts';
 import { isBelow } from './mounts.ts';
 import type { ContainerNeeds } from './needs.ts';
@@ -147,11 +148,16 @@ function throughDaemonRoot({ store }: ContainerNeeds, point: RecordedMountPoint)
   throw invalid(`invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source is within the daemon root, daemon root: "${store.root}", bind mount source: "${source}", propagation: "${propagation}"`);
 }
 
+/** Not a 404: clients would take that for a missing image and pull it. */
+function lender({ table }: ContainerNeeds, word: string): Container {
+  try { return table.find(word); } catch (cause) { throw invalid(messageOf(cause), { cause }); }
+}
+
 /** What other containers have mounted; nothing is copied into it. */
 function borrowedMounts(needs: ContainerNeeds, host: HostConfig): PlannedMount[] {
   return (host.VolumesFrom ?? []).flatMap((text) => {
     const { word, readOnly } = parseVolumesFrom(text);
-    return Object.values(needs.table.find(word).record.MountPoints).map((point): PlannedMount => {
+    return Object.values(lender(needs, word).record.MountPoints).map((point): PlannedMount => {
       const { Relabel: _mode, SkipMountpointCreation: _skip, ...borrowed } = point;
       return { copy: false, point: { ...borrowed, RW: point.RW && !readOnly, SkipMountpointCreation: false } };
     });

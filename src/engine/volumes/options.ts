@@ -10,7 +10,7 @@ const OPTIONS = ['type', 'o', 'device', 'size'];
 const NEEDS: ReadonlyArray<readonly [option: string, needed: readonly string[]]> = [['device', ['type']], ['type', ['device']], ['o', ['device', 'type']]];
 
 export function assertVolumeName(name: string): void {
-  if (name.length === 1) throw invalid('volume name is too short, names should be at least two alphanumeric characters');
+  if (Buffer.byteLength(name) === 1) throw invalid('volume name is too short, names should be at least two alphanumeric characters');
   if (!NAME.test(name)) throw invalid(`"${name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`);
 }
 
