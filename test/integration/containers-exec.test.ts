@@ -43,7 +43,12 @@ test('output, error output and code; inspect before, while and after', async () 
   const after = await state(exec);
   assert.deepEqual([after.Running, after.ExitCode], [false, 5]);
   assert.equal((await bench.inspect(id)).ExecIDs, null);
-  assert.equal((await bench.api('POST', `/exec/${exec}/start`, { body: {} })).status, 409);
+  const again = await bench.api('POST', `/exec/${exec}/start`, { status: 409, body: { Detach: true } });
+  assert.equal(again.json<{ message: string }>().message, `Error: Exec command ${exec} has already run`);
+  const shown = await start(exec);
+  await shown.ended;
+  assert.deepEqual([shown.status, shown.stdout()], [101, `Error: Exec command ${exec} has already run\r\n`], 'who does not detach has a stream by then');
+  assert.equal((await bench.api('POST', `/exec/${exec}/resize?h=10&w=10`)).status, 404);
   assert.equal((await bench.api('GET', '/exec/nothing/json')).status, 404);
 });
 
@@ -124,7 +129,8 @@ test('it ends with its container, and needs one that runs', async () => {
   await client.ended;
   await until('its code', async () => (await state(exec)).ExitCode === 137);
   assert.equal((await bench.inspect(other)).ExecIDs, null);
-  assert.equal((await start(never)).status, 409);
+  assert.equal((await start(never)).status, 404, 'what had not begun ends with the run');
+  assert.equal((await state(exec)).ExitCode, 137, 'what ran is known on');
   assert.match((await bench.api('POST', `/containers/${other}/exec`, { status: 409, body: { Cmd: ['true'] } })).text, /is not running/);
   await bench.remove(other);
 });
