@@ -28,7 +28,7 @@ export function presentImage(view: ImageView, version: ApiVersion) {
   const { config, graph } = view;
   const created = config.created === '' ? (version.minor < 44 ? { Created: ZERO_TIME } : {}) : { Created: config.created };
   return {
-    Id: config.id, RepoTags: view.repoTags, RepoDigests: view.repoDigests, Parent: view.parent, Comment: config.comment, ...created,
+    Id: config.id, RepoTags: view.repoTags, RepoDigests: view.repoDigests, Parent: view.parent, Comment: config.comment || (config.history.at(-1)?.comment ?? ''), ...created,
     ...(keeps(version, 45) ? { Container: config.container, ContainerConfig: buildConfig(config.bytes) } : {}),
     DockerVersion: config.dockerVersion, Author: config.author, Config: runConfig(view, version), Architecture: config.architecture,
     ...(config.variant === '' ? {} : { Variant: config.variant }), Os: config.os, ...(config.osVersion === '' ? {} : { OsVersion: config.osVersion }),

@@ -13,6 +13,7 @@ import { openTempRoot } from '../kit/temp.ts';
 import { until } from '../kit/poll.ts';
 import { normalLine } from './differences.ts';
 import { Scene, type Line, type Story } from './scene.ts';
+import { fileStories } from './stories/files.ts';
 import { imageStories } from './stories/images.ts';
 import { isolationStories } from './stories/isolation.ts';
 import { lifecycleStories } from './stories/lifecycle.ts';
@@ -20,7 +21,7 @@ import { runStories } from './stories/run.ts';
 import { streamStories } from './stories/streams.ts';
 import { systemStories } from './stories/system.ts';
 
-const STORIES: readonly Story[] = [...lifecycleStories, ...streamStories, ...imageStories, ...systemStories, ...runStories, ...isolationStories];
+const STORIES: readonly Story[] = [...lifecycleStories, ...streamStories, ...imageStories, ...systemStories, ...runStories, ...isolationStories, ...fileStories];
 /** Stories at once; each is told to both engines at the same time. */
 const AT_ONCE = 3;
 

@@ -15,13 +15,14 @@ import { pushImage, startRegistry, type DebianRegistry } from '../kit/registry.t
 import { openTempRoot } from '../kit/temp.ts';
 import { ALLOWED, neutralText } from './own-differences.ts';
 import { Scene, type Line, type Story } from './scene.ts';
+import { fileStories } from './stories/files.ts';
 import { lifecycleStories } from './stories/lifecycle.ts';
 import { ownCliStories } from './stories/own-cli.ts';
 import { streamStories } from './stories/streams.ts';
 
 /** Of the stories for engines, those whose answers the command line puts together. */
-const SHARED = new Set(['ps', 'logs']);
-const STORIES: readonly Story[] = [...ownCliStories, ...[...lifecycleStories, ...streamStories].filter(({ name }) => SHARED.has(name))];
+const SHARED = new Set(['ps', 'logs', 'cp', 'diff', 'export', 'commit']);
+const STORIES: readonly Story[] = [...ownCliStories, ...[...lifecycleStories, ...streamStories, ...fileStories].filter(({ name }) => SHARED.has(name))];
 /** Stories at once; each is told through both command lines at the same time. */
 const AT_ONCE = 3;
 
