@@ -219,8 +219,11 @@ export const INFO: SystemInfo = {
   runtimes: { crun: { path: 'crun', args: [] } }, securityOptions: ['name=seccomp,profile=builtin'], labels: [], warnings: [], systemTime: '2026-11-20T19:33:11.083294051Z',
   indexServerAddress: 'https://index.docker.io/v1/', insecureRegistries: ['10.0.0.0/8', 'reg:5000'], registryMirrors: ['http://127.0.0.1:5055/'],
   loggingDriver: 'json-file', logDrivers: ['journald', 'json-file', 'local', 'syslog'], httpProxy: '', httpsProxy: '', noProxy: '', eventListeners: 0, fileDescriptors: 29, threads: 11,
-  crunVersion: '1.8.1', conmonVersion: '2.1.6', initBinary: '', memoryLimit: true, swapLimit: true, cpuCfs: true, cpuShares: true, cpuSet: true,
-  pidsLimit: true, oomKillDisable: false,
+  crunVersion: '1.8.1', conmonVersion: '2.1.6', initBinary: '',
+  abilities: {
+    memory: true, swap: true, reservation: true, swappiness: false, oomKillDisable: false, kernelMemory: false, kernelMemoryTcp: false, pids: true, cpuShares: true, cpuPeriod: true, cpuQuota: true,
+    realtimePeriod: false, realtimeRuntime: false, cpuset: true, cpus: '0-1', mems: '0', blkioWeight: true, blkioWeightDevice: true, blkioThrottle: true, cgroupNamespaces: true,
+  },
 };
 
 const NO_TIMINGS: Timings = { atMost: BUCKET_SECONDS.map(() => 0), count: 0, sumSeconds: 0 };

@@ -2,19 +2,20 @@
 import type { LogRecord } from '../logs/index.ts';
 import { frameHeader } from '../wire/frames.ts';
 
-const NEWLINE = 0x0a;
 const NANOS_PER_SECOND = 1_000_000_000n;
 
 export async function* logBytes(records: AsyncIterable<LogRecord>, options: { framed: boolean; timestamps: boolean; details: boolean }): AsyncGenerator<Uint8Array> {
-  // A long line comes in parts; only its first part begins a line.
-  const midLine = { stdout: false, stderr: false };
-  for await (const { stream, timeNs, bytes } of records) {
-    // Details are labels and variables that a driver was told to keep with each line; ours keeps none, and the space behind them stays.
-    const stamp = midLine[stream] ? Buffer.alloc(0) : Buffer.from(`${options.timestamps ? `${fixedNanos(timeNs)} ` : ''}${options.details ? ' ' : ''}`);
-    midLine[stream] = bytes.length > 0 && bytes[bytes.length - 1] !== NEWLINE;
+  for await (const { stream, timeNs, bytes, attributes } of records) {
+    const stamp = Buffer.from(`${options.timestamps ? `${fixedNanos(timeNs)} ` : ''}${options.details ? `${detailsOf(attributes ?? {})} ` : ''}`);
     if (options.framed) yield Buffer.concat([frameHeader(stream, stamp.length + bytes.length), stamp, bytes]);
     else yield stamp.length > 0 ? Buffer.concat([stamp, bytes]) : bytes;
   }
+}
+
+/** a=1,b=x+y: as in the query of an address, in the order of the names. */
+function detailsOf(attributes: Readonly<Record<string, string>>): string {
+  const escaped = (text: string) => encodeURIComponent(text).replace(/%20/g, '+').replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+  return Object.entries(attributes).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => `${escaped(name)}=${escaped(value)}`).join(',');
 }
 
 /** RFC 3339 with all nine digits, so that lines align. */

@@ -23,14 +23,15 @@ export function presentVersion(version: SystemVersion) {
 
 /** GET /info */
 export function presentInfo(info: SystemInfo, version: ApiVersion) {
+  const can = info.abilities;
   return {
     ID: info.id, Containers: info.containers.total, ContainersRunning: info.containers.running, ContainersPaused: info.containers.paused,
     ContainersStopped: info.containers.stopped, Images: info.images, Driver: 'overlay2', DriverStatus: info.driverStatus,
     Plugins: { Volume: ['local'], Network: ['host', 'null'], Authorization: null, Log: info.logDrivers },
-    MemoryLimit: info.memoryLimit, SwapLimit: info.swapLimit, ...(keeps(version, 42) ? { KernelMemory: false } : {}), KernelMemoryTCP: false,
-    CpuCfsPeriod: info.cpuCfs, CpuCfsQuota: info.cpuCfs, CPUShares: info.cpuShares, CPUSet: info.cpuSet, PidsLimit: info.pidsLimit, IPv4Forwarding: true,
+    MemoryLimit: can.memory, SwapLimit: can.swap, ...(keeps(version, 42) ? { KernelMemory: can.kernelMemory } : {}), KernelMemoryTCP: can.kernelMemoryTcp,
+    CpuCfsPeriod: can.cpuPeriod, CpuCfsQuota: can.cpuQuota, CPUShares: can.cpuShares, CPUSet: can.cpuset, PidsLimit: can.pids, IPv4Forwarding: true,
     ...(keeps(version, 50) ? { BridgeNfIptables: true, BridgeNfIp6tables: true } : {}),
-    Debug: info.debug, NFd: info.fileDescriptors, OomKillDisable: info.oomKillDisable, NGoroutines: info.threads, SystemTime: info.systemTime,
+    Debug: info.debug, NFd: info.fileDescriptors, OomKillDisable: can.oomKillDisable, NGoroutines: info.threads, SystemTime: info.systemTime,
     LoggingDriver: info.loggingDriver, CgroupDriver: info.cgroupDriver, CgroupVersion: info.cgroupVersion, NEventsListener: info.eventListeners,
     KernelVersion: info.kernelVersion, OperatingSystem: info.operatingSystem, OSVersion: info.osVersion, OSType: info.osType, Architecture: info.architecture,
     IndexServerAddress: info.indexServerAddress, RegistryConfig: presentRegistries(info), NCPU: info.cpus, MemTotal: info.memoryBytes,

@@ -182,7 +182,7 @@ test('logs are framed, or raw for a terminal, with times when asked; headers com
   client.socket.destroy();
   const stamped = await quiet.raw();
   stamped.send('GET /containers/probe/logs?stdout=1&timestamps=1 HTTP/1.1\r\nHost: d\r\n\r\n');
-  assert.match(await stamped.until('line\n'), /1970-01-01T00:00:00.000000000Z long (\r\n5\r\n)?line\n/);
+  assert.match(await stamped.until('line\n'), /1970-01-01T00:00:00.000000000Z long 1970-01-01T00:00:00.000000000Z line\n/); // every piece of a long line, as with Docker
   stamped.socket.destroy();
 });
 

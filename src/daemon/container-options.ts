@@ -54,7 +54,7 @@ export function bundleSettings(options: ContainerOptions): BundleSettings {
   return { noNewPrivileges, selinux, init, initPath, seccompProfile: profileText(options.seccompProfile), seccompName: options.seccompProfile || 'builtin' };
 }
 
-export const containerDefaults = ({ defaultRuntime: runtime, ipcMode, cgroupnsMode, log }: ContainerOptions): ContainerDefaults => ({ runtime, ipcMode, cgroupnsMode, log });
+export const containerDefaults = ({ defaultRuntime: runtime, ipcMode, cgroupnsMode, log }: ContainerOptions): Omit<ContainerDefaults, 'resources'> => ({ runtime, ipcMode, cgroupnsMode, log });
 
 /** Held to what a container's own would be held to. */
 function logOf(driver: string, words: readonly string[]): ContainerOptions['log'] {

@@ -61,7 +61,7 @@ async function serve(config: Config, { live, log, selfCommand, env, stopped, rer
   const store = await openStore({ root, idMap, kernel, log, clock, extractorLimit: Math.min(config.maxConcurrentDownloads, MAX_EXTRACTORS) });
   parts.defer(() => store.close());
   parts.use(holdPidFile(config.pidFile, kernel));
-  const runtime = await openRuntime({ kernel, log, clock, execRoot: config.execRoot, runtimes: config.containers.runtimes, settings: bundleSettings(config.containers) });
+  const runtime = await openRuntime({ kernel, log, clock, execRoot: config.execRoot, runtimes: config.containers.runtimes, settings: bundleSettings(config.containers), cgroupDriver: config.resources.cgroupDriver });
   parts.defer(() => runtime.close());
   const registry = openRegistry({
     log, clock, onReceived: collectAsBytesPass(),
@@ -73,7 +73,7 @@ async function serve(config: Config, { live, log, selfCommand, env, stopped, rer
   parts.defer(() => registry.close());
   const facts = gatherFacts(config, live, readDaemonId(root));
   const logs = openLogs({ kernel, log, spoolRoot: `${config.execRoot}/logs`, reopen: (id) => runtime.reopenLog(id), daemonPid: process.pid });
-  const engine = await openEngine({ store, runtime, registry, logs, kernel, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, defaults: containerDefaults(config.containers) });
+  const engine = await openEngine({ store, runtime, registry, logs, kernel, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, defaults: { ...containerDefaults(config.containers), resources: config.resources } });
   parts.defer(() => engine.close());
   const api = await openApi({ engine, log, clock, config: { listen, allowPlainTcp: true, files: socketFiles } });
   parts.defer(() => api.close({ graceMs: live.shutdownTimeoutSeconds * 1000 }));

@@ -23,6 +23,8 @@ export const FLAGS: readonly FlagSpec[] = [
   { name: 'group', short: 'G', kind: 'string', help: 'Group for the unix socket' },
   { name: 'debug', short: 'D', kind: 'bool', help: 'Enable debug mode' },
   { name: 'log-level', short: 'l', kind: 'string', help: 'Set the logging level ("debug"|"info"|"warn"|"error")' },
+  { name: 'log-driver', kind: 'string', help: 'Default driver for container logs' },
+  { name: 'log-opt', key: 'log-opts', kind: 'map', help: 'Default log driver options for containers' },
   { name: 'label', key: 'labels', kind: 'list', help: 'Set key=value labels to the daemon' },
   { name: 'experimental', kind: 'bool', help: 'Enable experimental features' },
   { name: 'metrics-addr', kind: 'string', help: 'Set default address and port to serve the metrics api on' },
@@ -41,6 +43,10 @@ export const FLAGS: readonly FlagSpec[] = [
   { name: 'default-ipc-mode', kind: 'string', help: 'Default mode for containers ipc ("shareable" | "private")' },
   { name: 'default-cgroupns-mode', kind: 'string', help: 'Default mode for containers cgroup namespace ("host" | "private")' },
   { name: 'selinux-enabled', kind: 'bool', help: 'Enable selinux support' },
+  { name: 'exec-opt', key: 'exec-opts', kind: 'list', help: 'Runtime execution options (native.cgroupdriver=cgroupfs|systemd)' },
+  { name: 'cgroup-parent', kind: 'string', help: 'Set parent cgroup for all containers' },
+  { name: 'default-ulimit', key: 'default-ulimits', kind: 'map', help: 'Default ulimits for containers' },
+  { name: 'default-shm-size', kind: 'string', help: 'Default shm size for containers' },
   { name: 'tls', kind: 'bool', help: 'Use TLS; implied by --tlsverify' },
   { name: 'tlscacert', kind: 'string', help: 'Trust certs signed only by this CA' },
   { name: 'tlscert', kind: 'string', help: 'Path to TLS certificate file' },
@@ -52,7 +58,6 @@ export const FLAGS: readonly FlagSpec[] = [
 /** Flags of dockerd that may be given with these values, since that is what this engine does anyway (or does not do yet). */
 export const FIXED_FLAGS: ReadonlyArray<FlagSpec & { accepts: readonly string[]; why: string }> = [
   { name: 'storage-driver', short: 's', kind: 'string', accepts: ['overlay2', ''], why: 'the store is overlay2', help: 'Storage driver to use' },
-  { name: 'log-driver', kind: 'string', accepts: ['json-file', ''], why: 'this version has json-file (and none, per container)', help: 'Default driver for container logs' },
   { name: 'bridge', short: 'b', kind: 'string', accepts: ['none', ''], why: 'this version has no bridge network', help: 'Attach containers to a network bridge' },
   { name: 'live-restore', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Containers always outlive the daemon' },
   { name: 'iptables', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable addition of iptables rules' },

@@ -6,7 +6,7 @@ import type { PredefinedNetwork } from './networks.ts';
 import type { CreateBody, EventLine, ExecCreateBody, HostConfig, MountPoint, ProgressLine, RegistryAuth, StringMap, UpdateBody } from '../wire/types.ts';
 import type { LogRecord } from '../logs/index.ts';
 import type { PathStat } from '../rootfs/index.ts';
-import type { Usage } from '../runtime/index.ts';
+import type { Abilities, Usage } from '../runtime/index.ts';
 import type { MetricsView } from './metrics.ts';
 
 /** Parsed `filters`: key to values, in the order given. Unknown keys are refused by the verb: invalid, "invalid filter 'x'". */
@@ -207,7 +207,8 @@ export interface SystemInfo {
   indexServerAddress: string; insecureRegistries: readonly string[]; registryMirrors: readonly string[];
   loggingDriver: string; logDrivers: readonly string[]; httpProxy: string; httpsProxy: string; noProxy: string;
   eventListeners: number; fileDescriptors: number; threads: number; crunVersion: string; conmonVersion: string; initBinary: string;
-  memoryLimit: boolean; swapLimit: boolean; cpuCfs: boolean; cpuShares: boolean; cpuSet: boolean; pidsLimit: boolean; oomKillDisable: boolean;
+  /** What the kernel can limit. */
+  abilities: Abilities;
 }
 
 export { openEngine } from './engine.ts';

@@ -2,6 +2,7 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { formatNanos } from '../lib/clock.ts';
 import type { Platform } from '../oci/manifest.ts';
+import type { Abilities } from '../runtime/index.ts';
 import type { ContainerNeeds } from './containers/needs.ts';
 import { listContainers } from './containers/list.ts';
 import { totalBytes } from './images/remove.ts';
@@ -69,8 +70,7 @@ function countStates({ table }: ContainerNeeds): { running: number; paused: numb
 function infoOf(needs: ContainerNeeds, facts: SystemFacts): SystemInfo {
   const { runtime, store, table } = needs;
   const states = countStates(needs);
-  const controllers = needs.kernel.cgroups.layout().controllers;
-  const has = (controller: string) => controllers.includes(controller);
+  const can = runtime.facts.abilities;
   const note = runtime.facts.cgroupNote;
   return {
     id: facts.daemonId, name: facts.hostName,
@@ -84,13 +84,22 @@ function infoOf(needs: ContainerNeeds, facts: SystemFacts): SystemInfo {
     defaultRuntime: needs.defaults.runtime, runtimes: runtime.facts.runtimes,
     securityOptions: [...runtime.facts.guards, ...(store.idMap ? ['name=userns'] : []), ...(runtime.facts.cgroupVersion === 2 ? ['name=cgroupns'] : [])],
     labels: facts.labels,
-    warnings: [...facts.warnings, ...(note === '' ? [] : [`WARNING: ${note}`]),
+    warnings: [...facts.warnings, ...missingLimits(can, runtime.facts.cgroupVersion), ...(note === '' ? [] : [`WARNING: ${note}`]),
       ...(runtime.facts.missingCapabilities.length === 0 ? [] : [`WARNING: this machine lacks ${runtime.facts.missingCapabilities.join(', ')}; privileged containers run without`]),
       ...store.recovered.quarantined.map(({ path, reason }) => `WARNING: a damaged record was set aside: ${path}: ${reason}`)],
     systemTime: formatNanos(needs.clock.nowNanos()), indexServerAddress: 'https://index.docker.io/v1/',
     insecureRegistries: facts.insecureRegistries, registryMirrors: facts.registryMirrors, loggingDriver: needs.defaults.log.driver, logDrivers: LOG_DRIVERS.filter((name) => name !== 'none'),
     httpProxy: facts.proxy.http ?? '', httpsProxy: facts.proxy.https ?? '', noProxy: facts.proxy.no ?? '',
     eventListeners: needs.events.listeners, fileDescriptors: 0, threads: 0, crunVersion: runtime.facts.crunVersion, conmonVersion: runtime.facts.conmonVersion,
-    initBinary: 'docker-init', memoryLimit: has('memory'), swapLimit: has('memory'), cpuCfs: has('cpu'), cpuShares: has('cpu'), cpuSet: has('cpuset'), pidsLimit: has('pids'), oomKillDisable: has('memory') && runtime.facts.cgroupVersion === 1,
+    initBinary: 'docker-init', abilities: can,
   };
+}
+
+/** In the words that Docker has for each, which scripts look for. */
+export function missingLimits(can: Abilities, cgroupVersion: 1 | 2): string[] {
+  const wanted: ReadonlyArray<readonly [there: boolean, what: string]> = [
+    [can.memory, 'memory limit'], [can.swap, 'swap limit'], [can.kernelMemoryTcp || cgroupVersion === 2, 'kernel memory TCP limit'], [can.oomKillDisable || cgroupVersion === 2, 'oom kill disable'],
+    [can.cpuQuota, 'cpu cfs quota'], [can.cpuPeriod, 'cpu cfs period'], [can.cpuShares, 'cpu shares'], [can.cpuset, 'cpuset'],
+  ];
+  return wanted.filter(([there]) => !there).map(([, what]) => `WARNING: No ${what} support`);
 }

@@ -259,6 +259,11 @@ linux('a program is run for what it says, and ends when nobody listens', async (
     assert.match(Buffer.from(part).toString(), /^\d+\n$/);
     break;
   }
+  const abort = new AbortController();
+  for await (const part of kernel.programs.output([sh, '-c', 'echo up; exec sleep 1000'], { signal: abort.signal })) {
+    assert.equal(Buffer.from(part).toString(), 'up\n');
+    abort.abort();
+  }
 });
 
 test('the call that is told to fails, and is recorded', () => {

@@ -15,7 +15,8 @@ export function openPrograms(): Programs {
   };
 }
 
-async function * output([program, ...words]: readonly [string, ...string[]]): AsyncGenerator<Uint8Array> {
+async function * output([program, ...words]: readonly [string, ...string[]], { signal }: { signal?: AbortSignal } = {}): AsyncGenerator<Uint8Array> {
+  if (signal?.aborted) return;
   const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT });
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => { complaint = (complaint + chunk).slice(-MAX_COMPLAINT_LENGTH); });
@@ -23,14 +24,17 @@ async function * output([program, ...words]: readonly [string, ...string[]]): As
     child.once('error', (error) => resolve(error.message));
     child.once('close', (code, signal) => resolve(code === 0 ? '' : complaint.trim() || `it ended with ${signal ?? `exit code ${code}`}`));
   });
+  const stop = () => { child.kill('SIGKILL'); };
+  signal?.addEventListener('abort', stop, { once: true });
   try {
     yield* child.stdout as AsyncIterable<Uint8Array>;
   } finally {
-    child.kill('SIGKILL'); // whoever leaves early wants no more of it
+    signal?.removeEventListener('abort', stop);
+    stop(); // whoever leaves early wants no more of it
     await ended;
   }
   const failure = await ended;
-  if (failure !== '') throw new Error(`${program}: ${failure}`);
+  if (failure !== '' && !signal?.aborted) throw new Error(`${program}: ${failure}`);
 }
 
 function isExecutable(path: string): boolean {

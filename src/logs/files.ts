@@ -1,4 +1,4 @@
-// The files of one log, oldest first: PATH.2.gz, PATH.1, PATH; held open, so that a rotation meanwhile takes nothing away.
+// The files of one log, oldest first: PATH.2.gz, PATH.1, PATH.now, PATH; held open, so that a rotation meanwhile takes nothing away.
 import { createReadStream } from 'node:fs';
 import { open, readdir, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
@@ -17,10 +17,17 @@ export interface LogFile {
   identity: string;
 }
 
+/**
+ * A second name of the newest file, given by the daemon: conmon begins a full file anew by putting an empty one in its place, and what
+ * was in it is kept by this name until it is counted among the rotated ones.
+ */
+export const liveName = (path: string): string => `${path}.now`;
+
 /** The handles are the caller's to close. */
 export async function openLogFiles(path: string): Promise<LogFile[]> {
-  // Newest first: a file renamed between the calls is then met twice, which is seen, and never missed.
-  const found = [await openLogFile(path)];
+  // Against the way that files go: one renamed between the calls is then met twice, which is seen, and never missed.
+  const live = await openLogFile(liveName(path));
+  const found = [await openLogFile(path), live];
   for (const name of await rotatedNames(path)) found.push(await openLogFile(`${dirname(path)}/${name}`));
   const files: LogFile[] = [];
   for (const file of found) {
@@ -31,12 +38,13 @@ export async function openLogFiles(path: string): Promise<LogFile[]> {
   return files;
 }
 
+export const identityOf = ({ dev, ino }: { dev: bigint; ino: bigint }): string => `${dev}:${ino}`;
+
 /** undefined when there is none. */
 export async function openLogFile(path: string): Promise<LogFile | undefined> {
   try {
     const handle = await open(path, 'r');
-    const stat = await handle.stat({ bigint: true });
-    return { path, handle, compressed: path.endsWith('.gz'), identity: `${stat.dev}:${stat.ino}` };
+    return { path, handle, compressed: path.endsWith('.gz'), identity: identityOf(await handle.stat({ bigint: true })) };
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;
@@ -62,7 +70,7 @@ export async function * blocksOf(file: LogFile, offset: number): AsyncGenerator<
 }
 
 /** Names of rotated files, newest first; of a file and its compressed copy only the file. */
-async function rotatedNames(path: string): Promise<string[]> {
+export async function rotatedNames(path: string): Promise<string[]> {
   const base = basename(path);
   const names = new Map<number, string>();
   for (const name of await readdir(dirname(path)).catch(emptyWhenMissing)) {

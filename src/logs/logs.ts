@@ -1,168 +1,238 @@
-// Reads container logs: what is asked for of what is there, then what comes, through any rotation.
-import { watch } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+// The logs of all containers: by driver, where they are written, who takes care of them, and how they are read.
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import type { Kernel } from '../kernel/index.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
-import { errnoOf } from '../lib/errors.ts';
-import { blocksOf, openLogFiles, type LogFile } from './files.ts';
-import type { LogQuery, LogRecord, Logs } from './index.ts';
-import { LineCutter, parseRecord } from './record.ts';
-import { findTail } from './tail.ts';
+import { EngineError, errnoOf, messageOf, unreachable } from '../lib/errors.ts';
+import { KeyedLock } from '../lib/lock.ts';
+import type { Log } from '../lib/log.ts';
+import { extraAttributes, tagOf, type Attributes } from './attributes.ts';
+import type { LogQuery, LogRecord, Logs, LogSubject, LogTarget } from './index.ts';
+import { journalName } from './journal-format.ts';
+import { canReadJournal, readJournal } from './journal-read.ts';
+import { JournalSink, JOURNAL_SOCKET } from './journal-sink.ts';
+import { Keeper } from './keeper.ts';
+import { cacheLimits, jsonFileLimits, localLimits, noSuchDriver, refusal, type Limits } from './options.ts';
+import { Pace } from './pace.ts';
+import { readFiles } from './read.ts';
+import { openShipper } from './shipper.ts';
+import type { Sink } from './sink.ts';
+import { parseFacility, parseSyslogAddress } from './syslog-format.ts';
+import { openSyslogSink, resumeSyslogSink, type SyslogOptions } from './syslog-sink.ts';
 
-/** inotify tells at once; this finds what it could not tell, such as a folder made after the question. */
-const PATROL_MS = 5_000;
+/** What waits to be passed on lies in memory: so much of it per container, and as much again in the file that is being written. */
+const SPOOL: Limits = { maxBytes: 1 << 20, maxFiles: 4, compress: false };
+/** How long a removal, or who reads the journal, waits for what is still to be passed on. */
+const DRAIN_MS = 3000;
+const FILE_NAME = 'container.log';
 
-export function openLogs(options: { clock?: Clock } = {}): Logs {
-  const clock = options.clock ?? systemClock;
-  return { read: (path, query) => readLog(path, query, clock) };
+export interface LogsOptions {
+  kernel: Pick<Kernel, 'sockets' | 'programs'>;
+  log: Log;
+  clock?: Clock;
+  /** On tmpfs, below the exec root. */
+  spoolRoot: string;
+  /** Asks a container's conmon to open its log anew. */
+  reopen(id: string): Promise<void>;
+  /** What a syslog shows beside the tag. */
+  daemonPid: number;
+  /** For tests. */
+  journalSocket?: string;
 }
 
-async function * readLog(path: string, query: LogQuery, clock: Clock): AsyncGenerator<LogRecord> {
-  using alarm = query.follow ? new Alarm(path, { query, clock }) : undefined; // set before the first look: nothing falls between
-  await using reader = new Reader(path);
-  await reader.begin(query.tail);
-  for (;;) {
-    const last = !alarm || alarm.ended;
-    for await (const record of reader.read()) {
-      if (query.signal?.aborted || (query.untilNs !== undefined && record.timeNs > query.untilNs)) return;
-      if (query.sinceNs !== undefined && record.timeNs < query.sinceNs) continue;
-      if (record.stream === 'stdout' ? query.stdout : query.stderr) yield record;
+export function openLogs(options: LogsOptions): Logs {
+  mkdirSync(options.spoolRoot, { recursive: true, mode: 0o700 });
+  return new AllLogs({ ...options, clock: options.clock ?? systemClock, journalSocket: options.journalSocket ?? JOURNAL_SOCKET });
+}
+
+/** What the options of a container mean. */
+type Plan =
+  | { kind: 'none' }
+  | { kind: 'file'; limits: Limits | undefined; attributes: Attributes }
+  | { kind: 'journal'; tag: string; extra: Attributes }
+  | { kind: 'syslog'; syslog: SyslogOptions; cache: Limits | undefined; attributes: Attributes };
+
+class AllLogs implements Logs {
+  readonly #options: Required<LogsOptions>;
+  readonly #pace: Pace;
+  readonly #keepers = new Map<string, Keeper>();
+  readonly #locks = new KeyedLock();
+
+  constructor(options: Required<LogsOptions>) {
+    this.#options = options;
+    this.#pace = new Pace(options.clock);
+  }
+
+  async prepare(subject: LogSubject): Promise<LogTarget> {
+    try {
+      const plan = this.#plan(subject);
+      const place = this.#place(subject, plan);
+      if (!place) return { path: undefined, maxBytes: undefined };
+      const { path, limits } = place;
+      if (limits && limits.maxFiles === 1 && sizeOf(path) >= limits.maxBytes) rmSync(path, { force: true }); // begun anew when it is full
+      await this.#keep(subject, plan, async () => await this.#openSink(subject, plan));
+      return { path, maxBytes: limits?.maxBytes };
+    } catch (cause) {
+      if (!(cause instanceof EngineError)) throw cause;
+      throw new EngineError(cause.kind, `failed to initialize logging driver: ${cause.message}`, { cause });
     }
-    if (!alarm || query.signal?.aborted) return;
-    if (await reader.moveOn()) continue;
-    if (last) return;
-    await alarm.wait();
-    if (query.signal?.aborted) return;
-  }
-}
-
-/** A place in the sequence of files that a log is. */
-class Reader implements AsyncDisposable {
-  readonly #path: string;
-  #files: LogFile[] = [];
-  #index = 0;
-  #offset = 0;
-  #skipLines = 0;
-  #cutter = new LineCutter();
-
-  constructor(path: string) { this.#path = path; }
-
-  async begin(tail: number | 'all'): Promise<void> {
-    this.#files = await openLogFiles(this.#path);
-    if (tail === 'all') return;
-    const start = await findTail(this.#files, Math.max(0, tail));
-    [this.#index, this.#offset, this.#skipLines] = [start.index, start.offset, start.skipLines];
   }
 
-  /** Every record from here to the end of the newest file that is open. */
-  async * read(): AsyncGenerator<LogRecord> {
-    for (;;) {
-      const file = this.#files[this.#index];
-      if (!file) return;
-      const done = file.compressed && this.#offset > 0; // nothing is ever added to a compressed one
-      if (!done) for await (const block of blocksOf(file, this.#offset)) {
-        this.#offset += block.length;
-        for (const line of this.#cutter.push(block)) {
-          if (this.#skipLines > 0) { this.#skipLines--; continue; }
-          const record = parseRecord(line);
-          if (record) yield record;
-        }
+  adopt(subject: LogSubject, { running }: { running: boolean }): void {
+    if (!running && !existsSync(this.#spool(subject.id))) return;
+    try {
+      const plan = this.#plan(subject);
+      const kept = this.#keep(subject, plan, () => Promise.resolve(this.#resumeSink(subject, plan)));
+      void kept.then(() => { if (!running) this.ended(subject.id); }).catch((error: unknown) => this.#fail(subject, error));
+    } catch (error) {
+      this.#fail(subject, error);
+    }
+  }
+
+  ended(id: string): void { this.#keepers.get(id)?.end(); }
+
+  async release(id: string): Promise<void> {
+    using _lock = await this.#locks.hold(id);
+    const keeper = this.#keepers.get(id);
+    if (keeper) {
+      keeper.end();
+      const late = Promise.withResolvers<void>();
+      using _timer = this.#options.clock.after(DRAIN_MS, late.resolve);
+      await Promise.race([keeper.done, late.promise]);
+      await keeper.stop();
+      this.#keepers.delete(id);
+    }
+    await rm(this.#spool(id), { recursive: true, force: true });
+  }
+
+  read(subject: LogSubject, query: LogQuery): AsyncIterable<LogRecord> {
+    const plan = this.#plan(subject);
+    const unreadable = () => new EngineError('not-implemented', 'configured logging driver does not support reading');
+    switch (plan.kind) {
+      case 'none': throw unreadable();
+      case 'journal': {
+        if (!canReadJournal(this.#options.kernel)) throw unreadable();
+        const caughtUp = async () => await this.#keepers.get(subject.id)?.catchUp(DRAIN_MS);
+        return readJournal({ kernel: this.#options.kernel, id: subject.id, caughtUp }, query);
       }
-      if (this.#index + 1 >= this.#files.length) return;
-      this.#index++;
-      this.#restart();
+      default: {
+        if (plan.kind === 'syslog' && !plan.cache) throw unreadable();
+        const place = this.#place(subject, plan);
+        const records = readFiles(place?.path ?? '', query, this.#options.clock);
+        return Object.keys(plan.attributes).length === 0 ? records : withAttributes(records, plan.attributes);
+      }
     }
   }
 
-  /** Whether there is a newer file, or the same one anew: to be called at the end of all that is open. */
-  async moveOn(): Promise<boolean> {
-    const current = this.#files[this.#index];
-    const found = await stat(this.#path, { bigint: true }).catch(undefinedWhenMissing);
-    if (!found) return false; // renamed; conmon writes to the old one until it has made the new one
-    if (current && current.identity === `${found.dev}:${found.ino}`) {
-      if (Number(found.size) >= this.#offset) return false;
-      this.#restart(); // cut to nothing by someone
-      return true;
+  async close(): Promise<void> {
+    await Promise.all([...this.#keepers.keys()].map(async (id) => { using _lock = await this.#locks.hold(id); }));
+    await Promise.all([...this.#keepers.values()].map((keeper) => keeper.stop()));
+    this.#keepers.clear();
+  }
+
+  #plan(subject: LogSubject): Plan {
+    const { driver, options } = subject;
+    const host = hostname();
+    switch (driver) {
+      case 'none': return { kind: 'none' };
+      case 'local': return { kind: 'file', limits: localLimits(options), attributes: {} };
+      case 'journald': return { kind: 'journal', tag: tagOf(subject, '{{.ID}}', host), extra: extraAttributes(subject, journalName) };
+      case 'syslog': return { kind: 'syslog', syslog: syslogOptions(subject, { host, pid: this.#options.daemonPid }), cache: cacheLimits(options), attributes: {} };
+      case '': case 'json-file': {
+        const limits = jsonFileLimits(options);
+        const attributes = extraAttributes(subject);
+        return { kind: 'file', limits, attributes: options['tag'] ? { ...attributes, tag: tagOf(subject, '', host) } : attributes };
+      }
+      default: throw noSuchDriver(driver); // of a container that another engine has made
     }
-    const files = await openLogFiles(this.#path);
-    const at = current ? files.findIndex((file) => file.identity === current.identity) : -1;
-    // Not among them: it was compressed or deleted meanwhile. Whatever else was rotated away with it cannot be told from what was read.
-    const next = at >= 0 ? files.splice(at + 1) : current ? files.splice(-1) : files.splice(0);
-    await Promise.all(files.map((file) => file.handle.close()));
-    if (next.length === 0) return false;
-    // The old file stays until it is read once more: its last lines may have come between our last look and the new file.
-    const done = this.#files.splice(0, this.#index);
-    await Promise.all(done.map((file) => file.handle.close()));
-    this.#files.push(...next);
-    this.#index = 0;
-    return true;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#files.map((file) => file.handle.close()));
-  }
-
-  #restart(): void {
-    this.#offset = 0;
-    this.#cutter = new LineCutter();
-  }
-}
-
-/** Wakes a follower when the file or its folder changed, the log ended, or the client left. */
-class Alarm implements Disposable {
-  ended = false;
-  readonly #clock: Clock;
-  readonly #signal: AbortSignal | undefined;
-  readonly #watcher: { close(): void } | undefined;
-  #rung = false;
-  #ring: () => void = () => {};
-  readonly #onAbort = () => this.#wake();
-
-  constructor(path: string, needs: { query: LogQuery; clock: Clock }) {
-    this.#clock = needs.clock;
-    this.#signal = needs.query.signal;
-    this.#watcher = watchName(path, () => this.#wake());
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
-    const end = () => { this.ended = true; this.#wake(); };
-    needs.query.ended.then(end, end);
-  }
-
-  /** Returns at once when something happened since the last wait. */
-  async wait(): Promise<void> {
-    if (!this.#rung && !this.#signal?.aborted) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#ring = resolve;
-      using _patrol = this.#clock.after(PATROL_MS, resolve);
-      await promise;
+  /** Where conmon writes, and how much. */
+  #place({ id, folder }: LogSubject, plan: Plan): { path: string; limits: Limits | undefined; consume: boolean } | undefined {
+    switch (plan.kind) {
+      case 'none': return undefined;
+      case 'file': return { path: `${folder}/${FILE_NAME}`, limits: plan.limits, consume: false };
+      case 'journal': return { path: `${this.#spool(id)}/${FILE_NAME}`, limits: SPOOL, consume: true };
+      case 'syslog': return plan.cache ? { path: `${folder}/${FILE_NAME}`, limits: plan.cache, consume: false } : { path: `${this.#spool(id)}/${FILE_NAME}`, limits: SPOOL, consume: true };
+      default: return unreachable(plan);
     }
-    this.#rung = false;
   }
 
-  [Symbol.dispose](): void {
-    this.#watcher?.close();
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+  /** One file, or one without end, is conmon's alone. */
+  async #keep(subject: LogSubject, plan: Plan, openSink: () => Promise<Sink | undefined>): Promise<void> {
+    const { clock, log, reopen } = this.#options;
+    const { id } = subject;
+    using _lock = await this.#locks.hold(id);
+    const place = this.#place(subject, plan);
+    const ships = plan.kind === 'journal' || plan.kind === 'syslog';
+    const known = this.#keepers.get(id);
+    if (!place?.limits || (!ships && place.limits.maxFiles === 1)) return;
+    const sink = ships ? await openSink() : undefined;
+    this.#keepers.delete(id);
+    if (known) await known.stop(); // it had still something to do for the run before: the next one goes on with that
+    if (ships) mkdirSync(this.#spool(id), { recursive: true, mode: 0o700 });
+    const shipper = sink && await openShipper({ path: place.path, positionPath: `${this.#spool(id)}/position`, consume: place.consume, sink, pace: this.#pace });
+    const keeper = new Keeper({ id, path: place.path, limits: place.limits, shipper, clock, log, reopen: () => reopen(id) });
+    this.#keepers.set(id, keeper);
+    void keeper.done.finally(async () => {
+      await sink?.[Symbol.asyncDispose]();
+      if (this.#keepers.get(id) === keeper && keeper.finished) {
+        this.#keepers.delete(id);
+        if (place.consume) removeSpool(this.#spool(id));
+      }
+    });
   }
 
-  #wake(): void {
-    this.#rung = true;
-    this.#ring();
+  async #openSink(subject: LogSubject, plan: Plan): Promise<Sink | undefined> {
+    const { kernel, journalSocket } = this.#options;
+    if (plan.kind === 'syslog') return await openSyslogSink(plan.syslog, { ...this.#options, container: subject.id });
+    if (plan.kind !== 'journal') return undefined;
+    try {
+      kernel.sockets.sendDatagram(journalSocket, new Uint8Array(0));
+    } catch (cause) {
+      if (errnoOf(cause) !== 'EAGAIN') throw refusal('journald is not enabled on this host', { cause });
+    }
+    return this.#resumeSink(subject, plan);
+  }
+
+  #resumeSink(subject: LogSubject, plan: Plan): Sink | undefined {
+    const { kernel, clock, log, journalSocket } = this.#options;
+    if (plan.kind === 'syslog') return resumeSyslogSink(plan.syslog, { ...this.#options, container: subject.id });
+    if (plan.kind !== 'journal') return undefined;
+    return new JournalSink({ id: subject.id, name: subject.name, imageName: subject.image.name, tag: plan.tag, extra: plan.extra }, { kernel, clock, log, socket: journalSocket });
+  }
+
+  #spool(id: string): string { return `${this.#options.spoolRoot}/${id}`; }
+
+  #fail({ id }: LogSubject, error: unknown): void {
+    this.#options.log.error('the log of a container cannot be taken care of', { container: id, reason: messageOf(error), error });
   }
 }
 
-/** The folder is watched, since a rotation gives the name to another file. */
-function watchName(path: string, changed: () => void): { close(): void } | undefined {
-  const name = basename(path);
-  try {
-    const watcher = watch(dirname(path), (_event, changedName) => { if (changedName === null || changedName === name) changed(); });
-    watcher.on('error', changed); // the folder went: the next look tells
-    return watcher;
-  } catch (error) {
-    if (['ENOENT', 'ENOSPC', 'EMFILE'].includes(errnoOf(error) ?? '')) return undefined; // the patrol has to do
-    throw error;
-  }
+function syslogOptions(subject: LogSubject, { host: hostName, pid }: { host: string; pid: number }): SyslogOptions {
+  const { options } = subject;
+  const address = parseSyslogAddress(options['syslog-address'] ?? '');
+  return {
+    address,
+    style: {
+      format: options['syslog-format'] ?? '', facility: parseFacility(options['syslog-facility'] ?? ''), tag: tagOf(subject, '{{.ID}}', hostName), hostName, pid,
+      counted: address.protocol === 'tcp+tls',
+    },
+    tls: { ca: options['syslog-tls-ca-cert'], cert: options['syslog-tls-cert'], key: options['syslog-tls-key'], skipVerify: options['syslog-tls-skip-verify'] !== undefined },
+  };
 }
 
-function undefinedWhenMissing(error: unknown): undefined {
-  if (errnoOf(error) === 'ENOENT') return undefined;
-  throw error;
+async function * withAttributes(records: AsyncIterable<LogRecord>, attributes: Attributes): AsyncGenerator<LogRecord> {
+  for await (const record of records) yield { ...record, attributes };
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** Everything in it was passed on. */
+function removeSpool(folder: string): void {
+  for (const name of readdirSync(folder)) rmSync(`${folder}/${name}`, { force: true });
+  rmSync(folder, { recursive: true, force: true });
 }

@@ -1,6 +1,6 @@
 // One line of conmon's k8s-file format: "RFC3339Nano stdout|stderr F|P text". Pure.
 import { parseNanos } from '../lib/clock.ts';
-import type { LogRecord } from './index.ts';
+import type { Part } from './pieces.ts';
 
 const SPACE = 0x20;
 const NEWLINE = 0x0a;
@@ -10,7 +10,7 @@ const FULL = 0x46;
 export const MAX_LINE_BYTES = 64 * 1024;
 
 /** `line` ends with its newline. undefined for what conmon never wrote: a power cut may leave anything at the end of a file. */
-export function parseRecord(line: Uint8Array): LogRecord | undefined {
+export function parseRecord(line: Uint8Array): Part | undefined {
   const time = line.indexOf(SPACE);
   const stream = line.indexOf(SPACE, time + 1);
   if (time < 0 || stream < 0 || line[stream + 2] !== SPACE) return undefined;

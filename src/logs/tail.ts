@@ -1,57 +1,92 @@
-// Where the last so many lines of a log begin, found from its end: a log of gigabytes costs no more than what is asked for.
+// Where the last so many records of a log begin, found from its end: a log of gigabytes costs no more than what is asked for.
 import { BLOCK_BYTES, blocksOf, type LogFile } from './files.ts';
-import { isFull, LineCutter, MAX_LINE_BYTES } from './record.ts';
+import { Joiner, PIECE_BYTES } from './pieces.ts';
+import { isFull, LineCutter, MAX_LINE_BYTES, parseRecord } from './record.ts';
 
-/** The file to begin with, and how far into it: bytes of a plain file, lines of a compressed one. */
-export interface Start { index: number; offset: number; skipLines: number }
+/** The file to begin with, and how far into it: bytes of a plain file, lines of a compressed one; then so many records to be passed over. */
+export interface Start { index: number; offset: number; skipLines: number; skipPieces: number }
 
 const NEWLINE = 0x0a;
 
-/** Parts of a long line count as one with what ends it; parts at the very end, not ended yet, as one too. */
-export async function findTail(files: readonly LogFile[], lines: number): Promise<Start> {
-  let wanted = lines;
-  let last = true; // no complete line seen yet: parts here are the beginning of an unfinished one
+/**
+ * A line counts once, and one that is kept in pieces as often as it has pieces. What is not ended at the very end counts where nothing
+ * will end it any more.
+ */
+export async function findTail(files: readonly LogFile[], want: { records: number; running: boolean }): Promise<Start> {
+  const count = new Count(want);
   for (let index = files.length - 1; index >= 0; index--) {
     const file = files[index];
     if (!file) break;
-    const found: Found = file.compressed ? await fromFront(file, wanted) : await fromBack(file, { wanted, last });
-    if (found.start !== undefined) return { index, offset: 0, skipLines: 0, ...found.start };
-    wanted -= found.counted;
-    last = last && !found.seen;
+    // Whether it ends in the middle of a line is not worth unpacking all of it.
+    if (file.compressed && count.enough) return { index: index + 1, offset: 0, skipLines: 0, skipPieces: count.surplus };
+    const found = file.compressed ? await fromFront(file, count) : await fromBack(file, count);
+    if (found !== undefined) return { index, offset: 0, skipLines: 0, skipPieces: count.surplus, ...found };
   }
-  return { index: 0, offset: 0, skipLines: 0 };
+  return { index: 0, offset: 0, skipLines: 0, skipPieces: count.surplus };
 }
 
-interface Found { start?: { offset: number } | { skipLines: number }; counted: number; seen: boolean }
+/** Records met on the way back. */
+class Count {
+  readonly #want: { records: number; running: boolean };
+  /** Length of the line of each stream of which the end was met, as far as it was. */
+  readonly #lengths = new Map<string, number>();
+  #met = 0;
 
-async function fromBack(file: LogFile, ask: { wanted: number; last: boolean }): Promise<Found> {
+  constructor(want: { records: number; running: boolean }) { this.#want = want; }
+
+  get enough(): boolean { return this.#met >= this.#want.records; }
+  get surplus(): number { return Math.max(0, this.#met - this.#want.records); }
+  get missing(): number { return this.#want.records - this.#met; }
+
+  add(records: number): void { this.#met += records; }
+
+  meet(line: Uint8Array): void {
+    const record = parseRecord(line);
+    if (!record) return;
+    const full = isFull(line);
+    const length = record.bytes.length - (full ? 1 : 0);
+    const before = full ? 0 : this.#lengths.get(record.stream);
+    if (full || (before === undefined && !this.#want.running)) this.#met++;
+    this.#lengths.set(record.stream, (before ?? 0) + length);
+    this.#met += Math.floor(((before ?? 0) + length) / PIECE_BYTES) - Math.floor((before ?? 0) / PIECE_BYTES);
+  }
+}
+
+async function fromBack(file: LogFile, count: Count): Promise<{ offset: number } | undefined> {
   const { size } = await file.handle.stat();
-  let counted = 0, seen = false;
   for await (const { line, end } of linesBackwards(file, size)) {
-    const counts = isFull(line) || (ask.last && !seen);
-    seen = true;
-    if (counts && counted === ask.wanted) return { start: { offset: end }, counted, seen };
-    if (counts) counted++;
+    if (count.enough && isFull(line)) return { offset: end };
+    count.meet(line);
   }
-  return { counted, seen };
+  return undefined;
 }
 
-/** A compressed file has no way back: its lines are counted, and those before the wanted ones passed over later. */
-async function fromFront(file: LogFile, wanted: number): Promise<Found> {
-  let full = 0, all = 0;
-  for await (const { line } of numbered(file)) { all++; if (isFull(line)) full++; }
-  if (full <= wanted) return { counted: full, seen: all > 0 };
-  let passed = 0;
-  for await (const { line, number } of numbered(file)) {
-    if (isFull(line) && ++passed === full - wanted) return { start: { skipLines: number }, counted: wanted, seen: true };
+/** A compressed file has no way back: its records are counted, and those before the wanted ones passed over later. */
+async function fromFront(file: LogFile, count: Count): Promise<{ skipLines: number } | undefined> {
+  const { missing } = count;
+  let all = 0;
+  for await (const { pieces } of numbered(file)) all += pieces;
+  count.add(all);
+  if (all <= missing) return undefined;
+  let passed = 0, whole = { skipLines: 0, passed: 0 };
+  for await (const { pieces, number, idle } of numbered(file)) {
+    passed += pieces;
+    if (passed > all - missing) break;
+    if (idle) whole = { skipLines: number, passed };
   }
-  return { counted: full, seen: true };
+  count.add(-whole.passed); // what lies before the place is not there to be passed over
+  return { skipLines: whole.skipLines };
 }
 
-async function * numbered(file: LogFile): AsyncGenerator<{ line: Uint8Array; number: number }> {
-  const cutter = new LineCutter();
+async function * numbered(file: LogFile): AsyncGenerator<{ pieces: number; number: number; idle: boolean }> {
+  const cutter = new LineCutter(), joiner = new Joiner();
   let number = 0;
-  for await (const block of blocksOf(file, 0)) for (const line of cutter.push(block)) yield { line, number: ++number };
+  for await (const block of blocksOf(file, 0)) {
+    for (const line of cutter.push(block)) {
+      const record = parseRecord(line);
+      yield { pieces: record ? joiner.push(record).length : 0, number: ++number, idle: joiner.idle };
+    }
+  }
 }
 
 /** Each finished line before `size` with the offset behind it, last one first. */

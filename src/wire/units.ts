@@ -27,11 +27,15 @@ export function humanDuration(ms: number): string {
 }
 
 /** `64m`, `1.5g`, `512kb` → bytes, in powers of 1024; undefined when it is no size. */
-export function parseBytes(text: string): number | undefined {
+export const parseBytes = (text: string): number | undefined => parseScaled(text, 1024);
+/** The same in powers of 1000. */
+export const parseDecimalBytes = (text: string): number | undefined => parseScaled(text, 1000);
+
+function parseScaled(text: string, base: number): number | undefined {
   const match = /^(\d+(?:\.\d+)?) ?(?:([kKmMgGtTpP])[iI]?)?[bB]?$/.exec(text);
   if (!match?.[1]) return undefined;
   const power = match[2] === undefined ? 0 : 'kmgtp'.indexOf(match[2].toLowerCase()) + 1;
-  return Math.trunc(Number(match[1]) * 1024 ** power);
+  return Math.trunc(Number(match[1]) * base ** power);
 }
 
 const DURATION_NANOS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, 'µs': 1e3, 'μs': 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };

@@ -1,9 +1,10 @@
 // Clients on the stdio of a container or exec: waiting for its start where need be, watching for the detach keys.
-import { conflict, errnoOf, invalid } from '../../lib/errors.ts';
+import { conflict, errnoOf } from '../../lib/errors.ts';
 import type { Console } from '../../runtime/index.ts';
 import type { AttachOptions, AttachSession } from '../index.ts';
 import type { Container } from './container.ts';
 import { DetachKeys } from './detach.ts';
+import { logSubject } from './log.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { KeptConsole } from './kept.ts';
 import { PendingConsole } from './pending.ts';
@@ -123,9 +124,9 @@ class Session implements AttachSession {
   async #discard(): Promise<void> { for await (const part of this.#live()) void part; }
 
   async *#log(wanted: { stdout: boolean; stderr: boolean }, { follow }: { follow: boolean }): AsyncGenerator<Output> {
-    const path = this.#container.record.LogPath;
-    if (path === '') throw invalid('configured logging driver does not support reading');
-    const records = this.#needs.logs.read(path, { ...wanted, tail: 'all', sinceNs: undefined, untilNs: undefined, follow, ended: this.#ended, signal: this.#leaving.signal });
+    const records = this.#needs.logs.read(logSubject(this.#needs, this.#container), {
+      ...wanted, tail: 'all', sinceNs: undefined, untilNs: undefined, follow, ended: this.#ended, as: 'written', signal: this.#leaving.signal,
+    });
     for await (const { stream, bytes } of records) yield { stream, bytes };
   }
 }

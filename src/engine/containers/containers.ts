@@ -1,11 +1,11 @@
 // The verbs on containers, put together from their parts.
 import { conflict, EngineError, invalid, kindOf, messageOf } from '../../lib/errors.ts';
-import type { LogRecord } from '../../logs/index.ts';
-import type { ContainersFace, LogsOptions } from '../index.ts';
+import type { ContainersFace } from '../index.ts';
 import { attachContainer } from './attach.ts';
 import type { Container } from './container.ts';
 import { createContainer } from './create.ts';
 import { listContainers } from './list.ts';
+import { readLogs } from './log.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { pruneContainers } from './prune.ts';
 import { removeContainer } from './remove.ts';
@@ -76,18 +76,4 @@ async function rename(needs: ContainerNeeds, container: Container, newName: stri
 function reserveNewName(needs: ContainerNeeds, newName: string, id: string) {
   try { return needs.table.reserveName(`/${newName.replace(/^\//, '')}`, id); }
   catch (cause) { throw new EngineError(kindOf(cause), `Error when allocating new name: ${messageOf(cause)}`, { cause }); }
-}
-
-function readLogs(needs: ContainerNeeds, container: Container, options: LogsOptions): Awaited<ReturnType<ContainersFace['logs']>> {
-  const { LogPath: path } = container.record;
-  if (path === '') throw invalid('configured logging driver does not support reading');
-  const tty = container.record.Config.Tty;
-  // A container that does not run writes nothing more; one that runs, until its exit is on record, or until it is gone.
-  if (!options.follow || !container.running) return { tty, records: needs.logs.read(path, { ...options, ended: Promise.resolve() }) };
-  const left = new AbortController();
-  const ended = container.ended(left.signal).then(() => {}, () => {});
-  async function* records(): AsyncGenerator<LogRecord> {
-    try { yield* needs.logs.read(path, { ...options, ended }); } finally { left.abort(); }
-  }
-  return { tty, records: records() };
 }

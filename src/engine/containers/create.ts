@@ -31,7 +31,7 @@ export async function createContainer(needs: ContainerNeeds, options: CreateOpti
   const { body } = options;
   const wanted = completeConfig(body);
   validateConfig(wanted);
-  const { host: held, warnings } = decideResources(completeHostConfig(body.HostConfig ?? {}, { cgroupVersion: needs.runtime.facts.cgroupVersion, defaults: needs.defaults }), { can: needs.runtime.facts.abilities, cpus: availableParallelism() });
+  const { host: held, warnings } = decideResources(completeHostConfig(body.HostConfig ?? {}, { cgroupVersion: needs.runtime.facts.cgroupVersion, defaults: needs.defaults }), { can: needs.runtime.facts.abilities, cpus: availableParallelism(), driver: needs.runtime.facts.cgroupDriver });
   const hostConfig = joinedById(needs.table, held);
   validateHostConfig(hostConfig);
   validateShared(hostConfig, { runtimes: Object.keys(needs.runtime.facts.runtimes), remapped: store.idMap !== undefined });

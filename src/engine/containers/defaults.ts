@@ -1,5 +1,6 @@
 // What a create body leaves out, as Docker fills it in: inspect must show it, and balena-supervisor compares it field by field.
 import type { ContainerConfig, CreateBody, HostConfig } from '../../wire/types.ts';
+import { withLogDefaults } from '../../logs/index.ts';
 import { NO_DEFAULTS, type ContainerDefaults } from './needs.ts';
 
 /** Source: Docker's documentation of --shm-size. */
@@ -51,12 +52,12 @@ export function completeHostConfig(given: Partial<HostConfig>, { cgroupVersion, 
   return {
     ...EMPTY,
     ...dropUndefined(given),
-    LogConfig: { Type: given.LogConfig?.Type || 'json-file', Config: given.LogConfig?.Config ?? {} },
+    LogConfig: logConfig(given.LogConfig, defaults),
     NetworkMode: given.NetworkMode || 'default',
     RestartPolicy: { Name: given.RestartPolicy?.Name || 'no', MaximumRetryCount: given.RestartPolicy?.Name ? given.RestartPolicy.MaximumRetryCount : 0 },
     CgroupnsMode: given.CgroupnsMode || (cgroupVersion === 1 && privileged ? 'host' : defaults.cgroupnsMode || (cgroupVersion === 2 ? 'private' : 'host')),
     IpcMode: given.IpcMode || defaults.ipcMode,
-    ShmSize: given.ShmSize || DEFAULT_SHM_BYTES,
+    ShmSize: given.ShmSize || defaults.resources.shmSizeBytes,
     Runtime: given.Runtime || defaults.runtime,
     // Docker gives as much swap as memory when only memory is limited.
     MemorySwap: given.MemorySwap || (memory > 0 ? memory * 2 : 0),
@@ -68,6 +69,11 @@ export function completeHostConfig(given: Partial<HostConfig>, { cgroupVersion, 
     Links: (given.Links ?? []).length > 0 ? given.Links ?? null : null,
     SecurityOpt: securityOf(given),
   };
+}
+
+function logConfig(given: HostConfig['LogConfig'] | undefined, defaults: ContainerDefaults): HostConfig['LogConfig'] {
+  const { driver, options } = withLogDefaults({ driver: given?.Type ?? '', options: given?.Config ?? {} }, defaults.log);
+  return { Type: driver, Config: { ...options } };
 }
 
 /** A container that shares so much with the host gets no label of its own; Docker writes that down, and clients compare it. */

@@ -9,6 +9,7 @@ import type { Store } from '../../store/index.ts';
 import type { Events } from '../events.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Container } from './container.ts';
+import type { ResourceDefaults } from './placement.ts';
 import type { ExecTable } from './exec-table.ts';
 import type { HealthWatch } from './health-watch.ts';
 import type { Volumes } from '../volumes/volumes.ts';
@@ -42,9 +43,10 @@ export interface ContainerDefaults {
   /** '' lets the kernel's cgroup version decide. */
   cgroupnsMode: '' | 'host' | 'private';
   log: { driver: string; options: Readonly<Record<string, string>> };
+  resources: ResourceDefaults;
 }
 
-export const NO_DEFAULTS: ContainerDefaults = { runtime: 'runc', ipcMode: 'private', cgroupnsMode: '', log: { driver: 'json-file', options: {} } };
+export const NO_DEFAULTS: ContainerDefaults = { runtime: 'runc', ipcMode: 'private', cgroupnsMode: '', log: { driver: 'json-file', options: {} }, resources: { cgroupParent: '', shmSizeBytes: 64 << 20, ulimits: [] } };
 
 export const isMounted = (needs: Pick<ContainerNeeds, 'kernel'>, path: string): boolean => needs.kernel.mounts.list().some((mount) => mount.target === path);
 

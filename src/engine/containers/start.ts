@@ -10,6 +10,7 @@ import { logSubject } from './log.ts';
 import { leaveMounts, readyMounts } from './mounts.ts';
 import { closeShm, idMapOf, joinedName, joinedSpaces, openShm } from './namespaces.ts';
 import { isMounted, publish, type ContainerNeeds } from './needs.ts';
+import { decideCgroup, withDefaultUlimits } from './placement.ts';
 import { assertStartable } from './state.ts';
 import { splitExtraHost } from './validate-network.ts';
 import { BARE } from './validate-shared.ts';
@@ -51,12 +52,12 @@ async function run(needs: ContainerNeeds, container: Container): Promise<void> {
   const spec = await runtime.bundleOf({
     id: container.id,
     config: container.record.Config,
-    hostConfig: container.hostConfig,
+    hostConfig: withDefaultUlimits(container.hostConfig, needs.defaults.resources.ulimits),
     argv: [container.record.Path, ...container.record.Args],
     rootfs: overlay.mergedDir,
     hostname: container.record.Config.Hostname,
     mounts: await readyMounts(needs, container, await ownFiles(needs, container)),
-    cgroupPath: `${container.hostConfig.CgroupParent || '/docker'}/${container.id}`,
+    cgroupPath: decideCgroup(container.id, { driver: runtime.facts.cgroupDriver, parent: container.hostConfig.CgroupParent || needs.defaults.resources.cgroupParent }),
     joinNamespaces, idMap, shmPath: shmPath || undefined, security: securityOf(container.record),
   });
   const log = await needs.logs.prepare(logSubject(needs, container));

@@ -2,10 +2,10 @@
 import { invalid } from '../../lib/errors.ts';
 import { decideCapabilities } from '../../runtime/index.ts';
 import type { ContainerConfig, HostConfig, RestartPolicy } from '../../wire/types.ts';
+import { validateLogConfig } from '../../logs/index.ts';
 import { parseSignal } from './signals.ts';
 
 const RESTART_POLICIES = ['', 'no', 'always', 'unless-stopped', 'on-failure'];
-const LOG_DRIVERS = ['json-file', 'none'];
 
 export function validateConfig(config: ContainerConfig): void {
   if (config.WorkingDir !== '' && !config.WorkingDir.startsWith('/')) throw invalid(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`);
@@ -33,7 +33,7 @@ export function validateRestartPolicy({ Name: policy, MaximumRetryCount: retries
 function validatePolicies(host: HostConfig): void {
   validateRestartPolicy(host.RestartPolicy);
   if (host.AutoRemove && !['', 'no'].includes(host.RestartPolicy.Name)) throw invalid("can't create 'AutoRemove' container with restart policy");
-  if (!LOG_DRIVERS.includes(host.LogConfig.Type)) throw invalid(`logger: no log driver named '${host.LogConfig.Type}' is registered; there are: ${LOG_DRIVERS.join(', ')}`);
+  validateLogConfig({ driver: host.LogConfig.Type, options: host.LogConfig.Config ?? {} });
 }
 
 /** Fields of other systems and of storage that is not here: what they ask for would silently not happen. */

@@ -4,7 +4,9 @@ import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { openLogs, type LogQuery, type LogRecord } from './index.ts';
+import { systemClock } from '../lib/clock.ts';
+import type { LogQuery, LogRecord } from './index.ts';
+import { readFiles } from './read.ts';
 import { LineCutter, parseRecord } from './record.ts';
 
 const ALL: LogQuery = { stdout: true, stderr: true, tail: 'all', sinceNs: undefined, untilNs: undefined, follow: false, ended: Promise.resolve() };
@@ -50,15 +52,39 @@ test('streams, since and until choose', async (t) => {
   assert.deepEqual(await read(path, { tail: 3, stdout: false }), ['l2\n', 'l4\n']);
 });
 
-test('tail finds its beginning in any file, and counts a line in parts as one', async (t) => {
+test('tail finds its beginning in any file, and counts a line in parts as one that is joined', async (t) => {
   const path = `${scratch(t)}/log`;
   writeFileSync(`${path}.2.gz`, gzipSync(line(1, 'a') + line(2, 'b')));
   writeFileSync(`${path}.1`, line(3, 'c') + line(4, 'd1', 'stdout', 'P') + line(4, 'd2'));
   writeFileSync(path, `${line(5, 'e')}${line(6, 'f', 'stdout', 'P')}2026-half`);
-  const all = ['a\n', 'b\n', 'c\n', 'd1', 'd2\n', 'e\n', 'f'];
+  const all = ['a\n', 'b\n', 'c\n', 'd1d2\n', 'e\n', 'f'];
   assert.deepEqual(await read(path), all);
-  const first: Record<number, number> = { 0: 7, 1: 6, 2: 5, 3: 3, 4: 2, 5: 1, 6: 0, 100: 0 };
-  for (const [tail, from] of Object.entries(first)) assert.deepEqual(await read(path, { tail: Number(tail) }), all.slice(from), `tail ${tail}`);
+  assert.deepEqual(await read(path, { as: 'written' }), ['a\n', 'b\n', 'c\n', 'd1', 'd2\n', 'e\n', 'f']);
+  for (let tail = 0; tail <= 7; tail++) assert.deepEqual(await read(path, { tail }), all.slice(Math.max(0, 6 - tail)), `tail ${tail}`);
+  // What is begun and may yet be ended is held back.
+  for (let tail = 0; tail <= 6; tail++) assert.deepEqual(await read(path, { tail, running: true }), all.slice(Math.max(0, 5 - tail), -1), `tail ${tail} while it runs`);
+});
+
+test('a line of more than 16 KiB comes in pieces with the time of the first, and tail counts pieces', async (t) => {
+  const path = `${scratch(t)}/log`;
+  const part = 'x'.repeat(8192), piece = 'x'.repeat(16_384);
+  const long = (second: number, parts: number, end: string) => Array.from({ length: parts }, (_, n) => line(second + n, part, 'stdout', 'P')).join('') + line(second + parts, end);
+  const records = ['a\n', piece, piece, `${part}end\n`, 'b\n', piece, '\n', 'c\n'];
+  writeFileSync(path, line(1, 'a') + long(10, 5, 'end') + line(20, 'b') + long(30, 2, '') + line(40, 'c'));
+  assert.deepEqual(await read(path), records);
+  for (let tail = 0; tail <= 9; tail++) assert.deepEqual(await read(path, { tail }), records.slice(Math.max(0, 8 - tail)), `tail ${tail}`);
+  const times: bigint[] = [];
+  for await (const { timeNs } of readFiles(path, ALL, systemClock)) times.push(timeNs / 1_000_000_000n);
+  assert.deepEqual(times, [1n, 11n, 11n, 11n, 20n, 31n, 31n, 40n]);
+  writeFileSync(`${path}.1.gz`, gzipSync(line(1, 'a') + long(10, 5, 'end')));
+  writeFileSync(path, line(20, 'b'));
+  for (let tail = 0; tail <= 6; tail++) assert.deepEqual(await read(path, { tail }), records.slice(Math.max(0, 5 - tail), 5), `tail ${tail} of a compressed file`);
+});
+
+test('parts of both streams between each other are told apart', async (t) => {
+  const path = `${scratch(t)}/log`;
+  writeFileSync(path, line(1, 'o1', 'stdout', 'P') + line(2, 'e1', 'stderr', 'P') + line(3, 'o2', 'stdout', 'P') + line(4, 'e2', 'stderr') + line(5, 'o3'));
+  assert.deepEqual(await read(path), ['e1e2\n', 'o1o2o3\n']);
 });
 
 test('the end of a large log costs little, and every tail of it is exact', async (t) => {
@@ -74,7 +100,7 @@ test('the end of a large log costs little, and every tail of it is exact', async
     assert.match(got.at(-1) ?? '', new RegExp(`^${count - 1} `));
   }
   let records = 0;
-  for await (const _record of openLogs().read(path, ALL)) records++;
+  for await (const _record of readFiles(path, ALL, systemClock)) records++;
   assert.equal(records, count);
 });
 
@@ -83,7 +109,7 @@ test('following goes through rotations without a loss, and ends when the log has
   const ended = Promise.withResolvers<void>();
   const got: string[] = [];
   const following = (async () => {
-    for await (const record of openLogs().read(path, { ...ALL, follow: true, ended: ended.promise })) got.push(text(record));
+    for await (const record of readFiles(path, { ...ALL, follow: true, ended: ended.promise }, systemClock)) got.push(text(record));
   })();
   const want: string[] = [];
   for (let n = 0; n < 60; n++) {
@@ -107,7 +133,7 @@ test('two rotations between two reads lose nothing while the files are kept', as
   const path = `${scratch(t)}/log`;
   const ended = Promise.withResolvers<void>();
   writeFileSync(path, line(1, 'a'));
-  const records = openLogs().read(path, { ...ALL, follow: true, ended: ended.promise })[Symbol.asyncIterator]();
+  const records = readFiles(path, { ...ALL, follow: true, ended: ended.promise }, systemClock)[Symbol.asyncIterator]();
   const next = async () => { const { value, done } = await records.next(); return done === true ? undefined : text(value as LogRecord); };
   assert.equal(await next(), 'a\n');
   appendFileSync(path, line(2, 'b'));
@@ -130,7 +156,7 @@ test('a follower leaves when its signal is aborted, even of a log that never beg
 test('a follower leaves at until, and goes on after the file was cut', async (t) => {
   const path = `${scratch(t)}/log`;
   writeFileSync(path, line(1, 'first line, which is the longest'));
-  const records = openLogs().read(path, { ...ALL, follow: true, untilNs: at(3), ended: new Promise(() => {}) })[Symbol.asyncIterator]();
+  const records = readFiles(path, { ...ALL, follow: true, untilNs: at(3), ended: new Promise(() => {}) }, systemClock)[Symbol.asyncIterator]();
   assert.equal(text((await records.next()).value as LogRecord), 'first line, which is the longest\n');
   writeFileSync(path, line(2, 'b'));
   assert.equal(text((await records.next()).value as LogRecord), 'b\n');
@@ -146,7 +172,7 @@ function scratch(t: TestContext): string {
 
 async function read(path: string, query: Partial<LogQuery> = {}): Promise<string[]> {
   const lines: string[] = [];
-  for await (const record of openLogs().read(path, { ...ALL, ...query })) lines.push(text(record));
+  for await (const record of readFiles(path, { ...ALL, ...query }, systemClock)) lines.push(text(record));
   return lines;
 }
 
