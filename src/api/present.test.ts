@@ -46,6 +46,17 @@ test('host config fields that newer versions dropped are there for older clients
   assert.deepEqual([has(at(41)), has(at(42)), has(UNVERSIONED)], [[true, true], [false, false], [true, true]]);
 });
 
+test('what says nothing is left out where Go leaves it out', () => {
+  const { record, hostConfig } = containerView();
+  const said = { ...hostConfig, StorageOpt: {}, Tmpfs: {}, Sysctls: {}, Annotations: {}, Mounts: [{ Type: 'volume', Source: '', Target: '/x', ReadOnly: false, VolumeOptions: { NoCopy: false, DriverConfig: {} } }] };
+  const config = { ...record.Config, Healthcheck: { Test: [], Interval: 0, Retries: 3 }, Shell: [], ArgsEscaped: false };
+  const shown = JSON.parse(JSON.stringify(presentContainer(containerView({ hostConfig: said, record: { ...record, Config: config } }), at(51)))) as { HostConfig: Record<string, unknown>; Config: Record<string, unknown> };
+  assert.deepEqual(['StorageOpt', 'Tmpfs', 'Sysctls', 'Annotations'].filter((field) => field in shown.HostConfig), []);
+  assert.deepEqual([shown.HostConfig['Mounts'], shown.Config['Healthcheck'], 'Shell' in shown.Config], [[{ Type: 'volume', Target: '/x', VolumeOptions: { DriverConfig: {} } }], { Retries: 3 }, false]);
+  const annotated = containerView({ hostConfig: { ...hostConfig, Annotations: { a: 'b' } } });
+  assert.deepEqual([42, 43].map((minor) => 'Annotations' in presentContainer(annotated, at(minor)).HostConfig), [false, true]);
+});
+
 test('health and sizes are shown only where there are any', () => {
   const health = { Status: 'healthy' as const, FailingStreak: 0, Log: [] };
   const { record } = containerView();

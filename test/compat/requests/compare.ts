@@ -6,13 +6,13 @@ import type { Reply } from './world.ts';
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 /** Paths of a container that are one engine's own: identities, places, times, and where layers lie. */
-const OWN = /^(Id|Created|Name|LogPath|ResolvConfPath|HostnamePath|HostsPath|GraphDriver\..*|HostConfig\.ContainerIDEnv|NetworkSettings\.(SandboxID|SandboxKey|Networks\.\w+\.(NetworkID|EndpointID)))$/;
+const OWN = /^(Id|Created|Name|LogPath|State\.(Pid|StartedAt|FinishedAt)|ResolvConfPath|HostnamePath|HostsPath|GraphDriver\..*|HostConfig\.ContainerIDEnv|NetworkSettings\.(SandboxID|SandboxKey)|(NetworkSettings\.)?Networks\.\w+\.(NetworkID|EndpointID))$/;
 
 export const jsonOf = (reply: Reply): Json => { try { return JSON.parse(reply.text) as Json; } catch { return reply.text; } };
 
 /** IDs and times written alike. */
 export const neutral = (text: string): string => text.trim()
-  .replace(/(sha256:)?\b[0-9a-f]{64}\b/g, (id, digest: string | undefined) => (digest ? id : '<id>')).replace(/\b[0-9a-f]{12}\b/g, '<short id>');
+  .replace(/(Less than a|About an?|\d+) (second|minute)s?/g, '<while>').replace(/(sha256:)?\b[0-9a-f]{64}\b/g, (id, digest: string | undefined) => (digest ? id : '<id>')).replace(/\b[0-9a-f]{12}\b/g, '<short id>');
 
 /** Every field whose values differ, as `path: ours | theirs`. */
 export function differences(ours: Json, theirs: Json, path = ''): string[] {
