@@ -73,7 +73,7 @@ interface Placed { path: string; name: string; node: Node }
 function* contentsOf(packing: Packing, path: string, name: string | undefined): Generator<Uint8Array> {
   const names = attempt(packing, path, () => packing.tree.list(path)) ?? [];
   for (const leaf of names.toSorted()) {
-    const child = `${path === '/' ? '' : path}/${leaf}`;
+    const child = `${path.endsWith('/') ? path.slice(0, -1) : path}/${leaf}`;
     const node = attempt(packing, child, () => packing.tree.stat(child));
     if (node === undefined || node.type === 'socket') continue; // a socket cannot be archived, and is nothing without its program
     const placed = { path: child, name: name === undefined ? leaf : `${name}/${leaf}`, node };
