@@ -10,6 +10,7 @@ export interface UserConfig {
   auths?: Record<string, { auth?: string; identitytoken?: string; registrytoken?: string }>;
   psFormat?: string;
   imagesFormat?: string;
+  volumesFormat?: string;
   detachKeys?: string;
   [other: string]: unknown;
 }

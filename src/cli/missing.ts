@@ -22,7 +22,6 @@ const LATER: Readonly<Record<string, Missing>> = {
   push: { under: 'image', what: 'pushing images to a registry' },
   save: { under: 'image', what: 'saving images to an archive' },
   search: { what: 'searching a registry' },
-  volume: { what: 'making volumes', meanwhile: 'bind a directory of the host' },
   prune: { under: 'system', alone: false, what: 'pruning everything at once', meanwhile: '"container prune" and "image prune" do it one by one' },
 };
 

@@ -9,7 +9,7 @@ import { commit, diff, exportContainer } from './files.ts';
 import { history } from './history.ts';
 import { images } from './images.ts';
 import { info } from './info.ts';
-import { inspect, inspectContainer, inspectImage } from './inspect.ts';
+import { inspect, inspectContainer, inspectImage, inspectVolume } from './inspect.ts';
 import { kill, pause, rename, restart, rm, stop, unpause, wait } from './lifecycle.ts';
 import { login, logout } from './login.ts';
 import { logs } from './logs.ts';
@@ -23,6 +23,7 @@ import { stats } from './stats.ts';
 import { port, top } from './top-port.ts';
 import { update } from './update.ts';
 import { version } from './version.ts';
+import { createVolume, listVolumes, pruneVolumes, removeVolumes } from './volume.ts';
 
 export const commands: readonly Command[] = [
   attach, commit, cp, create, diff, events, exec, exportContainer, history, images, info, inspect, kill, login, logout, logs, pause, port, ps, pull, rename, restart, rm, rmi, run, start, stats, stop, tag,
@@ -42,4 +43,5 @@ export const groups: readonly Group[] = [
     commands: [history, inspectImage, { ...images, name: 'ls', aliases: ['ls', 'list'] }, pruneImages, pull, { ...rmi, name: 'rm', aliases: ['rm', 'rmi', 'remove'] }, tag],
   },
   { name: 'system', short: 'Look after the engine', commands: [df, events, info] },
+  { name: 'volume', short: 'Manage volumes', commands: [createVolume, inspectVolume, listVolumes, pruneVolumes, removeVolumes] },
 ];

@@ -33,6 +33,11 @@ export const inspectImage: Command = {
   run: (call) => inspectAll(call, ['image']),
 };
 
+export const inspectVolume: Command = {
+  name: 'inspect', usage: '[OPTIONS] VOLUME [VOLUME...]', short: 'Show everything about one or more volumes', args: { min: 1 }, flags: [FORMAT],
+  run: (call) => inspectAll(call, ['volume']),
+};
+
 async function inspectAll(call: Call, kinds: readonly Kind[]): Promise<void> {
   const show = templateOf(call.flags.text('format'));
   const found: string[] = [];
