@@ -7,7 +7,7 @@ import type { Flags } from './flags.ts';
 import type { Io } from './io.ts';
 import { parseGpus, parseMount } from './mount-flag.ts';
 import { parsePorts } from './ports-flag.ts';
-import { parseUlimit } from './run-flags.ts';
+import { parseUlimit } from '../wire/ulimit.ts';
 import { parseBytes, parseDuration } from '../wire/units.ts';
 
 export type { CreateBody };

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { flag, type FlagSpec } from './flags.ts';
 import { parseGpus, parseMount } from './mount-flag.ts';
+import { parseUlimit } from '../wire/ulimit.ts';
 import { parseBytes } from '../wire/units.ts';
 
 /** Flags that make a container; run adds those that are about watching it. */
@@ -111,19 +112,6 @@ export const runOnlyFlags: readonly FlagSpec[] = [
   flag('detach-keys', 'string', 'Keys that let go of the container'),
   flag('sig-proxy', 'bool', 'Pass signals on to the container', { value: 'true' }),
 ];
-
-/** `nofile=10:20` → its parts. */
-export function parseUlimit(text: string): { Name: string; Hard: number; Soft: number } {
-  const match = /^([^=]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
-  if (!match?.[1]) throw new Error(`invalid ulimit argument: ${text}`);
-  if (!ULIMITS.has(match[1])) throw new Error(`invalid ulimit type: ${match[1]}`);
-  const soft = Number(match[2]);
-  const hard = Number(match[3] ?? match[2]);
-  if (hard !== -1 && (soft === -1 || soft > hard)) throw new Error(`ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`);
-  return { Name: match[1], Hard: hard, Soft: soft };
-}
-
-const ULIMITS = new Set(['core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'rttime', 'sigpending', 'stack']);
 
 function hostAndAddress(value: string): string {
   const colon = value.indexOf(':');

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { errnoOf, invalid, messageOf } from '../lib/errors.ts';
 import type { Level } from '../lib/log.ts';
 import { containerOptionsOf, type ContainerOptions } from './container-options.ts';
+import { resourceOptionsOf, type ResourceOptions } from './resource-options.ts';
 import { checkValue, FIXED_FLAGS, FLAGS, parseFlags, type FlagValues } from './flags.ts';
 
 export interface Config {
@@ -27,6 +28,7 @@ export interface Config {
   readonly proxy: { http?: string; https?: string; no?: string };
   /** What containers get that do not say otherwise, and what runs them. */
   readonly containers: ContainerOptions;
+  readonly resources: ResourceOptions;
 }
 
 export type Host = { kind: 'unix'; path: string } | { kind: 'fd'; rest: string } | { kind: 'tcp'; host: string; port: number };
@@ -70,6 +72,7 @@ export function readConfig(words: readonly string[], env: Readonly<Record<string
     tls,
     proxy: proxyOf(env),
     containers: containerOptionsOf({ text, flag, map: (name) => values.get(name) ?? [] }),
+    resources: resourceOptionsOf({ text, all: (name) => values.get(name) ?? [] }),
   });
 }
 

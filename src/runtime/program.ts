@@ -39,7 +39,8 @@ export interface ProgramsOptions {
   othersRoot: string;
   /** Put before crun where a hybrid host has something to be hidden from it. */
   prefix: readonly string[];
-  cgroups: boolean;
+  /** Who makes them; 'disabled' on a machine without any. */
+  cgroups: 'cgroupfs' | 'systemd' | 'disabled';
   registered: Readonly<Record<string, RuntimeProgram>>;
 }
 
@@ -64,7 +65,7 @@ export class Programs {
   other(what: RuntimeProgram & { name: string }): Program {
     const root = `${this.#options.othersRoot}/${what.name.replaceAll('/', '_')}`;
     mkdirSync(root, { recursive: true, mode: 0o700 });
-    const command = (...args: string[]): [string, ...string[]] => [what.path, ...what.args, '--root', root, ...args];
+    const command = (...args: string[]): [string, ...string[]] => [what.path, ...what.args, '--root', root, ...(this.#options.cgroups === 'systemd' ? ['--systemd-cgroup'] : []), ...args];
     const run = (...args: string[]) => runProgram(command(...args), `${what.path} ${args.join(' ')}`);
     return { name: what.name, stock: false, path: what.path, args: what.args, root, command, run, runPlain: run };
   }
@@ -75,7 +76,7 @@ export class Programs {
 
 function openCrun(options: ProgramsOptions): Program {
   const { crunPath, crunRoot: root, prefix, cgroups } = options;
-  const plain = [crunPath, '--root', root, ...(cgroups ? [] : ['--cgroup-manager=disabled'])] as const;
+  const plain = [crunPath, '--root', root, ...(cgroups === 'cgroupfs' ? [] : [`--cgroup-manager=${cgroups}`])] as const;
   const command = (...args: string[]): [string, ...string[]] => {
     const [program, ...rest] = [...prefix, ...plain, ...args];
     return [program ?? crunPath, ...rest];
@@ -85,6 +86,11 @@ function openCrun(options: ProgramsOptions): Program {
     run: (...args) => runProgram(command(...args), `crun ${args.join(' ')}`),
     runPlain: (...args) => runProgram([crunPath, ...plain.slice(1), ...args], `crun ${args.join(' ')}`),
   };
+}
+
+/** The same program with conmon's pipe for errors as its stdin and stdout, where conmon would give it /dev/null: with a terminal it needs neither. */
+export function withoutNull(program: Program): Program {
+  return { ...program, command: (...args) => ['/bin/sh', '-c', 'exec "$@" <&2 >&2', 'sh', ...program.command(...args)] };
 }
 
 /** Runs a program to its end and gives its stdout; what it said stands in the error, and alone in the error's cause. */

@@ -12,7 +12,7 @@ import { endedConsole, openConsole } from './attach.ts';
 import { buildSpec, NO_SETTINGS } from './bundle.ts';
 import { cgroupOf, isFrozen, oomKills, processesIn } from './cgroup.ts';
 import { MonitorRefusal, startMonitor, tell } from './conmon.ts';
-import { Programs, runProgram, STOCK_NAMES, type Program } from './program.ts';
+import { Programs, runProgram, STOCK_NAMES, withoutNull, type Program } from './program.ts';
 import { adoptExec, endExecs, startExec, type ExecNeeds } from './exec.ts';
 import { Exits } from './exits.ts';
 import type { BundleInput, BundleSettings, Console, CreatedTask, ExecInput, ExecProcess, ExecTask, Observed, OciSpec, Runtime, RuntimeProgram, TaskInput } from './index.ts';
@@ -40,6 +40,8 @@ export interface RuntimeOptions {
   /** Further OCI runtimes by the names that containers ask for them. */
   runtimes?: Readonly<Record<string, RuntimeProgram>>;
   settings?: BundleSettings;
+  /** '' lets the machine decide. */
+  cgroupDriver?: '' | 'cgroupfs' | 'systemd';
 }
 
 /** passwd and group of a container larger than this are not read: no image has such. */
@@ -60,16 +62,24 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   const [crunSays, conmonSays] = await Promise.all([runProgram([crunPath, '--version'], 'crun --version'), runProgram([conmonPath, '--version'], 'conmon --version')]);
   const places = placesOf(options.execRoot);
   for (const place of Object.values(places)) mkdirSync(place, { recursive: true, mode: 0o700 });
+  const cgroupDriver = decideDriver(machine, { asked: options.cgroupDriver ?? '', crunSays });
   const registered = options.runtimes ?? {};
-  const programs = new Programs({ crunPath, crunRoot: places.crun, othersRoot: places.runtimes, prefix: apart.prefix, cgroups: machine.layout.mode !== 'none', registered });
+  const programs = new Programs({ crunPath, crunRoot: places.crun, othersRoot: places.runtimes, prefix: apart.prefix, cgroups: machine.layout.mode === 'none' ? 'disabled' : cgroupDriver, registered });
   const settings = options.settings ?? NO_SETTINGS;
   const seccomp = machine.seccomp && crunSays.includes('+SECCOMP');
   const facts: Runtime['facts'] = {
-    crunVersion: versionIn(crunSays), conmonVersion: versionIn(conmonSays), cgroupVersion: machine.layout.mode === 'v2' ? 2 : 1, cgroupDriver: 'cgroupfs',
+    crunVersion: versionIn(crunSays), conmonVersion: versionIn(conmonSays), cgroupVersion: machine.layout.mode === 'v2' ? 2 : 1, cgroupDriver,
     runtimes: { ...Object.fromEntries(STOCK_NAMES.map((name) => [name, { path: 'crun', args: [] }])), ...registered },
     guards: guardsOf({ ...machine, seccomp }, settings), cgroupNote: apart.note, missingCapabilities: missingCapabilities(machine), abilities: abilitiesOf(machine),
   };
   return new OciRuntime({ kernel, log, clock, machine: { ...machine, seccomp }, places, programs, conmonPath, settings }, facts);
+}
+
+/** systemd's own way where it is PID 1 and alone with cgroup v2, as Docker decides; elsewhere only when it is asked for. Error: unavailable. */
+function decideDriver(machine: Machine, { asked, crunSays }: { asked: '' | 'cgroupfs' | 'systemd'; crunSays: string }): 'cgroupfs' | 'systemd' {
+  const reachable = machine.exists('/run/systemd/system') && machine.exists('/run/dbus/system_bus_socket') && crunSays.includes('+SYSTEMD');
+  if (asked === 'systemd' && !reachable) throw unavailable('native.cgroupdriver=systemd needs systemd as PID 1, its D-Bus socket /run/dbus/system_bus_socket, and a crun that was built with systemd');
+  return asked || (machine.layout.mode === 'v2' && reachable ? 'systemd' : 'cgroupfs');
 }
 
 interface Needs { kernel: Kernel; log: Log; clock: Clock; machine: Machine; places: Places; programs: Programs; conmonPath: string; settings: BundleSettings }
@@ -78,6 +88,11 @@ class OciRuntime implements Runtime {
   readonly facts: Runtime['facts'];
   readonly #needs: Needs;
   readonly #exits: Exits;
+  /**
+   * By which the stdin of a made task was ended: the first who attaches gets it. conmon would mix up its descriptors when one connection
+   * is closed while another comes, and the newer one would then see no output (one in 25 runs).
+   */
+  readonly #held = new Map<string, Console>();
   readonly #ooms: Ooms;
 
   constructor(needs: Needs, facts: Runtime['facts']) {
@@ -118,15 +133,18 @@ class OciRuntime implements Runtime {
     undo.defer(() => this.delete(id));
     writeFileSync(`${bundle}/config.json`, stringifySpec(task.spec), { mode: 0o600 });
     writeMaker(bundle, program);
-    // Without a stdin it would be the host's /dev/null, which crun gives to the root of a remapped container: an empty pipe takes its place.
-    const emptied = task.stdin === 'closed' && !task.tty && isRemapped(task.spec);
-    const monitor = await startMonitor({ conmonPath, bundle, clock, args: taskArgs(emptied ? { ...task, stdin: 'once' } : task, places, program) }).catch((error: unknown) => {
+    // crun gives its stdin to the root of a remapped container, and that may be the host's /dev/null: an empty pipe takes its place.
+    const remapped = isRemapped(task.spec);
+    const emptied = remapped && task.stdin === 'closed' && !task.tty;
+    const maker = remapped && task.tty ? withoutNull(program) : program;
+    const monitor = await startMonitor({ conmonPath, bundle, clock, args: taskArgs(emptied ? { ...task, stdin: 'once' } : task, places, maker) }).catch((error: unknown) => {
       throw error instanceof MonitorRefusal ? runtimeError(error.message, { stage: 'create', program: argumentOf(task.spec), runtime: program }) : error;
     });
     monitor.release(); // the exit of a task is told by a file, which outlives this daemon
     this.#writeRecord(id, monitor.pid, task.spec);
     if (emptied) {
-      await using console = await this.attach(id);
+      const console = await this.attach(id);
+      this.#held.set(id, console);
       await console.endInput();
     }
     this.#ooms.watch(id);
@@ -152,6 +170,7 @@ class OciRuntime implements Runtime {
 
   async #start(id: string, spec: OciSpec): Promise<void> {
     const runtime = this.#makerOf(id);
+    await this.#letGo(id);
     try {
       await runtime.runPlain('start', id);
     } catch (error) {
@@ -161,6 +180,8 @@ class OciRuntime implements Runtime {
   }
 
   async attach(id: string): Promise<Console> {
+    const held = this.#held.get(id);
+    if (held && this.#held.delete(id)) return held;
     try {
       return openConsole(this.#needs.kernel, `${this.#bundle(id)}/attach`);
     } catch (error) {
@@ -300,6 +321,12 @@ class OciRuntime implements Runtime {
       log.warn('crun could not delete what it had of an ended container; its state was removed', { container: id, error });
       rmSync(`${places.crun}/${id}`, { recursive: true, force: true }); // half made: crun cannot read it itself
     }
+  }
+
+  async #letGo(id: string): Promise<void> {
+    const held = this.#held.get(id);
+    this.#held.delete(id);
+    await held?.[Symbol.asyncDispose]();
   }
 
   /** By the verbs that the OCI runtime specification has; what it cannot do is done without it, so that nothing is left. */

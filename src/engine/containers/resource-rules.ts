@@ -11,6 +11,7 @@ const MAX_SET_MEMBER = 8192;
 export interface ResourceFacts {
   can: Abilities;
   cpus: number;
+  driver?: 'cgroupfs' | 'systemd';
   /** An update changes some fields and knows nothing of the rest. */
   update?: true;
 }
@@ -26,6 +27,9 @@ export function decideResources(wished: HostConfig, facts: ResourceFacts): { hos
   const { host, warnings } = judged;
   if (host.ShmSize < 0) throw invalid('SHM size can not be less than 0');
   if (host.OomScoreAdj < -1000 || host.OomScoreAdj > 1000) throw invalid(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
+  if (facts.driver === 'systemd' && host.CgroupParent !== '' && (host.CgroupParent.length <= '.slice'.length || !host.CgroupParent.endsWith('.slice'))) {
+    throw invalid('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"');
+  }
   return { host, warnings };
 }
 
