@@ -33,8 +33,8 @@ export async function startWanted(needs: ContainerNeeds, wanted: readonly Wanted
   const byContainer = new Map(wanted.map((one) => [one.container, one]));
   const starts = new Map<Wanted, Promise<void>>();
   const start = async (one: Wanted, path: ReadonlySet<Wanted>): Promise<void> => {
-    const first = joinedBy(needs, one.container).map((other) => byContainer.get(other)).filter((other) => other !== undefined && !path.has(other));
-    await Promise.all(first.map((other) => other && startOnce(other, new Set([...path, one]))));
+    const first = joinedBy(needs, one.container).flatMap((other) => byContainer.get(other) ?? []).filter((other) => !path.has(other));
+    await Promise.all(first.map((other) => startOnce(other, new Set([...path, one]))));
     using _place = await places.hold();
     await bringBack(needs, one);
   };

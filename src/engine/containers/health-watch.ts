@@ -65,7 +65,7 @@ class Watch implements HealthWatch {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const checks = [...this.#checked.values()].map(({ check }) => check);
+    const checks = [...this.#checked.values()].flatMap(({ check }) => check ?? []);
     for (const container of this.#checked.keys()) this.rest(container);
     await Promise.all(checks);
   }
@@ -81,7 +81,7 @@ class Watch implements HealthWatch {
 
   async #check(container: Container, plan: Plan, checked: Checked): Promise<void> {
     const { signal } = checked.stop;
-    const { metrics, runtime, table } = this.#needs;
+    const { metrics, table } = this.#needs;
     metrics.healthChecks++;
     const result = await runProbe(this.#needs, container, { plan, begins: this.#begins, signal });
     if (signal.aborted) return; // what a paused or ended container's check says, says nothing
@@ -93,13 +93,21 @@ class Watch implements HealthWatch {
       const before = container.record.State.Health ?? { Status: 'starting', FailingStreak: 0, Log: [] };
       const health = judge(before, result, { plan, startedAt: container.record.State.StartedAt });
       setHealth(container, health);
-      // Beside the task and not on the disk: twice a minute for every container would wear it out.
-      runtime.saveNote(container.id, { name: NOTE, text: JSON.stringify(health) });
+      this.#keep(container, health);
       if (health.Status !== before.Status) publish(this.#needs, container, { action: `health_status: ${health.Status}` });
       turned = health.Status === 'unhealthy' && before.Status !== 'unhealthy';
       this.#schedule(container, plan, checked);
     }
     if (turned) this.#unhealthy(container);
+  }
+
+  /** Beside the task and not on the disk: twice a minute for every container would wear it out. */
+  #keep(container: Container, health: Health): void {
+    try {
+      this.#needs.runtime.saveNote(container.id, { name: NOTE, text: JSON.stringify(health) });
+    } catch (error) {
+      this.#needs.log.warn('the health of a container could not be kept for the next daemon', { container: container.id, error });
+    }
   }
 }
 

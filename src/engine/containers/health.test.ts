@@ -12,7 +12,7 @@ const PLAN: Plan = { argv: ['true'], intervalMs: 30_000, timeoutMs: 30_000, star
 const plan = (changes: Partial<Plan>): Plan => ({ ...PLAN, ...changes });
 
 test('what is run: nothing, a program, or a line for the shell, with the defaults that Docker documents', () => {
-  for (const Test of [undefined, [], ['NONE'], ['BAD', 'x']]) assert.equal(decidePlan({ ...(Test ? { Healthcheck: { Test } } : { Healthcheck: {} }) }), undefined);
+  for (const Test of [undefined, [], ['NONE'], ['BAD', 'x']]) assert.equal(decidePlan({ Healthcheck: Test ? { Test } : {} }), undefined);
   assert.equal(decidePlan({}), undefined);
   assert.deepEqual(decidePlan({ Healthcheck: { Test: ['CMD', 'test', '-e', '/x'] } }), plan({ argv: ['test', '-e', '/x'] }));
   assert.deepEqual(decidePlan({ Healthcheck: { Test: ['CMD-SHELL', 'a && b'] } })?.argv, ['/bin/sh', '-c', 'a && b']);
@@ -36,6 +36,7 @@ test('while it comes up a failure does not count, until it was well once', () =>
   const one = judge({ Status: 'starting', FailingStreak: 0, Log: [] }, result(1, 109), rules);
   assert.deepEqual([one.Status, one.FailingStreak, one.Log?.length], ['starting', 0, 1]);
   assert.equal(judge(one, result(1, 110), rules).Status, 'unhealthy');
+  assert.equal(judge(one, result(1, 99), rules).Status, 'unhealthy', 'the clock was set back');
   const well = judge(one, result(0, 101), rules);
   assert.equal(judge(well, result(1, 102), rules).Status, 'unhealthy');
 });

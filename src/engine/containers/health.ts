@@ -46,14 +46,14 @@ export function judge(health: Health, result: HealthResult, { plan, startedAt }:
   const Log = [...(health.Log ?? []).slice(1 - MAX_LOG), result];
   if (result.ExitCode === 0) return { Status: 'healthy', FailingStreak: 0, Log };
   // Until it has been well once, what fails while it comes up does not count.
-  if (health.Status === 'starting' && msBetween(startedAt, result.Start) < plan.startPeriodMs) return { ...health, Log };
+  if (health.Status === 'starting' && isWithin(msBetween(startedAt, result.Start), plan.startPeriodMs)) return { ...health, Log };
   const FailingStreak = health.FailingStreak + 1;
   return { Status: FailingStreak >= plan.retries ? 'unhealthy' : health.Status, FailingStreak, Log };
 }
 
 /** From the end of the last check, or the start of the run, to the next check. `nowMs` is of the wall clock, which may have been set meanwhile. */
 export function nextCheckMs(health: Health, { plan, startedAt, nowMs }: { plan: Plan; startedAt: string; nowMs: number }): number {
-  const comesUp = health.Status === 'starting' && nowMs - Date.parse(startedAt) < plan.startPeriodMs;
+  const comesUp = health.Status === 'starting' && isWithin(nowMs - Date.parse(startedAt), plan.startPeriodMs);
   const interval = comesUp ? plan.startIntervalMs : plan.intervalMs;
   const ended = health.Log?.at(-1)?.End ?? ZERO_TIME;
   const since = nowMs - Math.max(Date.parse(ended), Date.parse(startedAt));
@@ -95,5 +95,8 @@ export function parseHealth(text: string): Health | undefined {
     return known && typeof value?.FailingStreak === 'number' && Array.isArray(value.Log) ? { Status: known, FailingStreak: value.FailingStreak, Log: value.Log } : undefined;
   } catch { return undefined; }
 }
+
+/** A time before the beginning says that the clock was set back: then nothing more is forgiven, or it would be for as long. */
+const isWithin = (passedMs: number, periodMs: number): boolean => passedMs >= 0 && passedMs < periodMs;
 
 const msBetween = (from: string, to: string): number => Number((parseNanos(to) ?? 0n) - (parseNanos(from) ?? 0n)) / 1e6;
