@@ -7,7 +7,7 @@ export interface DeviceNode { path: string; type: 'c' | 'b'; major: number; mino
 export interface DeviceRule { allow: boolean; type?: 'a' | 'b' | 'c'; major?: number; minor?: number; access: string }
 export interface DevicePlan { nodes: DeviceNode[]; rules: DeviceRule[] }
 
-/** Nothing but making nodes, the harmless memory devices and terminals. */
+/** Nothing but making nodes, the harmless memory devices, terminals and tunnels. */
 export const DEFAULT_RULES: readonly DeviceRule[] = [
   { allow: false, access: 'rwm' },
   { allow: true, type: 'c', access: 'm' },
@@ -15,6 +15,7 @@ export const DEFAULT_RULES: readonly DeviceRule[] = [
   ...[3, 5, 7, 8, 9].map((minor): DeviceRule => ({ allow: true, type: 'c', major: 1, minor, access: 'rwm' })), // null zero full random urandom
   ...[0, 1, 2].map((minor): DeviceRule => ({ allow: true, type: 'c', major: 5, minor, access: 'rwm' })), // tty console ptmx
   { allow: true, type: 'c', major: 136, access: 'rwm' }, // pts
+  { allow: true, type: 'c', major: 10, minor: 200, access: 'rwm' }, // net/tun: a VPN in a container makes its node itself, as it may with runc
 ];
 
 /** A host with more nodes than this in /dev is no host that we know. */

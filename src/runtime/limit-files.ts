@@ -41,7 +41,7 @@ export function liftLimits(machine: Machine, cgroupPath: string, host: HostConfi
   const file = (controller: string, name: string) => (layout.mode === 'v2' ? `${layout.unifiedPath ?? ''}${cgroupPath}/${name}` : `${controllerPaths[controller] ?? '/nowhere'}${cgroupPath}/${name}`);
   const lift = (path: string, word: string) => { if (textOf(path) !== undefined) writeFileSync(path, word); };
   if (host.PidsLimit === null || host.PidsLimit <= 0) lift(file('pids', 'pids.max'), 'max');
-  if (host.CpuQuota < 0 && host.NanoCpus === 0) lift(layout.mode === 'v2' ? file('cpu', 'cpu.max') : file('cpu', 'cpu.cfs_quota_us'), layout.mode === 'v2' ? 'max' : '-1');
+  if (host.CpuQuota < 0) lift(layout.mode === 'v2' ? file('cpu', 'cpu.max') : file('cpu', 'cpu.cfs_quota_us'), layout.mode === 'v2' ? 'max' : '-1');
 }
 
 function pathsOf({ layout, controllerPaths }: Machine, cgroupPath: string): string[] {

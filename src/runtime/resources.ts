@@ -70,6 +70,7 @@ function cpuOf(host: HostConfig, { can, dropped }: Support): Json {
   if (host.NanoCpus > 0) { cpu['period'] = CPU_PERIOD_US; cpu['quota'] = Math.floor(host.NanoCpus * CPU_PERIOD_US / 1e9); }
   if (host.CpuPeriod > 0) cpu['period'] = host.CpuPeriod;
   if (host.CpuQuota > 0) cpu['quota'] = host.CpuQuota;
+  if (host.CpuQuota < 0) delete cpu['quota']; // no limit, whatever else was said
   if ((cpu['period'] !== undefined || cpu['quota'] !== undefined) && !can.cpuQuota) {
     dropped('the CPU quota');
     delete cpu['period'];

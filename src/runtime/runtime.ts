@@ -298,6 +298,7 @@ class OciRuntime implements Runtime {
     const { kernel, places, programs } = this.#needs;
     this.#exits.forget(id);
     this.#ooms.forget(id);
+    await this.#letGo(id);
     const record = await this.#record(id);
     const maker = this.#makerOf(id);
     if (!maker.stock) await this.#deleteOther(id, { maker, record });
