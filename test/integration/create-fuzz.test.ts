@@ -11,6 +11,8 @@ import { MALFORMED } from './create-bodies/malformed.ts';
 import { randomBody, shownOf, unlisted } from './create-bodies/valid.ts';
 
 const RANDOM_BODIES = 60;
+/** Left for the next daemon. */
+const RESTARTED_BODIES = 20;
 /** Requests at once. */
 const AT_ONCE = 4;
 
@@ -43,6 +45,20 @@ describe('create bodies', () => {
         catch (cause) { throw new Error(`FUZZ_SEED=${seed}`, { cause }); }
       }
     }));
+    assert.deepEqual(everythingOf(bench), clean);
+  });
+
+  test('the next daemon shows the same', async () => {
+    const first = Number(process.env['FUZZ_SEED'] ?? 1);
+    const ids = await Promise.all(Array.from({ length: RESTARTED_BODIES }, async (_none, i) => {
+      const body = i === 0 ? { HostConfig: {} } : randomBody(rng(first + 1000 + i));
+      return (await bench.api('POST', '/containers/create', { body: complete(body), status: 201 })).json<{ Id: string }>().Id;
+    }));
+    const shown = async () => await Promise.all(ids.map(async (id) => (await bench.api('GET', `/containers/${id}/json`, { status: 200 })).json()));
+    const before = await shown();
+    await bench.restart('kill');
+    assert.deepEqual(await shown(), before, `FUZZ_SEED=${first}`);
+    for (const id of ids) await bench.api('DELETE', `/containers/${id}?v=1`, { status: 204 });
     assert.deepEqual(everythingOf(bench), clean);
   });
 
