@@ -52,12 +52,12 @@ const NS = 1_000_000_000n;
 const VANISHED = new Set(['ENOENT', 'ENOTDIR']);
 const ZEROS = Buffer.alloc(64 * 1024);
 
-/** A piece is valid until the next one is asked for. Throws only what the root itself cannot do. */
+/** A piece is valid until the next one is asked for. A root that is gone by now makes an empty archive. */
 export function* packTree(tree: SourceTree, root: string, options: PackOptions): Generator<Uint8Array> {
   const packing: Packing = { tree, options, seen: new Map() };
-  const top = tree.stat(root);
-  if (options.as !== undefined) yield* entryOf(packing, { path: root, name: options.as, node: top });
-  if (top.type === 'dir') yield* contentsOf(packing, root, options.as);
+  const top = attempt(packing, root, () => tree.stat(root));
+  if (top && options.as !== undefined) yield* entryOf(packing, { path: root, name: options.as, node: top });
+  if (top?.type === 'dir') yield* contentsOf(packing, root, options.as);
   yield TAR_END;
 }
 

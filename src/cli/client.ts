@@ -29,7 +29,7 @@ export interface DaemonClient {
   text(method: Method, path: string, options?: CallOptions): Promise<string>;
   json<T>(method: Method, path: string, options?: CallOptions): Promise<T>;
   /** Head and bytes of an answer. */
-  answer(method: Method, path: string, options?: CallOptions): Promise<{ header(name: string): string; bytes: AsyncIterable<Uint8Array> }>;
+  answer(method: Method, path: string, options?: CallOptions): Promise<{ header: (name: string) => string; bytes: AsyncIterable<Uint8Array> }>;
   /** PUT of bytes as they come; ends early when the daemon refuses before it has them all. Chunks must not change after they were yielded. */
   upload(path: string, body: AsyncIterable<Uint8Array>, options?: CallOptions): Promise<void>;
   /** The connection itself: raw bytes both ways, `end()` is the end of input for the other side. */

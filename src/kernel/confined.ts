@@ -47,12 +47,9 @@ function graft({ pid, path, ontoFd, rootDevice }: Parameters<Confined['graft']>[
     const entered = libc.setns(there, CLONE_NEWNS) === 0;
     closeSync(there);
     if (!entered) return false;
-    try {
-      // The number may be another process's by now: only the container has this root.
-      if (statSync('/', { bigint: true }).dev === rootDevice) tree = openTree(path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
-    } finally {
-      if (libc.setns(here, CLONE_NEWNS) !== 0) throw systemError(lastErrno(), { syscall: 'setns', detail: 'back' });
-    }
+    // The number may be another process's by now: only the container has this root.
+    if (statSync('/', { bigint: true, throwIfNoEntry: false })?.dev === rootDevice) tree = openTree(path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+    if (libc.setns(here, CLONE_NEWNS) !== 0) throw systemError(lastErrno(), { syscall: 'setns', detail: 'back' });
     return tree >= 0 && moveMount(tree, ontoFd) === 0;
   } finally {
     if (tree >= 0) closeSync(tree);

@@ -1,8 +1,10 @@
 // One data root, two engines in turn: what we pulled and made, dockerd goes on with; what it pulled and made, we go on with.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { digestOf } from '../../src/oci/digest.ts';
 import { startDaemon } from '../kit/daemon.ts';
 import { CLIS, openDocker, type Docker } from '../kit/docker.ts';
 import { startDockerd } from '../kit/dockerd.ts';
@@ -50,6 +52,15 @@ async function withDockerd(folder: string, work: (docker: Docker) => Promise<voi
   await work(openDocker({ host: dockerd.host, configDir: join(root.path, 'client'), binary: CLIS.debian }));
 }
 
+/** Its layers, written out by the other engine, hash to what the image says. */
+async function assertExactLayers(docker: Docker, image: string): Promise<void> {
+  const archive = join(root.path, 'saved.tar');
+  await docker.ok(['save', '-o', archive, image]);
+  const [{ Layers: layers = [] } = {}] = JSON.parse(execFileSync('tar', ['-xOf', archive, 'manifest.json'], { encoding: 'utf8' })) as Array<{ Layers?: string[] }>;
+  const digests = layers.map((layer) => digestOf(execFileSync('tar', ['-xOf', archive, layer], { maxBuffer: 64 << 20 })));
+  assert.deepEqual(digests, JSON.parse(await docker.ok(['image', 'inspect', '-f', '{{json .RootFS.Layers}}', image])));
+}
+
 const greeting = (docker: Docker, image: string) => docker.ok(['run', '--rm', '--network', 'none', image, 'cat', '/etc/greeting']);
 
 test('dockerd goes on with a root that this engine pulled into, and gives it back', async () => {
@@ -58,17 +69,21 @@ test('dockerd goes on with a root that this engine pulled into, and gives it bac
   await withVaquita(ours, async (docker) => {
     await docker.ok(['pull', one]);
     id = await docker.ok(['image', 'inspect', '-f', '{{.Id}} {{json .RepoDigests}}', one]);
-    assert.equal(await docker.run(['run', '--name', 'made-by-us', '--network', 'none', one, 'sh', '-c', 'echo kept > /kept; exit 3']).then(({ code }) => code), 3);
+    assert.equal(await docker.run(['run', '--name', 'made-by-us', '--network', 'none', one, 'sh', '-c', 'echo kept > /kept; rm /etc/greeting; exit 3']).then(({ code }) => code), 3);
+    await docker.ok(['commit', '-c', 'CMD ["cat","/kept"]', 'made-by-us', 'handed:1']);
   });
   await withDockerd(theirs, async (docker) => {
     assert.equal(await docker.ok(['image', 'inspect', '-f', '{{.Id}} {{json .RepoDigests}}', one]), id);
     assert.equal(await greeting(docker, one), 'hello from two layers');
     assert.equal(await docker.ok(['ps', '-a', '--format', '{{.Names}} {{.Status}}']).then((line) => line.split(' ').slice(0, 3).join(' ')), 'made-by-us Exited (3)');
     await docker.ok(['cp', 'made-by-us:/kept', join(root.path, 'kept')]);
+    assert.equal(await docker.ok(['run', '--rm', '--network', 'none', 'handed:1']), 'kept');
+    assert.notEqual((await docker.run(['run', '--rm', '--network', 'none', 'handed:1', 'cat', '/etc/greeting'])).code, 0);
+    await assertExactLayers(docker, 'handed:1');
     const pulled = await docker.ok(['pull', two]);
     assert.match(pulled, /Already exists/, 'dockerd finds the layers that we committed');
     await docker.ok(['rm', 'made-by-us']);
-    await docker.ok(['rmi', one]);
+    await docker.ok(['rmi', one, 'handed:1']);
   });
   await withVaquita(ours, async (docker) => {
     assert.equal(await docker.ok(['ps', '-aq']), '');

@@ -1,5 +1,5 @@
 // The verbs on files of containers: each is a view of one container, handed to a worker that sees nothing else.
-import { EngineError, kindOf, notFound } from '../../lib/errors.ts';
+import { EngineError, kindOf, messageOf, notFound } from '../../lib/errors.ts';
 import { openRootFs, type RootFs, type View } from '../../rootfs/index.ts';
 import type { Container } from '../containers/container.ts';
 import { publish, type ContainerNeeds } from '../containers/needs.ts';
@@ -58,7 +58,7 @@ async function write({ needs, rootfs }: { needs: ContainerNeeds; rootfs: RootFs 
 /** Docker's words, with the names as the client gave them. */
 async function named<T>({ name, path }: { name: string; path: string }, work: () => Promise<T>): Promise<T> {
   try { return await work(); } catch (cause) {
-    if (kindOf(cause) !== 'not-found' || /^No such container/.test((cause as Error).message)) throw cause;
+    if (kindOf(cause) !== 'not-found' || messageOf(cause).startsWith('No such container')) throw cause;
     throw notFound(`Could not find the file ${path} in container ${name}`, { cause });
   }
 }

@@ -54,7 +54,7 @@ export const fileStories: readonly Story[] = [
     const image = named(1);
     const changes = ['CMD ["cat","/tmp/new"]', 'ENV A=b C=$OWN D="e f"', 'ENV K v w', 'LABEL k=v', 'EXPOSE 80 90/udp', 'WORKDIR /sub', 'WORKDIR deep', 'USER 1000', 'ONBUILD RUN x', 'HEALTHCHECK --interval=5s --retries=2 CMD true'];
     await quietly(scene, `commit -m message -a somebody ${changes.map((change) => `-c '${change}'`).join(' ')} @a ${image}`);
-    await scene.sayAll(`image inspect -f "{{json .Config}} {{.Author}} {{.Comment}} {{len .RootFS.Layers}}" ${image}`, `history --format "{{.CreatedBy}}|{{.Comment}}" ${image}`);
+    await scene.sayAll(`image inspect -f "{{json .Config.Cmd}} {{json .Config.Entrypoint}} {{json .Config.Env}} {{json .Config.Labels}} {{json .Config.ExposedPorts}} {{json .Config.WorkingDir}} {{json .Config.User}} {{json .Config.OnBuild}} {{json .Config.Healthcheck}} {{.Author}} {{.Comment}} {{len .RootFS.Layers}}" ${image}`, `history --format "{{.CreatedBy}}|{{.Comment}}" ${image}`);
     await scene.sayAll(`run --rm ${image}`, `run --rm --user 0 ${image} find /a /tmp /root /bin/yes -exec stat -c '%n %a %u:%g %h %F %N' {} +`, `run --rm --user 0 ${image} ls /bin/ls`);
     for (const change of ['RUN x', 'ENV A', 'EXPOSE x', 'VOLUME', 'ONBUILD FROM x', 'HEALTHCHECK x', '# c']) await scene.say(`commit -c '${change}' @a`);
     await scene.sayAll('commit @nosuch', 'commit @a Upper', 'commit @a a@sha256:0000000000000000000000000000000000000000000000000000000000000000', 'commit');
