@@ -26,9 +26,9 @@ while [ $# -gt 0 ]; do case $1 in
 esac; done
 id=$1
 `;
-/** The container has ended when its creation returns. */
+/** The container has ended when its creation returns. The shell makes way for another program, or it might learn of the end in conmon's place. */
 const AT_ONCE = `${COMMON}case $verb in
-  create) mkdir -p "$root/$id"; (exit 0) & printf %s $! > "$pidfile";;
+  create) mkdir -p "$root/$id"; (exit 0) & printf %s $! > "$pidfile"; exec true;;
   state) echo "{\\"ociVersion\\":\\"1.0.2\\",\\"id\\":\\"$id\\",\\"status\\":\\"stopped\\",\\"pid\\":0}";;
   delete) [ "$1" != --force ] && rm -rf "$root/$id";;
 esac
