@@ -14,14 +14,18 @@ import { until } from '../kit/poll.ts';
 import { normalLine } from './differences.ts';
 import { Scene, type Line, type Story } from './scene.ts';
 import { fileStories } from './stories/files.ts';
+import { courseStories } from './stories/course.ts';
 import { imageStories } from './stories/images.ts';
 import { isolationStories } from './stories/isolation.ts';
 import { lifecycleStories } from './stories/lifecycle.ts';
+import { mountStories } from './stories/mounts.ts';
+import { resourceStories } from './stories/resources.ts';
 import { runStories } from './stories/run.ts';
 import { streamStories } from './stories/streams.ts';
 import { systemStories } from './stories/system.ts';
+import { volumeImage, volumeStories } from './stories/volumes.ts';
 
-const STORIES: readonly Story[] = [...lifecycleStories, ...streamStories, ...imageStories, ...systemStories, ...runStories, ...isolationStories, ...fileStories];
+const STORIES: readonly Story[] = [...lifecycleStories, ...courseStories, ...streamStories, ...imageStories, ...systemStories, ...runStories, ...isolationStories, ...volumeStories, ...mountStories, ...fileStories, ...resourceStories];
 /** Stories at once; each is told to both engines at the same time. */
 const AT_ONCE = 3;
 
@@ -63,7 +67,7 @@ async function openWorld(): Promise<World> {
   for (const cli of Object.keys(CLIS)) world.images.set(cli, await pushImages(world, cli));
   for (const engine of [ours, theirs]) {
     const docker = client(world, engine.host);
-    for (const name of ['IMAGE', 'FULLIMAGE']) await docker.ok(['pull', '-q', world.images.get('debian')?.[name] ?? '']);
+    for (const name of ['IMAGE', 'FULLIMAGE', 'VOLIMAGE']) await docker.ok(['pull', '-q', world.images.get('debian')?.[name] ?? '']);
   }
   return world;
 }
@@ -82,7 +86,7 @@ async function pushImages({ registry, knownIds }: World, cli: string): Promise<R
   const full = busyboxImage({ config: { Entrypoint: ['echo', 'entry'], Cmd: ['and', 'words'], Env: ['PATH=/usr/bin:/bin', 'GREETING=hello'], WorkingDir: '/tmp/work', User: '1000:1000', Labels: { from: 'image' }, StopSignal: 'SIGHUP' } });
   const mine = own('own');
   return {
-    IMAGE: await push(busyboxImage(), 'compat/busybox', '1'), FULLIMAGE: await push(full, 'compat/full', '1'),
+    IMAGE: await push(busyboxImage(), 'compat/busybox', '1'), FULLIMAGE: await push(full, 'compat/full', '1'), VOLIMAGE: await push(volumeImage(), 'compat/volumes', '1'),
     OWNIMAGE: await push(mine, `compat/${prefix}pull-repo`, '1'), OTHERIMAGE: await push(own('other'), `compat/${prefix}pull-repo`, '2'),
     OWNDIGESTIMAGE: `${registry.host}/compat/${prefix}pull-repo@${mine.manifest.digest}`,
     RMIIMAGE: await push(own('rmi'), `compat/${prefix}rmi-repo`, '1'), EVENTIMAGE: await push(own('event'), `compat/${prefix}event-repo`, '1'),
