@@ -25,12 +25,12 @@ describe('create bodies', () => {
   test('each field of a wrong JSON type is refused by name and leaves nothing', async () => {
     const broken = brokenBodies(createBody);
     assert.ok(broken.length > 600, `only ${broken.length} bodies were made of the shape`);
-    await refusesAll(broken.map(({ path, value }) => ({ path, body: complete(withField(path, value)), names: new RegExp(path.at(-1)?.replaceAll('[0]', '') ?? '-') })));
+    await refusesAll(bench, broken.map(({ path, value }) => ({ path, body: complete(bench, withField(path, value)), names: new RegExp(path.at(-1)?.replaceAll('[0]', '') ?? '-') })));
     assert.deepEqual(everythingOf(bench), clean);
   });
 
   test('each field with a malformed value is refused by name and leaves nothing', async () => {
-    await refusesAll(MALFORMED.map(({ path, value, names, status }) => ({ path: path.split('.'), body: complete(withField(path.split('.'), value)), names, ...(status === undefined ? {} : { status }) })));
+    await refusesAll(bench, MALFORMED.map(({ path, value, names, status }) => ({ path: path.split('.'), body: complete(bench, withField(path.split('.'), value)), names, ...(status === undefined ? {} : { status }) })));
     assert.deepEqual(everythingOf(bench), clean);
   });
 
@@ -41,7 +41,7 @@ describe('create bodies', () => {
     const seeds = Array.from({ length: RANDOM_BODIES }, (_none, i) => first + i);
     await Promise.all(Array.from({ length: AT_ONCE }, async () => {
       for (let seed = seeds.shift(); seed !== undefined; seed = seeds.shift()) {
-        try { await roundTrip(seed); }
+        try { await roundTrip(bench, seed); }
         catch (cause) { throw new Error(`FUZZ_SEED=${seed}`, { cause }); }
       }
     }));
@@ -52,7 +52,7 @@ describe('create bodies', () => {
     const first = Number(process.env['FUZZ_SEED'] ?? 1);
     const ids = await Promise.all(Array.from({ length: RESTARTED_BODIES }, async (_none, i) => {
       const body = i === 0 ? { HostConfig: {} } : randomBody(rng(first + 1000 + i));
-      return (await bench.api('POST', '/containers/create', { body: complete(body), status: 201 })).json<{ Id: string }>().Id;
+      return (await bench.api('POST', '/containers/create', { body: complete(bench, body), status: 201 })).json<{ Id: string }>().Id;
     }));
     const shown = async () => await Promise.all(ids.map(async (id) => (await bench.api('GET', `/containers/${id}/json`, { status: 200 })).json()));
     const before = await shown();
@@ -61,32 +61,37 @@ describe('create bodies', () => {
     for (const id of ids) await bench.api('DELETE', `/containers/${id}?v=1`, { status: 204 });
     assert.deepEqual(everythingOf(bench), clean);
   });
-
-  async function refusesAll(list: ReadonlyArray<{ path: readonly string[]; body: object; names: RegExp; status?: number }>): Promise<void> {
-    const wrong: string[] = [];
-    const left = [...list];
-    await Promise.all(Array.from({ length: AT_ONCE }, async () => {
-      for (let next = left.shift(); next; next = left.shift()) {
-        // One name for all: a refusal that kept it would make the next one a conflict.
-        const { status, text } = await bench.api('POST', '/containers/create?name=broken', { body: next.body });
-        if (status !== (next.status ?? 400) || !next.names.test(text)) wrong.push(`${JSON.stringify(next.body)}: ${status} ${text.trim()} (should name ${next.names})`);
-        if (status === 201) await bench.api('DELETE', '/containers/broken?v=1');
-      }
-    }));
-    assert.equal(wrong.length, 0, `${wrong.length} of ${list.length}:\n${wrong.join('\n')}`);
-  }
-
-  async function roundTrip(seed: number): Promise<void> {
-    const body = randomBody(rng(seed));
-    const answer = await bench.api('POST', '/containers/create', { body: complete(body), status: 201 });
-    const { Id } = answer.json<{ Id: string }>();
-    const shown = (await bench.api('GET', `/containers/${Id}/json`, { status: 200 })).json<Record<string, never>>();
-    await bench.api('DELETE', `/containers/${Id}?v=1`, { status: 204 });
-    for (const { path, sent, got } of shownOf(body, shown)) assert.deepEqual(got, sent, `${path} of ${JSON.stringify(body)}`);
-  }
-
-  const complete = (body: Readonly<Record<string, unknown>>): object => ({ Image: bench.image, Cmd: ['true'], ...body, HostConfig: typeof body['HostConfig'] === 'object' && !Array.isArray(body['HostConfig']) ? { NetworkMode: 'none', ...body['HostConfig'] } : body['HostConfig'] ?? {} });
 });
+
+async function refusesAll(bench: Bench, list: ReadonlyArray<{ path: readonly string[]; body: object; names: RegExp; status?: number }>): Promise<void> {
+  const wrong: string[] = [];
+  const left = [...list];
+  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+    for (let next = left.shift(); next; next = left.shift()) {
+      // One name for all: a refusal that kept it would make the next one a conflict.
+      const { status, text } = await bench.api('POST', '/containers/create?name=broken', { body: next.body });
+      if (status !== (next.status ?? 400) || !next.names.test(text)) wrong.push(`${JSON.stringify(next.body)}: ${status} ${text.trim()} (should name ${next.names})`);
+      if (status === 201) await bench.api('DELETE', '/containers/broken?v=1');
+    }
+  }));
+  assert.equal(wrong.length, 0, `${wrong.length} of ${list.length}:\n${wrong.join('\n')}`);
+}
+
+async function roundTrip(bench: Bench, seed: number): Promise<void> {
+  const body = randomBody(rng(seed));
+  const answer = await bench.api('POST', '/containers/create', { body: complete(bench, body), status: 201 });
+  const { Id } = answer.json<{ Id: string }>();
+  const shown = (await bench.api('GET', `/containers/${Id}/json`, { status: 200 })).json<Record<string, never>>();
+  await bench.api('DELETE', `/containers/${Id}?v=1`, { status: 204 });
+  for (const { path, sent, got } of shownOf(body, shown)) assert.deepEqual(got, sent, `${path} of ${JSON.stringify(body)}`);
+}
+
+/** With an image, a command and no network, unless the body says otherwise. */
+function complete({ image }: Bench, body: Readonly<Record<string, unknown>>): object {
+  const { HostConfig: host } = body;
+  const isRecord = typeof host === 'object' && !Array.isArray(host);
+  return { Image: image, Cmd: ['true'], ...body, HostConfig: isRecord ? { NetworkMode: 'none', ...host } : host ?? {} };
+}
 
 /** Names of everything that a create may leave in the data root. */
 function everythingOf({ daemon }: Bench): string[] {
