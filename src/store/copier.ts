@@ -14,7 +14,7 @@ export function openTreeCopy({ files, workers }: Pick<Kernel, 'files' | 'workers
       const source = files.openInRoot(rootfs, path);
       if (source === undefined) return 'nothing';
       try {
-        if (!fstatSync(source).isDirectory()) return 'nothing';
+        if (!fstatSync(source).isDirectory()) return 'file';
         return readdirSync(`/proc/self/fd/${source}`).length > 0 ? 'files' : 'empty';
       } finally { closeSync(source); }
     },

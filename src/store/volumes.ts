@@ -4,7 +4,7 @@
 // A volume is there as long as its folder has `_data`: that is made last and is the first to go, so a power cut leaves it whole or not at all.
 import { lstatSync } from 'node:fs';
 import { formatNanos } from '../lib/clock.ts';
-import { assert, conflict, messageOf } from '../lib/errors.ts';
+import { assert, conflict, EngineError, messageOf } from '../lib/errors.ts';
 import type { Mounts } from '../kernel/index.ts';
 import type { StringMap } from '../wire/types.ts';
 import { treeSizeBytes } from './active.ts';
@@ -26,7 +26,7 @@ const LEFTOVERS: readonly string[] = [OPTIONS, RECORD, REMOVED, FILLING];
 
 /** Copies a directory of a root file system into an empty one; see copier.ts. */
 export interface TreeCopy {
-  look(rootfs: string, path: string): 'nothing' | 'empty' | 'files';
+  look(rootfs: string, path: string): 'nothing' | 'file' | 'empty' | 'files';
   /** Owner, mode and attributes of the directory alone. */
   dress(what: { rootfs: string; path: string; into: string }): void;
   /** On the disk when resolved. */
@@ -93,6 +93,7 @@ async function fillVolume({ room: { disk, at }, copier }: { room: Room; copier: 
   if (disk.list(volume.path).length > 0) return;
   const content = copier.look(rootfs, path);
   if (content === 'nothing') return;
+  if (content === 'file') throw new EngineError('system', `source ${rootfs}${path} is not directory`);
   if (content === 'empty') return copier.dress({ rootfs, path, into: volume.path });
   if (inPlace) return await copier.copy({ rootfs, path, into: volume.path });
   const folder = volumePath(at, volume.name);

@@ -26,7 +26,7 @@ export interface Difference {
 export const DIFFERENCES: readonly Difference[] = [
   { where: /./, written: [/(failed to create task for container: )?failed to create shim task: OCI runtime create failed: (runc|crun) create failed/g, '<create failed>'], why: 'crun is the runtime here, and the words in front are those of Docker since 23' },
   { where: /./, written: [/: is a directory: permission denied/g, ': permission denied'], why: 'Docker since 25 says why a directory cannot be run' },
-  { where: /^(ps|pull): /, written: [/Invalid filter/g, 'invalid filter'], why: 'lower case since Docker 22' },
+  { where: /^(ps|pull|volumes-verbs): /, written: [/Invalid filter/g, 'invalid filter'], why: 'lower case since Docker 22' },
   { where: /^ps: .*before=/, written: [/[Nn]o such container:?/g, 'no such container'], why: 'one wording for a container that is not there' },
   { where: /^ps: .*exited=x/, written: [/invalid filter 'exited=x'|strconv.Atoi: parsing "x": invalid syntax/g, '<bad filter>'], why: "the words of Go's own parser help nobody" },
   { where: /^exit: run --rm -w \/etc\/passwd/, why: 'Docker looks at the working directory when it creates, this engine when it starts; both refuse with 125' },
@@ -51,6 +51,7 @@ export const DIFFERENCES: readonly Difference[] = [
   { where: /image inspect/, written: [/"(AttachStd\w+|OpenStdin|StdinOnce|Tty)":false,|"(Domainname|Hostname|Image|User|Container)":"",|"Volumes":null,?|"ContainerConfig":\{[^}]*\},|,?"WorkingDir":""|,"VirtualSize":\d+/g, ''], why: 'the newer client gets the fields of API 1.50 here, those of 1.41 from dockerd 20.10' },
   { where: /^inspect: inspect @/, written: [/"(KernelMemory|KernelMemoryTCP|GwPriority)":0,|"DNSNames":null,/g, ''], why: 'the newer client gets the fields of API 1.50 here, those of 1.41 from dockerd 20.10' },
   { where: /^version: (info|version)$/, why: 'names, versions and plug-ins of two different engines; fields that mean something are asked for one by one' },
+  { where: /^volumes-events: events of a volume/, written: [/\n(unmount .*)\ncreate .*/g, '\n$1'], why: 'Docker since 23 tells of the making of a volume once, not whenever it is asked for' },
 ];
 
 export interface Normals {

@@ -73,7 +73,7 @@ function volumeRow(volume: Volume): Row {
   const labels = volume.Labels ?? {};
   return {
     Driver: volume.Driver, Labels: Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(','), Links: 'N/A', Mountpoint: volume.Mountpoint, Name: volume.Name,
-    Scope: volume.Scope, Size: 'N/A', ...{ Label: (name: unknown) => labels[String(name)] ?? '' },
+    Scope: volume.Scope, Size: 'N/A', Label: (name: unknown) => labels[String(name)] ?? '',
   };
 }
 

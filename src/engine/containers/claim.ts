@@ -87,6 +87,7 @@ export class MountClaim implements AsyncDisposable {
     for (const { point } of toFill) {
       const { kind, path } = this.#needs.kernel.files.findInRoot(overlay.mergedDir, point.Destination);
       if (this.#plain.has(point.Destination) && kind === 'other') throw new EngineError('system', `cannot mount volume over existing file, file exists ${path}`);
+      if (kind === undefined) continue; // and nothing needs to be mounted to find that out
       await volumes.fill(point.Name, { rootfs: overlay.mergedDir, path: point.Destination }, this.#wanted.id);
     }
   }
