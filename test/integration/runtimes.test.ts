@@ -26,9 +26,10 @@ while [ $# -gt 0 ]; do case $1 in
 esac; done
 id=$1
 `;
-/** The container has ended when its creation returns. The shell makes way for another program, or it might learn of the end in conmon's place. */
+/** The container has ended when its creation returns. Its process is nobody's child by then, or a shell would learn of the end in conmon's place. */
 const AT_ONCE = `${COMMON}case $verb in
-  create) mkdir -p "$root/$id"; (exit 0) & printf %s $! > "$pidfile"; exec true;;
+  create) mkdir -p "$root/$id"; (sh -c 'printf %s $$ > "$1"' sh "$pidfile" &)
+    until [ -s "$pidfile" ] && ! { read -r pid name state rest < "/proc/$(cat "$pidfile")/stat" && [ "$state" != Z ]; }; do :; done 2>&-;;
   state) echo "{\\"ociVersion\\":\\"1.0.2\\",\\"id\\":\\"$id\\",\\"status\\":\\"stopped\\",\\"pid\\":0}";;
   delete) [ "$1" != --force ] && rm -rf "$root/$id";;
 esac
