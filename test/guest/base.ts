@@ -1,6 +1,6 @@
 // The guest's system: Debian's cloud kernel, Node.js, crun, conmon, busybox and their libraries on a disk, made once and kept until one of them changes.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -112,4 +112,39 @@ node --no-warnings /work/program.mjs
 poweroff -f
 `;
 
-function addSystemd(root: string): void { void root; void cpSync; }
+/** What a systemd needs to come up, run one service and hear of D-Bus, and nothing of what it usually starts. */
+const UNITS = ['sysinit.target', 'basic.target', 'sockets.target', 'timers.target', 'paths.target', 'slices.target', 'local-fs.target', 'swap.target', 'shutdown.target', 'umount.target', 'dbus.socket', 'dbus.service'];
+const GUEST_UNIT = `[Unit]
+Requires=sysinit.target dbus.socket
+After=sysinit.target dbus.socket
+[Service]
+Type=simple
+Environment=PATH=/bin:/usr/bin:/sbin
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/console
+ExecStart=/bin/sh -c "node --no-warnings /work/program.mjs; poweroff -f"
+`;
+
+/** Before systemd: what has nothing to do with it. */
+const SYSTEMD_INIT = `#!/bin/busybox sh
+export PATH=/bin:/usr/bin:/sbin
+insmod /modules/overlay.ko
+mount -t ext4 /dev/vdb /work
+ip link set lo up
+hostname guest
+exec /lib/systemd/systemd
+`;
+
+function addSystemd(root: string): void {
+  for (const program of ['/lib/systemd/systemd', '/usr/bin/dbus-daemon']) copyProgram(root, program);
+  for (const unit of UNITS) copyInto(root, `/lib/systemd/system/${unit}`, `/lib/systemd/system/${unit}`);
+  for (const file of ['/usr/share/dbus-1/system.conf', '/usr/share/dbus-1/system.d/org.freedesktop.systemd1.conf']) copyInto(root, file, file);
+  mkdirSync(join(root, 'etc/systemd/system'), { recursive: true });
+  writeFileSync(join(root, 'etc/systemd/system/guest.service'), GUEST_UNIT);
+  writeFileSync(join(root, 'etc/systemd/system/default.target'), '[Unit]\nRequires=guest.service\n');
+  writeFileSync(join(root, 'etc/machine-id'), '0123456789abcdef0123456789abcdef\n');
+  writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nmessagebus:x:100:100::/nonexistent:/bin/false\n');
+  writeFileSync(join(root, 'etc/group'), 'root:x:0:\nmessagebus:x:100:\n');
+  writeFileSync(join(root, 'sbin/init'), SYSTEMD_INIT);
+}

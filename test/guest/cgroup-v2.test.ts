@@ -1,14 +1,7 @@
 // The engine on a machine that has cgroup v2 and nothing else: an emulated one, since most machines of tests have v1 beside it.
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { startDaemon } from '../kit/daemon.ts';
-import { busyboxImage } from '../kit/image.ts';
-import { mustPull } from '../kit/pull.ts';
-import { pushImage, startRegistry } from '../kit/registry.ts';
-import { openTempRoot } from '../kit/temp.ts';
-import { runGuest } from './guest.ts';
+import { runStaged } from './stage.ts';
 
 const M = 1 << 20;
 
@@ -18,7 +11,7 @@ describe('with cgroup v2 alone', () => {
     assert.ok(facts.has(name), `the guest told ${JSON.stringify(name)}; it failed with: ${String(facts.get('failure'))}`);
     return facts.get(name) as T;
   };
-  before(async () => { facts = await boot(); });
+  before(async () => { facts = await runStaged('cgroup-v2.ts'); });
 
   test('the program in the guest came to its end', () => { assert.equal(facts.get('failure'), undefined); assert.equal(fact('end'), 'well'); });
 
@@ -92,17 +85,3 @@ describe('with cgroup v2 alone', () => {
     assert.deepEqual(fact('left'), []);
   });
 });
-
-async function boot(): Promise<Map<string, unknown>> {
-  await using root = openTempRoot();
-  const folder = join(root.path, 'work');
-  mkdirSync(folder);
-  await using registry = await startRegistry({ root: join(root.path, 'registry') });
-  const daemon = await startDaemon({ root: join(root.path, 'engine') });
-  const image = await pushImage(registry.host, busyboxImage(), { repository: 'busybox', tag: '1' });
-  await mustPull(daemon.socket, image);
-  await daemon.stop();
-  cpSync(daemon.dataRoot, join(folder, 'data'), { recursive: true, verbatimSymlinks: true });
-  writeFileSync(join(folder, 'image'), image);
-  return await runGuest({ program: join(import.meta.dirname, 'inside/cgroup-v2.ts'), folder });
-}
