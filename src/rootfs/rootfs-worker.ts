@@ -1,10 +1,12 @@
 // The rootfs worker: a child of the daemon that enters what one container sees, does one thing there with synchronous calls, and ends.
 import { readSync, writeSync } from 'node:fs';
 import { byteStringOf, pathOf, textOf } from '../archive/byte-string.ts';
+import { bunzip2, isBzip2 } from '../archive/bunzip2.ts';
 import { openUnpacker } from '../archive/compress.ts';
 import { absolutePath, baseName, evaluatedPath } from '../archive/copy-paths.ts';
 import { packTree, type Node, type SourceTree } from '../archive/pack.ts';
 import { TarReader } from '../archive/tar-read.ts';
+import { isXz, unxz } from '../archive/unxz.ts';
 import { fileErrorWords, Unpacker } from '../archive/unpack.ts';
 import { openConfined, openFiles, openMounts, openSourceTree, openTargetTree, type Confined, type Files } from '../kernel/index.ts';
 import { EngineError, errnoOf, kindOf, messageOf } from '../lib/errors.ts';
@@ -133,9 +135,13 @@ class Worker {
 
   #unpack(unpacker: Unpacker): void {
     const reader = new TarReader(unpacker);
+    const { head, pieces } = peeked(this.#input.rest());
+    // Both are read byte by byte; what is left has a codec of its own.
+    const slow = isBzip2(head) ? bunzip2(pieces) : isXz(head) ? unxz(pieces) : undefined;
     const codec = openUnpacker(Buffer.allocUnsafeSlow(UNPACKED_BYTES), (bytes, start, end) => reader.write(bytes, start, end));
     try {
-      for (const bytes of this.#input.rest()) codec.write(bytes, 0, bytes.length);
+      if (slow) for (const bytes of slow) reader.write(bytes);
+      else for (const bytes of pieces) codec.write(bytes, 0, bytes.length);
       codec.finish();
       reader.finish();
       unpacker.finish();
@@ -216,6 +222,20 @@ class Input {
     if (this.#held.length > 0) yield this.#held;
     for (let n; (n = readSync(0, this.#buffer, 0, INPUT_BYTES, null)) > 0;) yield this.#buffer.subarray(0, n);
   }
+}
+
+/** Longest magic number looked for. */
+const MAGIC_BYTES = 6;
+
+/** The first bytes, and all of them: a piece is valid until the next one. */
+function peeked(source: Generator<Buffer>): { head: Buffer; pieces: Generator<Buffer> } {
+  let head = Buffer.alloc(0);
+  while (head.length < MAGIC_BYTES) {
+    const next = source.next();
+    if (next.done === true) break;
+    head = Buffer.concat([head, next.value]);
+  }
+  return { head, pieces: (function* () { if (head.length > 0) yield head; yield* source; })() };
 }
 
 const answer = (what: Answer): void => writeOut(Buffer.from(`${JSON.stringify(what)}\n`, 'utf8'));

@@ -1,5 +1,6 @@
 // Files of containers from outside: archives in and out against hostile content, races, slow and vanishing clients; changes, export and commit.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -123,6 +124,11 @@ test('owners, kinds and packed bodies: as asked for', async () => {
   for (const [body, pattern] of [['no archive'.repeat(100), /Error processing tar file\(exit status 1\): archive\/tar: invalid tar header/], [tarBytes([file('g', 'x'.repeat(5000))]).subarray(0, 2000), /unexpected EOF/]] as const) {
     const answer = await ask(bench.socket, { method: 'PUT', path: archivePath(id, '/tmp'), body });
     assert.deepEqual([answer.status, pattern.test(answer.text)], [500, true], answer.text);
+  }
+  for (const program of ['gzip', 'bzip2', 'xz']) {
+    const body = execFileSync(program, ['-c'], { input: tarBytes([file(`by ${program}`, program)]) });
+    assert.equal((await ask(bench.socket, { method: 'PUT', path: archivePath(id, '/tmp'), body })).status, 200, program);
+    assert.equal(entriesOf((await get(id, `/tmp/by ${program}`)).body)[0]?.content, program);
   }
   assert.equal((await ask(bench.socket, { method: 'PUT', path: archivePath(id, '/tmp'), body: '' })).status, 200, 'nothing is an archive of nothing');
   await bench.remove(id);
