@@ -128,7 +128,7 @@ export class Keeper {
   async #look(): Promise<boolean> {
     const { clock, limits, path, reopen, shipper } = this.#options;
     const found = await turn(path, limits, {
-      reopen, beforeNames: () => this.#stopCompressing(),
+      clock, reopen, beforeNames: () => this.#stopCompressing(),
       beforeDelete: async (name) => { this.#lose(await shipper?.noteDeletion(name) ?? 0); },
     });
     const sizeBytes = found?.sizeBytes ?? 0, turned = found?.turned === true, before = this.#lastLook, atMs = clock.monotonicMs();

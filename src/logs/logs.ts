@@ -20,6 +20,7 @@ import { openShipper } from './shipper.ts';
 import type { Sink } from './sink.ts';
 import { parseFacility, parseSyslogAddress } from './syslog-format.ts';
 import { openSyslogSink, resumeSyslogSink, type SyslogOptions } from './syslog-sink.ts';
+import { hardBound } from './turns.ts';
 
 /** What waits to be passed on lies in memory: so much of it per container, and as much again in the file that is being written. */
 const SPOOL: Limits = { maxBytes: 1 << 20, maxFiles: 4, compress: false };
@@ -72,7 +73,7 @@ class AllLogs implements Logs {
       const { path, limits } = place;
       if (limits && limits.maxFiles === 1 && sizeOf(path) >= limits.maxBytes) rmSync(path, { force: true }); // begun anew when it is full
       await this.#keep(subject, plan, async () => await this.#openSink(subject, plan));
-      return { path, maxBytes: limits?.maxBytes };
+      return { path, maxBytes: limits && hardBound(limits) };
     } catch (cause) {
       if (!(cause instanceof EngineError)) throw cause;
       throw new EngineError(cause.kind, `failed to initialize logging driver: ${cause.message}`, { cause });

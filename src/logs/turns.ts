@@ -1,14 +1,27 @@
 // Rotation: a full file becomes PATH.1, PATH.1 becomes PATH.2, and the oldest goes.
 import { link, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Clock } from '../lib/clock.ts';
 import { errnoOf } from '../lib/errors.ts';
 import { identityOf, liveName, rotatedNames } from './files.ts';
 import type { Limits } from './options.ts';
 
-/** conmon counts what it writes in one run; a file that an earlier run began may so grow longer than it should, and is then turned by name. */
-const SLACK_BYTES = 64 * 1024;
+/** What conmon may write on beyond a full file before it begins anew by itself: what a starved daemon is given to come round. */
+const ROOM_BYTES = 1 << 20;
+/** conmon opens its log anew within a moment. It is never asked twice without need: each time it puts an empty file in the place. */
+const REOPEN_MS = 2000;
+const POLL_MS = 5;
+
+/**
+ * When conmon is to begin a file anew whatever happens: a log cannot fill the disk even when no daemon lives. (It counts what it writes
+ * in one run, so that this comes about in any case now and then, at any length of a file.)
+ */
+export function hardBound({ maxBytes, maxFiles }: Limits): number {
+  return maxFiles === 1 ? maxBytes : maxBytes + Math.max(maxBytes, ROOM_BYTES);
+}
 
 export interface TurnNeeds {
+  clock: Clock;
   /** Asks conmon to open the log anew after its file was renamed. */
   reopen(): Promise<void>;
   /** The rotated files are about to get other names. */
@@ -21,27 +34,30 @@ export interface TurnNeeds {
 export interface Look { sizeBytes: number; turned: boolean }
 
 /**
- * conmon puts an empty file in the place of a full one. So the newest file has a second name, by which it is still there after that: no
- * moment has to be met, and what is written faster than anyone looks cannot fill the disk. undefined when conmon has made no file yet.
+ * Turns a full file. The newest one has a second name, by which it is still there when conmon has put an empty one in its place: so no
+ * moment has to be met. undefined when conmon has made no file yet.
  */
 export async function turn(path: string, limits: Limits, needs: TurnNeeds): Promise<Look | undefined> {
   const newest = await lookAt(path);
   const live = await lookAt(liveName(path));
   if (!newest) {
-    if (live) await takeIn(path, limits, needs); // renamed by a daemon that died before conmon was told
-    if (live) await needs.reopen();
+    if (live) await turnByName(path, limits, needs); // a daemon died before conmon was told
     return undefined;
   }
   if (live && live.identity !== newest.identity) await takeIn(path, limits, needs);
-  else if (newest.sizeBytes > limits.maxBytes + SLACK_BYTES) {
+  else if (newest.sizeBytes >= limits.maxBytes) {
     if (!live) await linked(path);
-    await rm(path);
-    await takeIn(path, limits, needs);
-    await needs.reopen();
-    return { sizeBytes: 0, turned: true };
+    await turnByName(path, limits, needs);
   } else if (live) return { sizeBytes: newest.sizeBytes, turned: false };
   await linked(path);
-  return { sizeBytes: newest.sizeBytes, turned: true };
+  return { sizeBytes: (await lookAt(path))?.sizeBytes ?? 0, turned: true };
+}
+
+async function turnByName(path: string, limits: Limits, needs: TurnNeeds): Promise<void> {
+  await rm(path, { force: true });
+  await takeIn(path, limits, needs);
+  await needs.reopen();
+  for (const end = needs.clock.monotonicMs() + REOPEN_MS; !await lookAt(path) && needs.clock.monotonicMs() < end;) await needs.clock.sleep(POLL_MS);
 }
 
 /** Makes PATH.now the newest of the rotated files. */
@@ -58,9 +74,23 @@ async function takeIn(path: string, limits: Limits, needs: TurnNeeds): Promise<v
       await rm(name, { force: true });
     } else if (next !== number) await rename(name, `${path}.${next}${name.endsWith('.gz') ? '.gz' : ''}`);
   }
-  if (limits.maxFiles > 1) return await rename(liveName(path), `${path}.1`);
+  if (limits.maxFiles > 1) {
+    await rename(liveName(path), `${path}.1`);
+    return await keepWithin(path, limits, needs);
+  }
   await needs.beforeDelete(liveName(path));
   await rm(liveName(path), { force: true });
+}
+
+/** Files that grew beyond their length while the daemon was away count for as many as they are long. */
+async function keepWithin(path: string, { maxBytes, maxFiles }: Limits, needs: TurnNeeds): Promise<void> {
+  let bytes = 0;
+  for (const [index, name] of (await rotatedNames(path)).map((one) => `${dirname(path)}/${one}`).entries()) {
+    bytes += (await lookAt(name))?.sizeBytes ?? 0;
+    if (index === 0 || bytes <= maxBytes * maxFiles) continue;
+    await needs.beforeDelete(name);
+    await rm(name, { force: true });
+  }
 }
 
 async function linked(path: string): Promise<void> {
