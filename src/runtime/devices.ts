@@ -57,15 +57,19 @@ function mapped(source: string, target: string): DeviceNode[] {
     const stat = statSync(real);
     if (!stat.isDirectory()) {
       const node = nodeOf(target, stat);
-      if (!node) throw new EngineError('system', `error gathering device information while adding custom device "${source}": not a device node`);
+      if (!node) throw noDevice(source);
       return [node];
     }
-    return hostDevices(real).map((node) => ({ ...node, path: target + node.path.slice(real.length) }));
+    const below = hostDevices(real);
+    if (below.length === 0) throw noDevice(source);
+    return below.map((node) => ({ ...node, path: target + node.path.slice(real.length) }));
   } catch (cause) {
     if (errnoOf(cause) === 'ENOENT') throw new EngineError('system', `error gathering device information while adding custom device "${source}": no such file or directory`, { cause });
     throw cause;
   }
 }
+
+const noDevice = (source: string) => new EngineError('system', `error gathering device information while adding custom device "${source}": not a device node`);
 
 /** Every device of the host below `dir`, but for what a container has of its own. */
 function hostDevices(dir: string): DeviceNode[] {

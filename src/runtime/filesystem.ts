@@ -50,7 +50,7 @@ function ipcMounts(host: HostConfig, guarded: readonly string[], shmPath: string
   const queue = { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: guarded };
   if (host.IpcMode === 'host') return [queue, { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['rbind', 'rprivate'] }];
   if (host.IpcMode === 'none') return [queue];
-  if (shmPath !== undefined) return [queue, { destination: '/dev/shm', type: 'bind', source: shmPath, options: ['rbind', 'rprivate'] }]; // guarded where it is mounted
+  if (shmPath !== undefined) return [queue, { destination: '/dev/shm', type: 'bind', source: shmPath, options: ['rbind', 'rprivate', ...guarded] }];
   const size = host.ShmSize > 0 ? host.ShmSize : DEFAULT_SHM_BYTES;
   return [queue, { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: [...guarded, 'mode=1777', `size=${size}`] }];
 }

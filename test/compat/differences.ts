@@ -50,6 +50,8 @@ export const DIFFERENCES: readonly Difference[] = [
   { where: /image/, written: [/no such image: \S+: No such image/g, 'No such image'], why: 'Docker 20.10 says it twice' },
   { where: /image inspect/, written: [/"(AttachStd\w+|OpenStdin|StdinOnce|Tty)":false,|"(Domainname|Hostname|Image|User|Container)":"",|"Volumes":null,?|"ContainerConfig":\{[^}]*\},|,?"WorkingDir":""|,"VirtualSize":\d+/g, ''], why: 'the newer client gets the fields of API 1.50 here, those of 1.41 from dockerd 20.10' },
   { where: /^inspect: inspect @/, written: [/"(KernelMemory|KernelMemoryTCP|GwPriority)":0,|"DNSNames":null,/g, ''], why: 'the newer client gets the fields of API 1.50 here, those of 1.41 from dockerd 20.10' },
+  { where: /^security-ipc: run --rm --ipc nosuch/, written: [/\.\n(See|\n*Run) 'docker run --help'.*\n/g, '.\n'], why: 'a mode that nobody knows is refused when the container is created, not only when it is started' },
+  { where: /^init: run --rm --init IMAGE nosuch/, written: [/tini \(\d+\)/g, 'tini (<pid>)'], why: 'the number of a process' },
   { where: /^version: (info|version)$/, why: 'names, versions and plug-ins of two different engines; fields that mean something are asked for one by one' },
   { where: /^volumes-events: events of a volume/, written: [/\n(unmount .*)\ncreate .*/g, '\n$1'], why: 'Docker since 23 tells of the making of a volume once, not whenever it is asked for' },
 ];
