@@ -71,10 +71,12 @@ interface LayerInput { parent: ChainId | undefined; lease: { add(chainId: ChainI
 /** The layer's diffID; undefined when nothing has changed. */
 async function storeLayer({ needs, rootfs }: Pick<Needs, 'needs' | 'rootfs'>, container: Container, { parent, lease, signal }: LayerInput): Promise<DiffId | undefined> {
   let source: AsyncIterable<Uint8Array>;
+  const reading = new AbortController(); // who reads must end also when nobody takes what it reads
+  using _ends = { [Symbol.dispose]: () => reading.abort() };
   {
     using _lock = await needs.table.hold(container);
     await using held = await openView(needs, container);
-    source = await rootfs.layer(held.view, { signal });
+    source = await rootfs.layer(held.view, { signal: AbortSignal.any([signal, reading.signal]) });
   }
   await using staged = await needs.store.layers.stage({ diffId: undefined, parent, compression: 'none', source, signal });
   if (staged.diffId === EMPTY_LAYER) return undefined;
