@@ -157,7 +157,8 @@ async function readVolume(room: Room, name: string): Promise<StoredVolume> {
   let damaged: string | undefined;
   try {
     const recorded = readObject(disk, `${path}/${OPTIONS}`);
-    if (recorded) options = { ...optionsOf(recorded), ...given };
+    const mounted = recorded && optionsOf(recorded);
+    if (mounted) options = { ...mounted, ...given };
   } catch (error) {
     const mended = Object.keys(given ?? {}).length > 0;
     if (mended) await mendOptions(room, path, given ?? {});

@@ -81,7 +81,8 @@ export const volumeStories: readonly Story[] = [
 
 /** All that inspect says of a container's mounts, in the order of their places: dockerd tells them in any. */
 export async function mountsOf(scene: Scene, name: string): Promise<void> {
-  const [mounts = '', ...asked] = (await scene.do(`inspect -f '{{json .Mounts}}\n{{json .HostConfig.Binds}}\n{{json .HostConfig.Mounts}}\n{{json .HostConfig.Tmpfs}}\n{{json .HostConfig.VolumesFrom}}\n{{json .Config.Volumes}}' ${name}`)).split('\n');
+  const [mounts = '', binds = '', ...asked] = (await scene.do(`inspect -f '{{json .Mounts}}\n{{json .HostConfig.Binds}}\n{{json .HostConfig.Mounts}}\n{{json .HostConfig.Tmpfs}}\n{{json .HostConfig.VolumesFrom}}\n{{json .Config.Volumes}}' ${name}`)).split('\n');
   const sorted = (JSON.parse(mounts) as Array<{ Destination: string }>).toSorted((a, b) => (a.Destination < b.Destination ? -1 : 1));
-  scene.note(`mounts of ${name}`, [JSON.stringify(sorted), ...asked].join('\n'));
+  // The command line itself sends binds in any order.
+  scene.note(`mounts of ${name}`, [JSON.stringify(sorted), JSON.stringify((JSON.parse(binds) as string[] | null)?.toSorted()), ...asked].join('\n'));
 }
