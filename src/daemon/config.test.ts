@@ -52,3 +52,17 @@ test('proxies come from the environment in either case', () => {
 test('help names every flag', () => {
   for (const flag of [...FLAGS, ...FIXED_FLAGS]) assert.ok(daemonHelp().includes(`--${flag.name}`), flag.name);
 });
+
+test('runtimes come from flags or from daemon.json, and defaults of containers are checked', () => {
+  const { containers } = read(['--init', '--default-ipc-mode', 'shareable'], { runtimes: { Kata: { path: '/k', runtimeArgs: ['--x', 'y'] }, plain: { path: '/p' } }, 'default-runtime': 'kata', 'userns-remap': 'default' });
+  assert.deepEqual([containers.runtimes, containers.defaultRuntime, containers.usernsRemap, containers.init, containers.ipcMode, containers.cgroupnsMode],
+    [{ kata: { path: '/k', args: ['--x', 'y'] }, plain: { path: '/p', args: [] } }, 'kata', 'default', true, 'shareable', '']);
+  assert.deepEqual(read(['--add-runtime', 'a=/b', '--add-runtime=c=/d']).containers.runtimes, { a: { path: '/b', args: [] }, c: { path: '/d', args: [] } });
+  const cases: Array<[string[], unknown, RegExp]> = [
+    [['--add-runtime', 'runc=/x'], {}, /runtime name 'runc' is reserved/], [['--add-runtime', 'x'], {}, /invalid runtime argument: x/], [['--add-runtime', 'a=/b', '--add-runtime', 'a=/c'], {}, /runtime 'a' was already defined/],
+    [['--default-runtime', 'nope'], {}, /specified default runtime 'nope' does not exist/], [['--default-ipc-mode', 'bad'], {}, /default IPC mode setting \(bad\) is invalid; use "shareable" or "private"/],
+    [['--default-ipc-mode', 'host'], {}, /IPC mode "host" is not supported as default value/], [['--default-cgroupns-mode', 'bad'], {}, /default cgroup namespace mode \(bad\) is invalid/],
+    [[], { runtimes: { a: { runtimeArgs: [] } } }, /runtime 'a' needs a path/], [[], { runtimes: { a: { path: '/a', runtimeArgs: 'x' } } }, /runtimeArgs of runtime 'a' must be a list of strings/], [[], { runtimes: [] }, /runtimes must be a JSON object/],
+  ];
+  for (const [words, file, wanted] of cases) assert.throws(() => read(words, file), wanted, words.join(' '));
+});
