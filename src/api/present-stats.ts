@@ -68,8 +68,10 @@ function networksOf(usage: Usage | undefined): object {
   };
 }
 
+/** In the language, and not yet in TypeScript's description of it. */
+const JSON_TOO = JSON as unknown as { rawJSON: (text: string) => unknown };
+
 /** A number of JavaScript's where one can hold it, else its digits as they are. */
 function whole(value: bigint): unknown {
-  const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
-  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : rawJSON(String(value));
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : JSON_TOO.rawJSON(String(value));
 }

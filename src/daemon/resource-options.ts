@@ -12,7 +12,7 @@ export interface ResourceOptions {
   readonly ulimits: readonly Ulimit[];
 }
 
-interface Given { text(name: string, fallback: string): string; all(name: string): readonly string[] }
+interface Given { text: (name: string, fallback: string) => string; all: (name: string) => readonly string[] }
 
 /** Error: invalid, in dockerd's words. */
 export function resourceOptionsOf({ text, all }: Given): ResourceOptions {
@@ -44,7 +44,7 @@ function ulimitOf(text: string): Ulimit {
   const [name = '', json] = text.split(/=(\{.*)/s);
   try {
     if (json === undefined) return parseUlimit(text);
-    const { Hard, Soft } = JSON.parse(json) as { Hard?: unknown; Soft?: unknown };
-    return parseUlimit(`${name}=${String(Soft ?? 0)}:${String(Hard ?? 0)}`);
+    const { Hard = 0, Soft = 0 } = JSON.parse(json) as { Hard?: number; Soft?: number };
+    return parseUlimit(`${name}=${Soft}:${Hard}`);
   } catch (cause) { throw invalid(messageOf(cause), { cause }); }
 }

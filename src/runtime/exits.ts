@@ -90,12 +90,12 @@ export class Exits implements Disposable {
 }
 
 /** undefined while the task has not ended. conmon renames the file into place, so it is whole when it is there. */
-function readExit({ places, struck }: ExitNeeds, id: string): TaskExit | undefined {
-  const path = `${places.exits}/${id}`;
+function readExit(needs: ExitNeeds, id: string): TaskExit | undefined {
+  const path = `${needs.places.exits}/${id}`;
   try {
     const text = readFileSync(path, 'utf8').trim();
     if (!/^-?\d{1,10}$/.test(text)) return undefined;
-    return { exitCode: Number(text), finishedAtNs: statSync(path, { bigint: true }).mtimeNs, oomKilled: struck(id) };
+    return { exitCode: Number(text), finishedAtNs: statSync(path, { bigint: true }).mtimeNs, oomKilled: needs.struck(id) };
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined; // deleted meanwhile
     throw error;

@@ -32,7 +32,7 @@ export function limitsOf(host: HostConfig, support: Support): Json {
 }
 
 /** What the kernel can limit; `dropped` collects what was asked for in vain. */
-export interface Support { can: Abilities; dropped(what: string): void }
+export interface Support { can: Abilities; dropped: (what: string) => void }
 
 export function supportOf(can: Abilities, notes: string[]): Support {
   return { can, dropped: (what) => { notes.push(`${what} is not supported by this kernel and was left out`); } };

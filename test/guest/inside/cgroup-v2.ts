@@ -32,8 +32,8 @@ async function updates(engine: Engine, id: string): Promise<void> {
   const cgroup = cgroupOf(pid);
   tell('update', await engine.raw('POST', `/containers/${id}/update`, { Memory: 80 * M, MemorySwap: -1, PidsLimit: -1, NanoCpus: 1e9, CpusetCpus: '0-1' }));
   tell('updated', filesOf(cgroup, LIMITS));
-  // More CPU shares than the kernel takes: the memory limit beside them must not stay.
-  tell('failed update', await engine.raw('POST', `/containers/${id}/update`, { Memory: 70 * M, MemorySwap: 75 * M, CpuShares: 2_000_000 }));
+  // Memory with swap cannot be less than memory alone: weights that were set before that is found out must not stay.
+  tell('failed update', await engine.raw('POST', `/containers/${id}/update`, { BlkioWeight: 700, CpuShares: 100, MemorySwap: 10 * M }));
   tell('after failed update', { files: filesOf(cgroup, LIMITS), memory: (await inspect(engine, id)).HostConfig['Memory'] });
 }
 
