@@ -85,7 +85,7 @@ test('what is typed wrong is answered as Docker does', async () => {
     [['run', '--nosuch', 'x'], 125, "unknown flag: --nosuch\nSee 'vaquita run --help'.\n"],
     [['pull', 'Xx'], 1, 'invalid reference format: repository name must be lowercase\n'],
     [['push', 'x'], 1, "vaquita: this version does not have 'push' yet: pushing images to a registry comes with a later release.\n"],
-    [['container', 'cp', '--help'], 1, 'vaquita: this version does not have \'container cp\' yet: copying files to or from a container comes with a later release.\nMeanwhile: bind a directory of the host, or pass the files through "exec -i".\n'],
+    [['image', 'load', '--help'], 1, "vaquita: this version does not have 'image load' yet: loading images from an archive comes with a later release.\nMeanwhile: pull them from a registry.\n"],
     [['help', 'swarm'], 1, "vaquita: there is no 'swarm', and there will be none: it belongs to Swarm, which this engine leaves out.\n"],
     [['prune'], 1, "vaquita: 'prune' is not a vaquita command.\nSee 'vaquita --help'\n"],
     [['help', 'nosuch'], 1, 'unknown help topic: nosuch\n'],
