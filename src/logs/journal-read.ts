@@ -16,7 +16,7 @@ export interface JournalReadNeeds {
   kernel: Pick<Kernel, 'programs'>;
   id: string;
   /** Until what was written by now has been sent to the journal. */
-  caughtUp(): Promise<void>;
+  caughtUp: () => Promise<void>;
 }
 
 /** Whether the journal can be read on this machine. */

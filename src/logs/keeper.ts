@@ -29,7 +29,7 @@ export interface KeeperOptions {
   shipper: Shipper | undefined;
   clock: Clock;
   log: Log;
-  reopen(): Promise<void>;
+  reopen: () => Promise<void>;
 }
 
 export class Keeper {
@@ -52,7 +52,7 @@ export class Keeper {
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.#wake = new Wake(options.clock);
-    this.done = this.#run().finally(() => options.shipper?.[Symbol.asyncDispose]());
+    this.done = this.#live();
   }
 
   /** All was done: it was not told to stop before that. */
@@ -78,6 +78,10 @@ export class Keeper {
     this.#stopping.abort();
     this.#wake.ring();
     await this.done;
+  }
+
+  async #live(): Promise<void> {
+    try { await this.#run(); } finally { await this.#options.shipper?.[Symbol.asyncDispose](); }
   }
 
   async #run(): Promise<void> {

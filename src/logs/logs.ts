@@ -1,5 +1,5 @@
 // The logs of all containers: by driver, where they are written, who takes care of them, and how they are read.
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import type { Kernel } from '../kernel/index.ts';
@@ -176,13 +176,16 @@ class AllLogs implements Logs {
     const shipper = sink && await openShipper({ path: place.path, positionPath: `${this.#spool(id)}/position`, consume: place.consume, sink, pace: this.#pace });
     const keeper = new Keeper({ id, path: place.path, limits: place.limits, shipper, clock, log, reopen: () => reopen(id) });
     this.#keepers.set(id, keeper);
-    void keeper.done.finally(async () => {
-      await sink?.[Symbol.asyncDispose]();
-      if (this.#keepers.get(id) === keeper && keeper.finished) {
-        this.#keepers.delete(id);
-        if (place.consume) removeSpool(this.#spool(id));
-      }
-    });
+    void this.#forget(id, { keeper, sink });
+  }
+
+  /** Once all is done: a log that is told to stop before that is gone on with later. */
+  async #forget(id: string, { keeper, sink }: { keeper: Keeper; sink: Sink | undefined }): Promise<void> {
+    await keeper.done;
+    await sink?.[Symbol.asyncDispose]();
+    if (this.#keepers.get(id) !== keeper || !keeper.finished) return;
+    this.#keepers.delete(id);
+    removeSpool(this.#spool(id));
   }
 
   async #openSink(subject: LogSubject, plan: Plan): Promise<Sink | undefined> {
@@ -232,8 +235,7 @@ function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
-/** Everything in it was passed on. */
+/** Everything was passed on. How far a log that stays was passed on is still to be known when its container runs again. */
 function removeSpool(folder: string): void {
-  for (const name of readdirSync(folder)) rmSync(`${folder}/${name}`, { force: true });
-  rmSync(folder, { recursive: true, force: true });
+  if (existsSync(`${folder}/${FILE_NAME}`)) rmSync(folder, { recursive: true, force: true });
 }

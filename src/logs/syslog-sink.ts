@@ -1,6 +1,5 @@
 // Sends lines to a syslog: datagrams or a stream, plain or encrypted, over the network or on this machine.
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
-import { lookup } from 'node:dns/promises';
 import { existsSync, readFileSync } from 'node:fs';
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -141,8 +140,15 @@ function datagrams(path: string, { kernel: { sockets }, clock }: Needs): Line {
 async function udpLine(address: { host: string; port: string }): Promise<Line> {
   const port = portOf({ ...address, protocol: 'udp' });
   const host = address.host || '127.0.0.1';
-  const place = await lookup(host).catch((cause: unknown) => { throw refusal(`dial udp: lookup ${host}: no such host`, { cause }); });
-  const socket: UdpSocket = createSocket(place.family === 6 ? 'udp6' : 'udp4');
+  const socket: UdpSocket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+  const found = Promise.withResolvers<void>();
+  socket.once('error', found.reject).connect(port, host, found.resolve);
+  try {
+    await found.promise;
+  } catch (cause) {
+    socket.close();
+    throw refusal(`dial udp: lookup ${host}: no such host`, { cause });
+  }
   socket.on('error', () => {}); // nobody listens: what is sent is lost, as it is with datagrams
   socket.unref();
   let unsent = 0;
@@ -151,7 +157,7 @@ async function udpLine(address: { host: string; port: string }): Promise<Line> {
     send(message) {
       if (unsent >= MAX_UNSENT_DATAGRAMS) return false;
       unsent++;
-      socket.send(message, port, place.address, () => { unsent--; room(); });
+      socket.send(message, () => { unsent--; room(); });
       return true;
     },
     room: () => (unsent < MAX_UNSENT_DATAGRAMS ? Promise.resolve() : new Promise((resolve) => { room = resolve; })),

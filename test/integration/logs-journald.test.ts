@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openBench, type Bench } from '../kit/engine.ts';
+import { openBench, unframed, type Bench } from '../kit/engine.ts';
 import { openReceivingJournal, openRealJournal } from '../kit/journal.ts';
 import { until } from '../kit/poll.ts';
 import { openTempRoot } from '../kit/temp.ts';
@@ -80,7 +80,7 @@ test('what Debian’s journal keeps is read back: whole, from its end, by time, 
   const id = await bench.run(['sh', '-c', 'echo err >&2; echo out; head -c 20000 /dev/zero | tr "\\0" x; echo; printf "nul\\0\\n"; sleep 0.5; echo late'], { body: { Labels: { role: 'one' } } });
   const following = await bench.open('GET', `/containers/${id}/logs?stdout=1&follow=1`);
   await following.ended;
-  assert.deepEqual(unframed(following.text()).split('\n').slice(0, -1), ['out', 'x'.repeat(20_000), 'nul\0', 'late'], 'a follower sees all to the end of the program');
+  assert.deepEqual(unframed(Buffer.from(following.text())).split('\n').slice(0, -1), ['out', 'x'.repeat(20_000), 'nul\0', 'late'], 'a follower sees all to the end of the program');
   // The two streams have no order between them: of one alone there is one.
   const lines = async (query = '') => unframed((await bench.api('GET', `/containers/${id}/logs?stdout=1${query}`)).body).split('\n').slice(0, -1).map((line) => line.replace(/x+/, (xs) => `x${xs.length}`));
   assert.deepEqual(await lines(), ['out', 'x20000', 'nul\0', 'late']);
@@ -109,8 +109,6 @@ async function assertRefused(bench: Bench): Promise<void> {
   const { State: state } = await bench.inspect(id);
   assert.deepEqual([state.Status, state.ExitCode, state.Error], ['created', 128, 'failed to initialize logging driver: journald is not enabled on this host']);
 }
-
-const unframed = (framed: string | Buffer): string => framed.toString('latin1').replace(/[\x01\x02]\0\0\0[^]{4}/g, '');
 
 function parseNative(bytes: Buffer): Map<string, Buffer> {
   const fields = new Map<string, Buffer>();

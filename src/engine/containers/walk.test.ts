@@ -84,20 +84,21 @@ function world(failAt: number): World {
     },
     files: { readInRoot: () => undefined, ensureDirectory: () => {}, exists: () => true, findInRoot: (_root: string, path: string) => ({ kind: 'directory', path }) },
   };
-  const logs = {
-    prepare: async () => { step('log'); live.add('log'); return { path: '/c/log', maxBytes: undefined }; },
-    ended: () => { live.delete('log'); },
-    release: async () => {},
-  };
   const events = { ...openEvents(systemClock), publish: (fact: Fact) => { w.started.push(fact.action); } };
   const table = new ContainerTable();
   w.needs = {
     volumes: new Volumes({ store: store as unknown as Store, kernel: kernel as unknown as Kernel, events, table, clock: systemClock, log: silentLog }),
-    store: store as unknown as Store, runtime: runtime as unknown as Runtime, kernel: kernel as unknown as Kernel, logs: logs as unknown as Logs,
+    store: store as unknown as Store, runtime: runtime as unknown as Runtime, kernel: kernel as unknown as Kernel, logs: logsOf(step, live),
     events, clock: systemClock, log: silentLog, table, execs: new ExecTable(() => {}), health: { follow: () => {}, rest: () => {}, recall: () => {}, close: async () => {} }, metrics: new Metrics(systemClock), hostName: 'host', platform: { os: 'linux', architecture: 'amd64' }, daemonId: 'one', defaults: NO_DEFAULTS,
   };
   return w;
 }
+
+const logsOf = (step: (what: string) => void, live: Set<string>) => ({
+  prepare: async () => { step('log'); live.add('log'); return { path: '/c/log', maxBytes: undefined }; },
+  ended: () => { live.delete('log'); },
+  release: async () => {},
+}) as unknown as Logs;
 
 const create = (w: World) => createContainer(w.needs, { name: 'one', body: { Image: 'busybox' }, signal: new AbortController().signal });
 
