@@ -20,13 +20,14 @@ import { isolationStories } from './stories/isolation.ts';
 import { lifecycleStories } from './stories/lifecycle.ts';
 import { mountStories } from './stories/mounts.ts';
 import { resourceStories } from './stories/resources.ts';
+import { logStories } from './stories/logs.ts';
 import { runStories } from './stories/run.ts';
 import { securityStories } from './stories/security.ts';
 import { streamStories } from './stories/streams.ts';
 import { systemStories } from './stories/system.ts';
 import { volumeImage, volumeStories } from './stories/volumes.ts';
 
-const STORIES: readonly Story[] = [...lifecycleStories, ...courseStories, ...streamStories, ...imageStories, ...systemStories, ...runStories, ...isolationStories, ...securityStories, ...volumeStories, ...mountStories, ...fileStories, ...resourceStories];
+const STORIES: readonly Story[] = [...lifecycleStories, ...courseStories, ...streamStories, ...imageStories, ...systemStories, ...runStories, ...isolationStories, ...logStories, ...securityStories, ...volumeStories, ...mountStories, ...fileStories, ...resourceStories];
 /** Stories at once; each is told to both engines at the same time. */
 const AT_ONCE = 3;
 

@@ -19,6 +19,8 @@ export class Container {
   readonly #removal = new Announcement<Exit>();
   /** Stop was asked for: no restart policy brings it back in this run. */
   stopRequested = false;
+  /** Those who wait in a stop: each is told of, as Docker has it, between the end of the program and what follows. */
+  readonly stops = new Set<object>();
   /** A client asked for a restart: an end meanwhile does not remove it, whatever --rm says. */
   restartRequested = false;
   /** An `oom` event of this run was published. */

@@ -20,10 +20,8 @@ export async function removeContainer(needs: ContainerNeeds, container: Containe
     if (needs.table.get(container.id) !== container) return; // another removal was first
     if (!container.running) return await finishRemoval(needs, container, options);
     if (tries > 0) continue; // a start came between the kill and this lock
-    const paused = container.state.status === 'paused';
-    throw conflict(paused
-      ? `You cannot remove a paused container ${container.id}. Unpause and then stop the container before attempting removal or force remove`
-      : `You cannot remove a running container ${container.id}. Stop the container before attempting removal or force remove`);
+    const { status } = container.state;
+    throw conflict(`You cannot remove a ${status} container ${container.id}. ${status === 'paused' ? 'Unpause and then stop' : 'Stop'} the container before attempting removal or force remove`);
   }
 }
 

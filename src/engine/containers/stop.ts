@@ -21,13 +21,15 @@ export async function stopContainer(needs: ContainerNeeds, container: Container,
   const run = await begin(needs, container, { stopSignal, byHand: options.byHand ?? true });
   if (run === undefined) return publish(needs, container, { action: 'stop' });
   const { ended } = run;
+  const stop = {};
+  container.stops.add(stop);
+  using _waiting = { [Symbol.dispose]: () => { container.stops.delete(stop); } };
   if (!await endsWithin(needs, ended, seconds < 0 ? undefined : seconds * 1000)) {
     needs.log.info('container did not stop in time, killing it', { container: container.id, seconds });
     publish(needs, container, { action: 'kill', extra: { signal: String(SIGKILL) } });
     await needs.runtime.signal(container.id, SIGKILL);
     if (!await endsWithin(needs, ended, KILL_WAIT_MS)) throw new EngineError('system', `cannot stop container: ${container.id}: it did not end within ${KILL_WAIT_MS / 1000} s of SIGKILL`);
   }
-  publish(needs, container, { action: 'stop' });
 }
 
 /** Under the lock: the intent on record, the signal sent. Gives the end to wait for, or undefined when a restart was only called off. */
@@ -54,6 +56,7 @@ async function deliver(needs: ContainerNeeds, container: Container, number: numb
     await needs.runtime.resume(container.id);
     container.record = { ...container.record, State: { ...container.record.State, Paused: false } };
     needs.health.follow(container);
+    if (number !== SIGKILL) publish(needs, container, { action: 'unpause' });
   }
 }
 
@@ -79,9 +82,9 @@ export async function killContainer(needs: ContainerNeeds, container: Container,
       await needs.store.containers.save(container.record, { durable: false });
     }
     ended = container.ended();
+    publish(needs, container, { action: 'kill', extra: { signal: String(number) } });
     if (stops) await deliver(needs, container, number);
     else await needs.runtime.signal(container.id, number);
-    publish(needs, container, { action: 'kill', extra: { signal: String(number) } });
   }
   if (number === SIGKILL) await endsWithin(needs, ended, KILL_WAIT_MS);
 }

@@ -62,6 +62,10 @@ async function recordExit(needs: ContainerNeeds, container: Container, { exit, r
   if (exit.oomKilled && !container.oomTold) publish(needs, container, { action: 'oom' }); // found at boot: nobody was there to tell it
   container.oomTold = false;
   publish(needs, container, { action: 'die', extra: { exitCode: String(exit.exitCode) } });
+  for (const stop of container.stops) {
+    container.stops.delete(stop);
+    publish(needs, container, { action: 'stop' });
+  }
   await leaveMounts(needs, container);
 }
 

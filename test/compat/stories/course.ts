@@ -1,0 +1,119 @@
+// What happens to containers by themselves: their health, their restarts, their removal; and how all of it is told.
+import { until } from '../../kit/poll.ts';
+import type { Scene, Story } from '../scene.ts';
+
+const SLEEP = 'IMAGE sleep 1000';
+/** Ends with 5 when it is told to. */
+const TRAP = 'IMAGE sh -c "trap \'exit 5\' TERM; echo up; while :; do sleep 0.05; done"';
+const HEALTH = 'inspect -f "{{.State.Status}} {{.State.Health.Status}}"';
+
+export const courseStories: readonly Story[] = [
+  { name: 'health', tell: async (scene) => {
+    const past = recorded(scene, 'a');
+    await scene.do(`run -d --name @a --health-cmd "echo looking; test -e /tmp/ok" --health-interval 300ms --health-retries 2 ${SLEEP}`);
+    await scene.do(`run -d --name @s --health-cmd true --health-interval 1h ${SLEEP}`);
+    await scene.sayAll(`${HEALTH} @s`, 'ps --filter name=@s --format {{.Status}}', 'ps -a --filter health=starting --filter name=@s --format {{.Names}}');
+    await turns(scene, 'a', 'unhealthy');
+    await scene.sayAll(`${HEALTH} @a`, 'inspect -f "{{(index .State.Health.Log 0).ExitCode}} {{(index .State.Health.Log 0).Output}}" @a', 'ps --filter name=@a --format {{.Status}}', 'ps --filter health=healthy --filter name=@a --format {{.Names}}');
+    await scene.do('exec @a touch /tmp/ok');
+    await turns(scene, 'a', 'healthy');
+    await until('five results', async () => await scene.do('inspect -f "{{len .State.Health.Log}}{{range .State.Health.Log}} {{.ExitCode}}{{end}}" @a') === '5 0 0 0 0 0');
+    await scene.sayAll('ps --filter name=@a --format {{.Status}}', 'inspect -f "{{.State.Health.FailingStreak}} {{len .State.Health.Log}}" @a', 'pause @a', `${HEALTH} @a`, 'ps --filter name=@a --format {{.Status}}', 'unpause @a');
+    await turns(scene, 'a', 'healthy');
+    await scene.sayAll('stop -t 0 @a', `${HEALTH} @a`, 'ps -a --filter health=unhealthy --filter name=@a --format {{.Names}}', 'start @a');
+    await turns(scene, 'a', 'healthy');
+    await scene.sayAll('rm -f @a', 'ps -a --filter health=bad');
+    scene.note('told', await past('--filter event=health_status --filter event=start --filter event=pause --filter event=unpause --filter event=die'));
+  } },
+  { name: 'healthfail', tell: async (scene) => {
+    const one = '--health-interval 300ms --health-retries 1';
+    await scene.do(`run -d --name @late --health-cmd "sleep 100" --health-timeout 200ms ${one} ${SLEEP}`);
+    await scene.do(`run -d --name @long --health-cmd "head -c 5000 /dev/zero | tr '\\0' x" ${one} ${SLEEP}`);
+    await scene.do(`run -d --name @off --no-healthcheck ${SLEEP}`);
+    await scene.do(`run -d --name @code --health-cmd "exit 77" ${one} ${SLEEP}`);
+    for (const [name, status] of [['late', 'unhealthy'], ['long', 'healthy'], ['code', 'unhealthy']] as const) await turns(scene, name, status);
+    await scene.sayAll('inspect -f "{{(index .State.Health.Log 0).ExitCode}} {{(index .State.Health.Log 0).Output}}" @late', 'inspect -f "{{(index .State.Health.Log 0).ExitCode}} {{len (index .State.Health.Log 0).Output}}" @long',
+      'inspect -f "{{(index .State.Health.Log 0).ExitCode}}" @code', 'inspect -f "{{json .State.Health}} {{json .Config.Healthcheck}}" @off', 'inspect -f "{{json .Config.Healthcheck}}" @late', 'ps -a --filter health=none --filter name=@off --format {{.Names}}');
+    await scene.sayAll(`create --health-interval 1us ${SLEEP}`, `create --health-interval=-1s ${SLEEP}`, `create --health-retries=-1 ${SLEEP}`, `create --no-healthcheck --health-cmd x ${SLEEP}`, `create --health-timeout 1us ${SLEEP}`);
+  } },
+  { name: 'restartpolicy', tell: async (scene) => {
+    const past = recorded(scene, 'c');
+    await scene.do(`run -d --restart unless-stopped --name @u ${TRAP}`);
+    await scene.do('run -d --restart on-failure --name @f IMAGE sh -c "exit 0"');
+    await scene.do('run -d --restart always --name @c IMAGE sh -c "exit 3"');
+    await until('waits that are longer than what is said meanwhile', async () => Number(await scene.do('inspect -f {{.RestartCount}} @c')) >= 6);
+    await until('a wait', async () => await scene.do('inspect -f {{.State.Status}} @c') === 'restarting');
+    await scene.sayAll('inspect -f "{{.State.Status}} {{.State.Running}} {{.State.Restarting}} {{.State.ExitCode}} {{.State.Pid}}" @c', 'ps --filter name=@c --format "{{.State}} {{.Status}}"', 'ps -a --filter status=restarting --filter name=@c --format {{.Names}}', 'exec @c true', 'top @c', 'pause @c', 'unpause @c', 'start @c', 'rm @c',
+      'stop @c', 'inspect -f "{{.State.Status}} {{.State.Running}} {{.State.Restarting}} {{.State.ExitCode}}" @c', 'stop @c', 'kill @c', 'rm @c');
+    await scene.sayAll('inspect -f "{{.RestartCount}} {{.State.Status}}" @f', 'inspect -f "{{.HostConfig.RestartPolicy}}" @f', 'inspect -f "{{.HostConfig.RestartPolicy}}" @u');
+    await scene.say('stop @u');
+    await scene.sayAll('inspect -f "{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}" @u', 'start @u', 'inspect -f "{{.State.Status}} {{.RestartCount}}" @u', 'kill @u', 'wait @u', 'inspect -f "{{.State.Status}} {{.State.ExitCode}}" @u');
+    await scene.sayAll(`create --restart always:3 ${SLEEP}`, `create --restart on-failure:x ${SLEEP}`, `create --restart on-failure:-1 ${SLEEP}`, `run --rm --restart always ${SLEEP}`);
+    scene.note('told first', (await past('--filter event=start --filter event=die')).split('\n').slice(0, 6).join('\n'));
+  } },
+  { name: 'autoremove', tell: async (scene) => {
+    const past = recorded(scene, 'a', 'b', 'c', 'd');
+    await scene.say('run --rm --name @a IMAGE sh -c "exit 4"');
+    await scene.say('run --rm --name @b IMAGE /no/such');
+    await scene.do(`run -d --rm --name @c ${TRAP}`);
+    await scene.sayAll('restart -t 0 @c', 'inspect -f "{{.State.Status}} {{.HostConfig.AutoRemove}}" @c', 'stop @c');
+    await scene.do(`run -d --rm --name @d ${SLEEP}`);
+    await scene.sayAll('pause @d', 'kill @d');
+    for (const name of ['a', 'b', 'c', 'd']) await gone(scene, name);
+    await scene.sayAll('inspect @b', 'wait @c', 'start @d', 'rm @a');
+    scene.note('told', await past(''));
+  } },
+  { name: 'signals', tell: async (scene) => {
+    const past = recorded(scene, 'p', 'q');
+    await scene.do(`run -d --name @p ${TRAP}`);
+    await up(scene, 'p', 1);
+    await scene.sayAll('pause @p', 'kill -s TERM @p', 'wait @p', 'inspect -f "{{.State.Status}} {{.State.ExitCode}} {{.State.Paused}}" @p', 'start @p');
+    await up(scene, 'p', 2);
+    await scene.sayAll('pause @p', 'restart -t 5 @p', 'inspect -f "{{.State.Status}} {{.State.Paused}}" @p');
+    await up(scene, 'p', 3);
+    await scene.sayAll('pause @p', 'stop -t 5 @p', 'inspect -f "{{.State.Status}} {{.State.ExitCode}}" @p', 'pause @p', 'unpause @p', 'top @p', 'restart -t 0 @p', 'inspect -f "{{.State.Status}}" @p');
+    await scene.do('run -d --name @q --stop-signal RTMIN+3 IMAGE sh -c "trap \'exit 9\' RTMIN+3; trap \'exit 9\' 37; echo up; while :; do sleep 0.05; done"').catch(() => '');
+    await scene.sayAll('inspect -f {{.Config.StopSignal}} @q', 'stop -t 3 @q', `create --name @z --stop-signal NOSUCH ${SLEEP}`, `create --stop-signal 0 ${SLEEP}`, 'kill -s 0 @p', 'kill -s RTMIN+40 @p', 'kill -s SIGNOSUCH @p', 'kill -s CONT @p', 'kill -s sigcont @p', 'kill -s 18 @p', 'stop -t 0 @p');
+    scene.note('told', await past(''));
+  } },
+  { name: 'renames', tell: async (scene) => {
+    const past = recorded(scene, 'aa', 'bb', 'cc');
+    await scene.do(`run -d --name @aa ${SLEEP}`);
+    await scene.do('create --name @bb IMAGE true');
+    await scene.sayAll('rename @aa @aa', 'rename @aa /@aa', 'rename @aa @bb', 'rename @aa b@d', 'rename @aa x', 'rename @aa ""', 'rename @nosuch @cc', 'rename @aa /@cc', 'inspect -f {{.Name}} @cc', 'inspect -f {{.Name}} /@cc', 'inspect @aa', 'rename @bb @aa', 'ps -a --filter name=@ --format "{{.Names}} {{.State}}"',
+      'rm --link @cc', 'rm --link @nosuch', 'rm -f @cc @aa');
+    scene.note('told', await past(''));
+  } },
+  { name: 'tops', tell: async (scene) => {
+    await scene.do(`run -d --name @a ${SLEEP}`);
+    await scene.do('create --name @b IMAGE true');
+    await scene.sayAll('top @a -o comm', 'top @a -o pid=x', 'top @a -o ppid=PID', 'top @a -eo pid,comm', 'top @a --nosuch', 'top @b', 'top @b -o pid');
+  } },
+  { name: 'execlast', tell: async (scene) => {
+    const past = recorded(scene, 'a');
+    await scene.do(`run -d --name @a -e FROM=image ${SLEEP}`);
+    await scene.sayAll('exec -e FROM=exec -e NEW=1 @a sh -c "echo $FROM $NEW"', 'exec -u 1000:1000 -w /tmp @a sh -c "id; pwd"', 'exec -d @a sh -c "exit 9"', 'exec -t @a sh -c "test -t 1 && echo terminal"', 'exec @a sh -c "exit 200"', 'exec --detach-keys nosuch @a true', 'inspect -f "{{.ExecIDs}}" @a');
+    await scene.do('exec -d @a sleep 1000');
+    await scene.sayAll('inspect -f "{{len .ExecIDs}}" @a', 'stop -t 0 @a', 'inspect -f "{{.ExecIDs}}" @a', 'exec @a true', 'start @a', 'exec @a echo again', 'pause @a', 'exec @a true', 'exec -d @a true', 'unpause @a', 'rm -f @a', 'exec @a true');
+    scene.note('told', (await past('')).split('\n').filter((line) => !/ exec_/.test(line)).join('\n'));
+    scene.note('execs told', (await past('--filter event=exec_create')).split('\n').length);
+  } },
+];
+
+/** What is told of these containers from now on, when asked. */
+function recorded(scene: Scene, ...names: readonly string[]): (filters: string) => Promise<string> {
+  const since = (Date.now() / 1000).toFixed(3);
+  const mine = names.map((name) => `--filter container=@${name}`).join(' ');
+  return (filters) => scene.do(`events --since ${since} --until ${(Date.now() / 1000).toFixed(3)} ${mine} ${filters} --format '{{.Actor.Attributes.name}} {{.Action}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.signal}} {{.Actor.Attributes.oldName}}'`);
+}
+
+const turns = (scene: Scene, name: string, status: string) => until(`${name} to be ${status}`, async () => await scene.do(`inspect -f {{.State.Health.Status}} @${name}`) === status);
+
+/** Until it has written "up" in so many runs: from then on it heeds signals. */
+async function up(scene: Scene, name: string, runs: number): Promise<void> {
+  await until(`${name} to be up`, async () => (await scene.do(`logs @${name}`)).split('up').length > runs);
+}
+
+async function gone(scene: Scene, name: string): Promise<void> {
+  await until(`${name} to be gone`, async () => await scene.do(`ps -aq --filter name=^/${scene.name(name)}$`) === '');
+}
