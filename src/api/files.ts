@@ -49,7 +49,9 @@ function statHeader({ name, sizeBytes, mode, mtimeNs, linkTarget }: PathStat): R
 
 async function commitOptions(request: ApiRequest): Promise<CommitOptions & { signal: AbortSignal }> {
   const { query, signal } = request;
-  const config = await readJson<CreateBody>(request, createBody, { required: false });
+  const body = await readJson<CreateBody>(request, createBody, { required: false });
+  // dockerode sends its query once more as a body: without any field of a configuration it is none.
+  const config = Object.keys(body ?? {}).some((key) => key !== 'HostConfig' && key !== 'NetworkingConfig') ? body : undefined;
   return {
     repo: query.text('repo'), tag: query.text('tag'), comment: query.text('comment'), author: query.text('author'), changes: query.all('changes'),
     pause: query.flag('pause', true) || query.text('pause') === '', config: config ?? undefined, signal,

@@ -6,6 +6,7 @@ const METHODS: readonly Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'];
 const CLUSTER = ['swarm', 'nodes', 'services', 'tasks', 'secrets', 'configs'] as const;
 /** Clients tell an engine outside a cluster by this text. */
 const NO_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
+const NO_MEMBER = 'This node is not part of a swarm';
 
 const LATER: ReadonlyArray<readonly [method: Method, path: string, what: string]> = [
   ['POST', '/build', 'building images'],
@@ -18,6 +19,7 @@ const LATER: ReadonlyArray<readonly [method: Method, path: string, what: string]
 ];
 
 export const laterRoutes = (): readonly Route[] => [
+  { method: 'POST', path: '/swarm/leave', handle: async () => { throw unavailable(NO_MEMBER); } },
   ...CLUSTER.flatMap((noun) => METHODS.flatMap((method) => [`/${noun}`, `/${noun}/{rest*}`].map((path): Route => ({
     method, path, handle: async () => { throw unavailable(NO_MANAGER); },
   })))),

@@ -29,7 +29,8 @@ export function presentImage(view: ImageView, version: ApiVersion) {
   const created = config.created === '' ? (version.minor < 44 ? { Created: ZERO_TIME } : {}) : { Created: config.created };
   return {
     Id: config.id, RepoTags: view.repoTags, RepoDigests: view.repoDigests, Parent: view.parent, Comment: config.comment || (config.history.at(-1)?.comment ?? ''), ...created,
-    ...(keeps(version, 45) ? { Container: config.container, ContainerConfig: buildConfig(config.bytes) } : {}),
+    // Gone from Docker's since 1.45, on which docker-compose 1.29 stumbles when it makes a container anew.
+    Container: config.container, ContainerConfig: buildConfig(config.bytes),
     DockerVersion: config.dockerVersion, Author: config.author, Config: runConfig(view, version), Architecture: config.architecture,
     ...(config.variant === '' ? {} : { Variant: config.variant }), Os: config.os, ...(config.osVersion === '' ? {} : { OsVersion: config.osVersion }),
     Size: view.sizeBytes, ...(keeps(version, 44) ? { VirtualSize: view.sizeBytes } : {}),

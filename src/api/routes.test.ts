@@ -12,6 +12,7 @@ const TABLE: ReadonlyArray<[request: string, status: number, body: unknown, call
   ['HEAD /_ping', 200, ''],
   ['OPTIONS /anything', 200, ''],
   ['GET /nosuch', 404, { message: 'page not found' }],
+  ['GET /containers//probe/json?size=1', 301, ''],
   ['POST /version', 404, { message: 'page not found' }],
   ['GET /v1.99/nosuch', 404, { message: 'page not found' }],
   ['GET /v1.99/version', 400, { message: 'client version 1.99 is too new. Maximum supported API version is 1.51' }],

@@ -1,5 +1,6 @@
 // From a request to an answer: version, route, signal, and the one place where errors leave.
 import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { posix } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../lib/clock.ts';
 import { assert, EngineError, kindOf, notFound, unavailable } from '../lib/errors.ts';
@@ -158,6 +159,8 @@ function openCall(needs: { find: ReturnType<typeof openRouter>; message: Incomin
     },
   });
   try {
+    const moved = movedTo(url);
+    if (moved !== undefined) return call(undefined, { status: 301, headers: { Location: moved } });
     if (method === 'OPTIONS') return call(undefined, { status: 200 });
     const match = needs.find(method, path);
     if (!match) return call(undefined, answerOf(notFound('page not found')));
@@ -165,6 +168,13 @@ function openCall(needs: { find: ReturnType<typeof openRouter>; message: Incomin
     const text = `${version.refusal.message}\n`;
     return call(match, version.tooOld ? { status: 400, text, contentType: 'text/plain; charset=utf-8', headers: { 'X-Content-Type-Options': 'nosniff' } } : answerOf(version.refusal));
   } catch (error) { return call(undefined, answerOf(error)); }
+}
+
+/** As the router of dockerd has it: clients that put a name with its slash into a path are sent from /containers//web/json to /containers/web/json. */
+function movedTo(url: string): string | undefined {
+  const [path = ''] = url.split('?', 1);
+  const clean = posix.normalize(path);
+  return path.startsWith('/') && clean !== path ? clean + url.slice(path.length) : undefined;
 }
 
 /** The answer, or, for an upgraded connection, what is to be done with it. */

@@ -13,6 +13,7 @@ import { completeConfig, completeHostConfig } from './defaults.ts';
 import { mergeImageConfig } from './merge.ts';
 import { claimMounts } from './claim.ts';
 import { randomName } from './names.ts';
+import { resolvedLinks } from './links.ts';
 import { joinedById } from './namespaces.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { newNetworkSettings } from './networking.ts';
@@ -32,19 +33,20 @@ export async function createContainer(needs: ContainerNeeds, options: CreateOpti
   const wanted = completeConfig(body);
   validateConfig(wanted);
   const { host: held, warnings } = decideResources(completeHostConfig(body.HostConfig ?? {}, { cgroupVersion: needs.runtime.facts.cgroupVersion, defaults: needs.defaults }), { can: needs.runtime.facts.abilities, cpus: availableParallelism(), driver: needs.runtime.facts.cgroupDriver });
-  const hostConfig = joinedById(needs.table, held);
-  validateHostConfig(hostConfig);
-  validateShared(hostConfig, { runtimes: Object.keys(needs.runtime.facts.runtimes), remapped: store.idMap !== undefined });
-  warnings.push(...validateNetwork(wanted, hostConfig));
-  validateEndpoints(body, hostConfig.NetworkMode);
+  const joined = joinedById(needs.table, held);
+  validateHostConfig(joined);
+  validateShared(joined, { runtimes: Object.keys(needs.runtime.facts.runtimes), remapped: store.idMap !== undefined });
+  warnings.push(...validateNetwork(wanted, joined));
+  validateEndpoints(body, joined.NetworkMode);
   if (wanted.Image === '') throw invalid('no image was specified');
   const image = findImage(store, wanted.Image).config;
-  const config = finalConfig(wanted, image, hostConfig);
+  const config = finalConfig(wanted, image, joined);
   warnings.push(...platformWarnings(needs, { image, wanted: options.platform, name: wanted.Image }));
 
   const id = clock.randomHex(32);
   const word = options.name || randomName(clock, (free) => table.isNameTaken(free));
   using name = table.reserveName(word, id);
+  const hostConfig = { ...joined, Links: resolvedLinks(table, joined.Links, word) };
   const container = new Container({
     record: recordOf(needs, { id, name: word.replace(/^\//, ''), config: withIdentity(config, { id, hostConfig, hostName: needs.hostName }), hostConfig, image, body }),
     hostConfig,

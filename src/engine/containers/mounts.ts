@@ -9,6 +9,7 @@ import { isVolume, LOCAL, volumesOf } from '../volumes/volumes.ts';
 import type { Container } from './container.ts';
 import { cleanPath, PROPAGATIONS, tmpfsData } from './mount-points.ts';
 import type { ContainerNeeds } from './needs.ts';
+import { stageMount, unstageMounts } from './staged-mounts.ts';
 
 /** As inspect and lists show it. */
 export function presentMount(needs: Pick<ContainerNeeds, 'store'>, point: RecordedMountPoint): MountPoint {
@@ -34,6 +35,7 @@ export function bundleMountsOf({ store }: Pick<ContainerNeeds, 'store'>, contain
 /** Everything that is mounted beside Docker's defaults; `own` are the files that the engine writes. What is mounted for it is let go by `leaveMounts`. */
 export async function readyMounts(needs: ContainerNeeds, container: Container, own: readonly BundleMount[]): Promise<BundleMount[]> {
   const { hostConfig: host } = container;
+  unstageMounts(needs, container); // what an earlier daemon may have left
   const points = Object.values(container.record.MountPoints);
   const tmpfs = tmpfsOf(container, points);
   const taken = new Set(tmpfs.map(({ destination }) => destination));
@@ -60,6 +62,7 @@ function tmpfsOf({ hostConfig }: Container, points: readonly RecordedMountPoint[
 
 /** After the end, or a start that failed: volumes are this container's no longer. */
 export async function leaveMounts(needs: ContainerNeeds, container: Container): Promise<void> {
+  unstageMounts(needs, container);
   for (const name of volumesOf(container)) {
     if (!needs.volumes.isUser(name, container.id)) continue;
     try { await needs.volumes.unmount(name, container.id); } catch (error) { needs.log.warn('could not unmount a volume', { volume: name, container: container.id, error }); }
@@ -69,11 +72,15 @@ export async function leaveMounts(needs: ContainerNeeds, container: Container): 
 
 async function readyMount(needs: ContainerNeeds, container: Container, point: RecordedMountPoint): Promise<BundleMount> {
   const { Destination: destination, Spec: spec } = point;
-  const source = isVolume(point) ? await readyVolume(needs, container, point) : readySource(needs, point);
-  const propagation = bindPropagation(needs, { ...point, Source: source });
+  const found = isVolume(point) ? await readyVolume(needs, container, point) : readySource(needs, point);
+  const propagation = bindPropagation(needs, { ...point, Source: found });
+  const { Subpath: part = '' } = spec.VolumeOptions ?? {};
+  const flat = spec.BindOptions?.NonRecursive === true;
+  const source = part !== '' && isVolume(point) ? stageMount(needs, container, { root: found, path: part, recursive: true })
+    : flat ? stageMount(needs, container, { root: '/', path: found, recursive: false }) : found;
   return {
     type: 'bind', source, destination,
-    options: [spec.BindOptions?.NonRecursive ? 'bind' : 'rbind', ...(point.RW ? ['rw'] : readOnlyWords(needs, container, point)), ...(propagation === '' ? [] : [propagation])],
+    options: [flat ? 'bind' : 'rbind', ...(point.RW ? ['rw'] : readOnlyWords(needs, container, point)), ...(propagation === '' ? [] : [propagation])],
   };
 }
 
@@ -99,7 +106,8 @@ const RECURSIVE_KERNEL = [5, 12] as const;
 /** Of the runtimes only ours is known to pass it on. */
 const RECURSIVE_RUNTIMES = ['', 'runc', 'crun', 'io.containerd.runc.v2'];
 
-function readOnlyWords(_needs: ContainerNeeds, container: Container, { Spec: { BindOptions: options } }: RecordedMountPoint): string[] {
+function readOnlyWords(needs: ContainerNeeds, container: Container, { Source: source, Spec: { BindOptions: options } }: RecordedMountPoint): string[] {
+  if (needs.kernel.files.findInRoot('/', source).kind === 'other') return ['ro']; // nothing is mounted below a file, and crun 1.8 opens it as a folder
   if (options?.ReadOnlyNonRecursive) return ['ro'];
   const [major = 0, minor = 0] = release().split('.').map(Number);
   const can = (major > RECURSIVE_KERNEL[0] || (major === RECURSIVE_KERNEL[0] && minor >= RECURSIVE_KERNEL[1])) && RECURSIVE_RUNTIMES.includes(container.hostConfig.Runtime);

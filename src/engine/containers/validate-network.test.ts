@@ -19,7 +19,7 @@ test('each invalid field about networks is refused by name', () => {
     [{}, { NetworkMode: 'none', PortBindings: { 'x/tcp': [] } }, /invalid port specification: "x"/], [{}, { NetworkMode: 'none', PortBindings: { '80-81/tcp': [] } }, /"80-81"/],
     [{}, { NetworkMode: 'none', PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '99999' }] } }, /"99999"/],
     [{}, { ExtraHosts: ['a'] }, /bad format for add-host: "a"/], [{}, { ExtraHosts: [':1.2.3.4'] }, /bad format/], [{}, { ExtraHosts: ['a:1.2.3'] }, /invalid IP address in add-host: "1.2.3"/],
-    [{}, { Links: ['a:b'] }, /Links/], [{}, { NetworkMode: 'host', Links: ['a:b'] }, /links/], [{ MacAddress: 'zz' }, {}, /MacAddress/],
+    [{}, { Links: [''] }, /Links/], [{}, { NetworkMode: 'host', Links: ['a:b'] }, /links/], [{ MacAddress: 'zz' }, {}, /MacAddress/],
     [{ MacAddress: '02:42:ac:11:00:02' }, { NetworkMode: 'host' }, /mac-address/], [{ Hostname: 'x' }, { UTSMode: 'host' }, /hostname and the UTS mode/],
     ...alone.map(([config, host]): [Partial<ContainerConfig>, Partial<HostConfig>, RegExp] => [config, { ...host, NetworkMode: 'container:other' }, /conflicting options/]),
   ];
@@ -28,7 +28,7 @@ test('each invalid field about networks is refused by name', () => {
 
 test('what does no harm is taken', () => {
   for (const [config, host] of [
-    [{ ExposedPorts: { '80/tcp': {} } }, {}], [{}, { NetworkMode: 'none', ...BOUND }], [{}, { PortBindings: { '80/tcp': null, '81/tcp': [] } }], [{}, { Links: [] }], [{ MacAddress: '02:42:ac:11:00:02' }, {}],
+    [{ ExposedPorts: { '80/tcp': {} } }, {}], [{}, { NetworkMode: 'none', ...BOUND }], [{}, { PortBindings: { '80/tcp': null, '81/tcp': [] } }], [{}, { Links: ['a:b'] }], [{ MacAddress: '02:42:ac:11:00:02' }, {}],
     [{ Hostname: 'x' }, { NetworkMode: 'host' }], [{}, { ExtraHosts: ['a:1.2.3.4', 'b:::1', 'c=[::1]', 'd=1.2.3.4', 'e:host-gateway'] }],
   ] as Array<[Partial<ContainerConfig>, Partial<HostConfig>]>) assert.deepEqual(judge(config, host), [], JSON.stringify([config, host]));
   assert.deepEqual(judge({}, { NetworkMode: 'host', ...BOUND }), ['Published ports are discarded when using host network mode']);

@@ -96,9 +96,7 @@ function refuseUnshared(config: ContainerConfig, host: HostConfig): void {
   const onHost = host.NetworkMode === 'host';
   const links = host.Links ?? [];
   if (links.includes('')) throw invalid('invalid Links: empty string specified for links');
-  if (links.length > 0) throw invalid(onHost
-    ? "conflicting options: host type networking can't be used with links. This would result in undefined behavior"
-    : `could not link to ${links[0]?.split(':', 1)[0]}: Links need a bridge network, and this version has the networks "host" and "none" only`);
+  if (onHost && links.length > 0) throw invalid("conflicting options: host type networking can't be used with links. This would result in undefined behavior");
   if (onHost && config.MacAddress) throw invalid('conflicting options: mac-address and the network mode');
   if (host.UTSMode === 'host' && config.Hostname !== '') throw invalid('conflicting options: hostname and the UTS mode');
 }

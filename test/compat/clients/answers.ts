@@ -12,23 +12,24 @@ const MOMENTS = /^(time|timeNano|Created|SystemTime)$/;
 /** Seconds since 1970 in this decade: also where no field's name tells. */
 const NOW_SECONDS = [1.7e9, 2e9] as const;
 
-/** `where` is the client's and the story's name, in front of what the differences look for. */
-export function normalSaid(said: Said, normals: Normals, where: string): Said {
+/** `where` is the client's and the story's name, in front of what the differences look for. Nothing when all of it may differ. */
+export function normalSaid(said: Said, normals: Normals, where: string): Said | undefined {
   const whole = `${where}: ${said.says}`;
   const differences = CLIENT_DIFFERENCES.filter((one) => one.where.test(whole));
-  if (differences.some((one) => one.at === undefined && one.written === undefined)) return { says: said.says };
+  if (differences.some((one) => one.at === undefined && one.written === undefined)) return undefined;
   return normalValue(JSON.parse(JSON.stringify(said)), [], { normals, differences }) as Said;
 }
 
 interface How { normals: Normals; differences: readonly ClientDifference[] }
 
 function normalValue(value: unknown, path: readonly string[], how: How): unknown {
-  if (Array.isArray(value)) return value.map((one, at) => normalValue(one, [...path, String(at)], how));
+  if (how.differences.some(({ at, written }) => written === undefined && at?.test(path.slice(1).join('.')))) return '<may differ>';
+  if (Array.isArray(value)) return (path.at(-1) === 'Mounts' ? value.toSorted(byDestination) : value).map((one, at) => normalValue(one, [...path, String(at)], how));
   if (typeof value === 'object' && value !== null) {
     const fields = Object.entries(value).map(([key, field]) => [commonText(key, how.normals), field] as const);
     return Object.fromEntries(fields.flatMap(([key, field]) => {
       const here = [...path, key], dotted = here.slice(1).join('.');
-      if (how.differences.some(({ at, written }) => at?.test(dotted) && written === undefined)) return [];
+      if (how.differences.some(({ at, written }) => written === undefined && at?.test(dotted))) return []; // it may also be missing
       return [[key, normalValue(field, here, how)]];
     }));
   }
@@ -36,6 +37,8 @@ function normalValue(value: unknown, path: readonly string[], how: How): unknown
   const name = path.at(-1) ?? '';
   if (typeof value === 'number') {
     if (name === 'Pid' || name === 'pid') return value > 0 ? '<pid>' : value;
+    const written = how.differences.find(({ at, written: pattern }) => at?.test(dotted) && pattern?.[0].test(String(value)))?.written;
+    if (written) return String(value).replace(written[0], written[1]);
     const moment = MOMENTS.test(name) || (value > NOW_SECONDS[0] && value < NOW_SECONDS[1]);
     if (moment && value > 0) return '<time>';
   }
@@ -43,6 +46,9 @@ function normalValue(value: unknown, path: readonly string[], how: How): unknown
   const written = how.differences.filter(({ at }) => at === undefined || at.test(dotted)).flatMap((one) => (one.written ? [one.written] : []));
   return written.reduce((text, [pattern, as]) => text.replace(pattern, as), commonText(value, how.normals));
 }
+
+/** Docker keeps them in a map, which it walks in any order. */
+const byDestination = (a: { Destination?: string }, b: { Destination?: string }): number => String(a.Destination).localeCompare(String(b.Destination));
 
 /** Compares line by line and field by field, and tells all that differ at once. A line that only one side has does not shift the others. */
 export function assertSameSaid(ours: readonly Said[], theirs: readonly Said[]): void {

@@ -1,7 +1,9 @@
-// The same stories through docker-py and dockerode to this engine and to Debian's dockerd: what the libraries make of the answers is compared.
+// The same stories through docker-py, dockerode and docker-compose to this engine and to Debian's dockerd: what the libraries make of the answers is compared.
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { assertSameSaid, type Said } from './answers.ts';
+import { ComposeScene } from './compose/scene.ts';
+import { composeStories } from './compose/stories.ts';
 import { containerStories } from './dockerode/containers.ts';
 import { NodeScene } from './dockerode/scene.ts';
 import { streamStories } from './dockerode/streams.ts';
@@ -36,6 +38,14 @@ describe('client libraries find here what they find at dockerd', { concurrency: 
       const scene = new NodeScene(stage(engine, place));
       try { await story.tell(scene); }
       catch (cause) { throw new Error(`${cause instanceof Error ? cause.message : String(cause)} after ${JSON.stringify(scene.said.at(-1))}`, { cause }); }
+      return scene.said;
+    });
+  }
+  for (const story of composeStories) {
+    compare('compose', story.name, async (engine, place) => {
+      const scene = new ComposeScene({ ...stage(engine, place), host: engine.host, configDir: join(world.root, 'client') });
+      try { await story.tell(scene); }
+      finally { await scene.end(); }
       return scene.said;
     });
   }

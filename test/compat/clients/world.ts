@@ -49,10 +49,10 @@ export async function openWorld(): Promise<World> {
     normal: (said, engine, where) => {
       const names = [[engine.dataRoot, '<data root>'], [engine.root, '<root>'], [engine.socket, '<socket>'], [registry.host, 'registry.example']] as const;
       const normals: Normals = { names, knownIds };
-      return said.map((line) => normalSaid(line, normals, where));
+      return said.flatMap((line) => normalSaid(line, normals, where) ?? []);
     },
     [Symbol.asyncDispose]: async () => {
-      try { for (const engine of [ours, theirs]) await assertEmpty(engine); }
+      try { assert.deepEqual(await leftAt(ours), await leftAt(theirs), 'what the stories leave here and at dockerd'); }
       finally { await held.disposeAsync(); }
     },
   };
@@ -70,10 +70,12 @@ export async function sweepStory(engine: Engine, prefix: string): Promise<void> 
   }
 }
 
-async function assertEmpty({ socket, root }: Engine): Promise<void> {
+/** Containers, and volumes: those without a name are counted, since they stay where a container was removed without them. */
+async function leftAt({ socket }: Engine): Promise<object> {
   const containers = (await ask(socket, { path: '/containers/json?all=1' })).json<Array<{ Names: string[] }>>().flatMap(({ Names }) => Names);
   const volumes = ((await ask(socket, { path: '/volumes' })).json<{ Volumes: Array<{ Name: string }> | null }>().Volumes ?? []).map(({ Name }) => Name);
-  assert.deepEqual({ containers, volumes }, { containers: [], volumes: [] }, `left at ${root}`);
+  const isNameless = (name: string) => /^[0-9a-f]{64}$/.test(name);
+  return { containers, named: volumes.filter((name) => !isNameless(name)), nameless: volumes.filter(isNameless).length };
 }
 
 async function pushImages({ host }: DebianRegistry, knownIds: Set<string>): Promise<Record<string, string>> {

@@ -39,14 +39,15 @@ def archives(scene):
     for label, box in [('stopped', scene.create('stopped')), ('running', scene.run('running', volumes={scene.folder: {'bind': '/bound', 'mode': 'rw'}, scene.folder + '/ro': {'bind': '/fixed', 'mode': 'ro'}}, tmpfs={'/memory': ''}))]:
         scene.say(f'{label}: put', lambda: box.put_archive('/tmp', tar(TREE)))
         get = lambda path: (lambda: box.get_archive(path))  # noqa: E731
-        for path in ['/tmp/made', '/tmp/made/', '/tmp/made/.', '/tmp/made/file', '/tmp/made/link', '/tmp/made/pipe', 'tmp/made/file', '/tmp/../tmp/made/hard', '/nosuch', '/tmp/made/file/x', '/etc/passwd/', '', '/bin/sh']:
+        for path in ['/tmp/made', '/tmp/made/link', '/nosuch'] if label == 'stopped' else ['/tmp/made', '/tmp/made/', '/tmp/made/.', '/tmp/made/file', '/tmp/made/link', '/tmp/made/pipe', 'tmp/made/file', '/tmp/../tmp/made/hard', '/nosuch', '/tmp/made/file/x', '/etc/passwd/', '', '/bin/sh']:
             scene.say(f'{label}: get {path}', get(path), shown=lambda told: {'stat': {key: value for key, value in told[1].items() if key != 'mtime'}, 'files': listing(told[0])})
         scene.say(f'{label}: time of a file', get('/tmp/made/file'), shown=lambda told: told[1]['mtime'][:10])
-        for case, path, data in [
+        cases = [
             ('over a file', '/tmp', tar({'made/file': 'new text'})), ('a folder over a file', '/tmp', tar({'made/file': None})), ('a file over a folder', '/tmp', tar({'made': 'text'})), ('into a file', '/etc/passwd', tar({'x': 'y'})), ('to nowhere', '/nosuch', tar({'x': 'y'})),
             ('what is no archive', '/tmp', b'no archive at all, but longer than a block' * 20), ('nothing', '/tmp', b''), ('out of its folder', '/tmp', tar({'../escaped': 'x'})), ('by a link', '/tmp', tar({'out': {'type': tarfile.SYMTYPE, 'linkname': '/etc'}, 'out/written': 'x'})),
             ('with an absolute name', '/tmp', tar({'/absolute': 'x'})), ('through a link', '/bin/../tmp', tar({'through': 'x'})),
-        ]:
+        ]
+        for case, path, data in cases if label == 'running' else cases[:4]:
             scene.say(f'{label}: put {case}', lambda: box.put_archive(path, data))
         scene.say(f'{label}: what is there now', get('/tmp'), shown=lambda told: sorted(listing(told[0])))
     import bz2
@@ -96,7 +97,7 @@ def commit(scene):
     image = scene.say('plain', lambda: box.commit(repository, tag='1'))
     if image is None:
         return
-    meant = lambda image: {key: image.attrs[key] for key in ('Author', 'Comment', 'Architecture', 'Os', 'RepoTags', 'Config')} | {'layers': len(image.attrs['RootFS']['Layers']), 'of a container': bool(image.attrs.get('Container'))}  # noqa: E731
+    meant = lambda image: {key: image.attrs[key] for key in ('Author', 'Comment', 'Architecture', 'Os', 'RepoTags', 'Config')} | {'layers': len(image.attrs['RootFS']['Layers'])}  # noqa: E731
     scene.say('its image', lambda: scene.client.images.get(f'{repository}:1'), shown=meant)
     scene.say('its history', image.history, shown=lambda rows: [(row['CreatedBy'], row['Comment'], row['Size'] > 0, row['Tags']) for row in rows])
     changes = ['ENV B=2 C="3 4"', 'LABEL x=y', 'CMD ["ls"]', 'ENTRYPOINT ["sh", "-c"]', 'WORKDIR /there', 'USER nobody', 'EXPOSE 81/udp 82', 'VOLUME /vol', 'STOPSIGNAL TERM', 'HEALTHCHECK --interval=5s CMD true', 'ONBUILD RUN x']

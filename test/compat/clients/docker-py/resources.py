@@ -43,7 +43,7 @@ def limits(scene):
     for label, options, command in [
         ('ulimits', {'ulimits': [Ulimit(name='nofile', soft=512, hard=1024), Ulimit(name='core', soft=0, hard=0)]}, 'ulimit -Sn; ulimit -Hn; ulimit -c'), ('shared memory', {'shm_size': '8m'}, 'df -k /dev/shm | tail -n 1'), ('shared memory by default', {}, 'df -k /dev/shm | tail -n 1'),
         ('sysctls', {'sysctls': {'kernel.shm_rmid_forced': '1', 'net.ipv4.ip_forward': '1'}}, 'cat /proc/sys/kernel/shm_rmid_forced /proc/sys/net/ipv4/ip_forward'), ('oom score', {'oom_score_adj': 321}, 'cat /proc/self/oom_score_adj'), ('devices', {'devices': ['/dev/null:/dev/mine:r']}, 'ls -l /dev/mine | cut -c 1-10; echo x > /dev/mine'),
-        ('too many processes', {'pids_limit': 4}, 'for n in 1 2 3 4 5 6; do sleep 5 & done 2>&1 | grep -c fork; true'), ('too much memory', {'mem_limit': '16m', 'memswap_limit': '16m'}, 'tail /dev/zero; echo $?'),
+        ('too many processes', {'pids_limit': 20}, '(for n in $(seq 40); do sleep 3 & done) 2>&1 | tail -n 1'), ('too much memory', {'mem_limit': '16m', 'memswap_limit': '16m'}, 'tail /dev/zero; echo $?'),
     ]:
         scene.say(f'seen inside: {label}', lambda: scene.output(command, **options))
     killed = scene.run('c', 'tail /dev/zero', mem_limit='16m', memswap_limit='16m')

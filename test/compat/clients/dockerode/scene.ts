@@ -167,6 +167,8 @@ function plain(value: unknown): unknown {
 
 /** As a program that uses the library tells one error from another. */
 function failure(error: unknown): unknown {
-  const { statusCode, reason, json, message } = error as { statusCode?: number; reason?: string; json?: unknown; message?: string };
-  return statusCode === undefined ? { message } : { statusCode, reason, message: message?.trim(), json: plain(json) };
+  const { statusCode, json, message } = error as { statusCode?: number; json?: unknown; message?: string };
+  if (statusCode === undefined) return { message };
+  const said = typeof json === 'object' && json !== null && 'message' in json ? json.message : message;
+  return { statusCode, message: typeof said === 'string' ? said.trim() : said };
 }
