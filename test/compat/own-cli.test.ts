@@ -18,11 +18,12 @@ import { Scene, type Line, type Story } from './scene.ts';
 import { fileStories } from './stories/files.ts';
 import { lifecycleStories } from './stories/lifecycle.ts';
 import { ownCliStories } from './stories/own-cli.ts';
+import { resourceStories } from './stories/resources.ts';
 import { streamStories } from './stories/streams.ts';
 
 /** Of the stories for engines, those whose answers the command line puts together. */
-const SHARED = new Set(['ps', 'logs', 'cp', 'diff', 'export', 'commit']);
-const STORIES: readonly Story[] = [...ownCliStories, ...[...lifecycleStories, ...streamStories, ...fileStories].filter(({ name }) => SHARED.has(name))];
+const SHARED = new Set(['ps', 'logs', 'cp', 'diff', 'export', 'commit', 'stats', 'update']);
+const STORIES: readonly Story[] = [...ownCliStories, ...[...lifecycleStories, ...resourceStories, ...streamStories, ...fileStories].filter(({ name }) => SHARED.has(name))];
 /** Stories at once; each is told through both command lines at the same time. */
 const AT_ONCE = 3;
 

@@ -41,6 +41,7 @@ export async function createContainer(call: Call, body: CreateBody): Promise<str
   if (!['always', 'missing', 'never', ''].includes(when)) throw new Failure(`invalid pull option: '${when}': must be one of "always", "missing" or "never"`);
   if (when === 'always') await pullFor(call, image);
   if (!isId(image)) parseReference(image); // refused here, a wrong name is not sent around to be called missing
+  if (flags.bool('oom-kill-disable') && flags.bytes('memory') === 0) warn(call, "WARNING: Disabling the OOM killer on containers without setting a '-m/--memory' limit may be dangerous.");
   for (const address of flags.list('dns')) {
     if (/^127\.|^::1$/.test(address)) warn(call, `WARNING: Localhost DNS setting (--dns=${address}) may fail in containers.`);
   }

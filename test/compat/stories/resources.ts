@@ -3,9 +3,9 @@ import type { Scene, Story } from '../scene.ts';
 
 const FIELDS = [
   'Memory', 'MemorySwap', 'MemoryReservation', 'MemorySwappiness', 'NanoCpus', 'CpuShares', 'CpuPeriod', 'CpuQuota', 'CpusetCpus', 'CpusetMems', 'PidsLimit', 'OomScoreAdj', 'OomKillDisable', 'Ulimits', 'ShmSize',
-  'BlkioWeight', 'BlkioWeightDevice', 'BlkioDeviceReadBps', 'BlkioDeviceWriteIOps', 'Devices', 'DeviceCgroupRules', 'CgroupParent', 'RestartPolicy',
+  'BlkioWeight', 'BlkioWeightDevice', 'BlkioDeviceReadBps', 'BlkioDeviceWriteIOps', 'Devices', 'DeviceCgroupRules', 'CgroupParent',
 ];
-const hostConfig = (name: string) => `inspect -f '${FIELDS.map((field) => `{{json .HostConfig.${field}}}`).join(' ')}' ${name}`;
+const hostConfig = (name: string) => `inspect -f '${FIELDS.map((field) => `{{json .HostConfig.${field}}}`).join(' ')} {{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}' ${name}`;
 const GROW = 'x=a; while :; do x=$x$x; done';
 
 export const resourceStories: readonly Story[] = [
@@ -54,7 +54,7 @@ export const resourceStories: readonly Story[] = [
       'update @live', 'update -m 100m --memory-reservation 50m --cpus 0.5 --cpu-shares 512 --pids-limit 9 --cpuset-cpus 0 @live', limits, hostConfig('@live'),
       'update -m 300m @live', 'update --cpu-period 5000 @live', 'update --cpuset-cpus 99 @live', 'update -m 4m @live @nosuch', limits, 'update --pids-limit -1 --cpuset-cpus 0,1 @live', limits, hostConfig('@live'),
       'update -m 32m --memory-swap 64m @rests @live', hostConfig('@rests'), 'update --blkio-weight 300 @rests', 'update --restart on-failure:3 @rests', 'update --restart always:3 @rests', 'update --restart always:x @rests', hostConfig('@rests'),
-      'update --restart always @gone', 'update --restart no @gone', 'update -m 1g @nosuch', 'pause @live', 'update --cpu-shares 100 @live', 'unpause @live', limits,
+      'create --name @undying --oom-kill-disable IMAGE true', 'update --restart always @gone', 'update --restart no @gone', 'update -m 1g @nosuch', 'pause @live', 'update --cpu-shares 100 @live', 'unpause @live', limits,
     );
   } },
 ];
