@@ -38,7 +38,8 @@ function mountAsMeant(mount: MountSpec, version: ApiVersion): MountSpec {
   return {
     ...rest,
     ...(bind ? { BindOptions: known(known(known(bind, ['NonRecursive'], 40), ['CreateMountpoint'], 42), ['ReadOnlyNonRecursive', 'ReadOnlyForceRecursive'], 44) } : {}),
-    ...(volume ? { VolumeOptions: known(volume, ['Subpath'], 45) } : {}),
-    ...(tmpfs ? { TmpfsOptions: known(tmpfs, ['Options'], 46) } : {}),
+    // Options of another type were not looked at until 1.42.
+    ...(volume && (since(version, 42) || mount.Type !== 'tmpfs') ? { VolumeOptions: known(volume, ['Subpath'], 45) } : {}),
+    ...(tmpfs && (since(version, 42) || mount.Type === 'tmpfs') ? { TmpfsOptions: known(tmpfs, ['Options'], 46) } : {}),
   };
 }

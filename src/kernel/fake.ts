@@ -62,7 +62,7 @@ export function openFake(options: FakeOptions = {}): FakeKernel {
 function openFakeMounts(step: Step): Mounts {
   const entries: MountEntry[] = [];
   let lastId = 1;
-  return {
+  const face: Mounts = {
     mount(what) {
       step('mount', `${what.source} on ${what.target}`);
       const flags = what.flags ?? 0;
@@ -76,6 +76,7 @@ function openFakeMounts(step: Step): Mounts {
         options, superOptions: what.data ? `${options},${what.data}` : options, propagation: '',
       });
     },
+    bindFrom: (root, path, { target }) => face.mount({ source: posix.join(root, path), target, fsType: '' }),
     unmount(target, options) {
       step('unmount', target);
       const at = entries.findLastIndex((entry) => entry.target === target);
@@ -87,6 +88,7 @@ function openFakeMounts(step: Step): Mounts {
     },
     list() { step('mountinfo'); return entries.map((entry) => ({ ...entry })); },
   };
+  return face;
 }
 
 type FileState = Pick<FakeKernel, 'contents' | 'xattrs' | 'nodes' | 'times'>;

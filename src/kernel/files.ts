@@ -137,7 +137,7 @@ function readInRoot(root: string, path: string, limitBytes: number): Uint8Array 
   } finally { closeSync(handle); }
 }
 
-function openInRoot(root: string, path: string): number | undefined {
+export function openInRoot(root: string, path: string): number | undefined {
   const rootFd = openSync(root, O_PATH | constants.O_DIRECTORY);
   try { return openBelow(rootFd, path); } finally { closeSync(rootFd); }
 }

@@ -19,6 +19,11 @@ export interface MountEntry {
 export interface Mounts {
   /** mount(2). `flags` are MS_* numbers of MOUNT_FLAGS. Relative paths in it, also within `data`, start from `cwd`. */
   mount(what: { source: string; target: string; fsType: string; flags?: number; data?: string; cwd?: string }): void;
+  /**
+   * Binds what a process chrooted into `root` finds at `path` onto `target`, alone or with all that is mounted below it. A target that is
+   * not there is made, of the same kind. ENOENT when there is nothing to bind.
+   */
+  bindFrom(root: string, path: string, to: { target: string; recursive: boolean }): void;
   /** umount2(2); `lazy` detaches at once and lets go when nobody uses it. A target that is no mount is an error (EINVAL). */
   unmount(target: string, options?: { lazy?: boolean }): void;
   /** Every mount of this process's namespace, oldest first, from /proc/self/mountinfo. */

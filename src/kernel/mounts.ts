@@ -1,18 +1,22 @@
 // Mounting, unmounting, and what is mounted where.
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { openInRoot } from './files.ts';
 import type { MountEntry, Mounts } from './index.ts';
 import { lastErrno, libc, systemError } from './sys.ts';
 
 // Source: umount(2). A symlink in the place of a mount point must never lead an unmount elsewhere.
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
+const MS_BIND = 4096;
+const MS_REC = 16384;
 const O_PATH = 0o10000000;
 
 /** mount(2) takes one page of options, and quietly cuts off what is longer: half a list of layers would be mounted. */
 const MAX_DATA_BYTES = 4095;
 
 export function openMounts(): Mounts {
-  return { mount, unmount, list: () => parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8')) };
+  return { mount, bindFrom, unmount, list: () => parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8')) };
 }
 
 function mount(what: Parameters<Mounts['mount']>[0]): void {
@@ -22,6 +26,20 @@ function mount(what: Parameters<Mounts['mount']>[0]): void {
   if (data !== null && Buffer.byteLength(data) > MAX_DATA_BYTES) throw failed('E2BIG');
   using _back = what.cwd === undefined ? undefined : enter(what.cwd);
   if (libc.mount(what.source, what.target, what.fsType, BigInt(what.flags ?? 0), data) !== 0) throw failed(lastErrno());
+}
+
+function bindFrom(root: string, path: string, { target, recursive }: { target: string; recursive: boolean }): void {
+  const source = openInRoot(root, path);
+  if (source === undefined) throw systemError('ENOENT', { syscall: 'mount', detail: `${path} in ${root}`, path });
+  try {
+    if (fstatSync(source).isDirectory()) mkdirSync(target, { recursive: true, mode: 0o700 });
+    else {
+      mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
+      writeFileSync(target, '');
+    }
+    // By its descriptor: whatever becomes of the path meanwhile, this is what was found.
+    mount({ source: `/proc/self/fd/${source}`, target, fsType: '', flags: MS_BIND | (recursive ? MS_REC : 0) });
+  } finally { closeSync(source); }
 }
 
 function unmount(target: string, options?: { lazy?: boolean }): void {

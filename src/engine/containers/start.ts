@@ -11,6 +11,7 @@ import { leaveMounts, readyMounts } from './mounts.ts';
 import { closeShm, idMapOf, joinedName, joinedSpaces, openShm } from './namespaces.ts';
 import { isMounted, publish, type ContainerNeeds } from './needs.ts';
 import { decideCgroup, withDefaultUlimits } from './placement.ts';
+import { unstageMounts } from './staged-mounts.ts';
 import { assertStartable } from './state.ts';
 import { splitExtraHost } from './validate-network.ts';
 import { BARE } from './validate-shared.ts';
@@ -68,6 +69,7 @@ async function run(needs: ContainerNeeds, container: Container): Promise<void> {
     logPath: log.path, logMaxBytes: log.maxBytes,
   });
   undo.defer(() => task.discard());
+  unstageMounts(needs, container);
   assert(task.pid > 1, `task of ${container.id} has pid ${task.pid}`);
   await launch(needs, container, task);
   undo.move();
