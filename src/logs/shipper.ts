@@ -1,5 +1,5 @@
 // Passes a log on to a receiver: file by file from where the last daemon left off, in small bites, and never further than it was taken.
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { errnoOf } from '../lib/errors.ts';
 import { identityOf, openLogFiles, type LogFile } from './files.ts';
@@ -50,7 +50,7 @@ export class Shipper implements AsyncDisposable {
   constructor(options: ShipperOptions, resume: Position | undefined) {
     this.#options = options;
     this.#resume = resume;
-    this.#positionFd = openSync(options.positionPath, 'w', 0o600);
+    this.#positionFd = openSync(options.positionPath, constants.O_RDWR | constants.O_CREAT, 0o600); // never without what is in it
     if (resume) this.#save(resume);
   }
 

@@ -1,11 +1,13 @@
 // The log driver syslog: over UDP, TCP, TLS and unix sockets, in its formats, refused where nobody listens, sent again where a connection broke, and read back.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { createServer as createTlsServer } from 'node:tls';
 import { receiveDatagrams } from '../kit/datagrams.ts';
 import { openBench, type Bench } from '../kit/engine.ts';
 import { until } from '../kit/poll.ts';
@@ -42,6 +44,23 @@ test('lines go to a syslog in its words, over each kind of socket, and can be re
   await told(bench, { 'syslog-address': `unixgram://${join(bench.path, 'gram')}`, 'syslog-format': 'rfc5424micro', tag: 't' });
   await until('two messages', () => grams().length === 2);
   assert.match(sorted(grams()), new RegExp(`^<27>1 .* - err\\n<30>1 \\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{6}Z ${host} t ${pid} t - out\\n$`));
+});
+
+test('over TLS messages are counted, and a receiver that nobody vouches for is refused', async () => {
+  await using bench = await openBench();
+  const openssl = (...words: string[]) => execFileSync('openssl', words, { cwd: bench.path, stdio: 'pipe' });
+  openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'key.pem', '-out', 'cert.pem', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1');
+  const [key, cert] = ['key.pem', 'cert.pem'].map((name) => readFileSync(join(bench.path, name)));
+  await using server = await listen({ port: 0, host: '127.0.0.1' }, { key, cert });
+  const address = { 'syslog-address': `tcp+tls://127.0.0.1:${server.port}`, 'syslog-format': 'rfc5424', tag: 't' };
+  await told(bench, { ...address, 'syslog-tls-ca-cert': join(bench.path, 'cert.pem') });
+  await until('two messages', () => server.text().split('\n').length === 3);
+  const messages = [...server.text().matchAll(/(\d+) (<[^\n]*\n)/g)].map(([, length, message = '']) => [Number(length) === message.length, message.split(' - ')[1]]);
+  assert.deepEqual(messages.toSorted(([, a = ''], [, b = '']) => (a < b ? -1 : 1)), [[true, 'err\n'], [true, 'out\n']]);
+  await told(bench, { ...address, 'syslog-tls-skip-verify': '1' });
+  const id = await bench.create(['true'], { host: { LogConfig: { Type: 'syslog', Config: address } } });
+  const { status, text } = await bench.api('POST', `/containers/${id}/start`);
+  assert.deepEqual([status, /failed to initialize logging driver: dial tcp 127.0.0.1:\d+: .*certificate/.test(text)], [500, true], text);
 });
 
 test('nobody there is an error of the start; a connection that breaks is made again, and nothing is sent twice', async () => {
@@ -84,13 +103,14 @@ async function told(bench: Bench, config: Record<string, string>, name?: string)
 
 interface Listening extends AsyncDisposable { readonly port: number; text(): string }
 
-async function listen(place: { path: string } | { port: number; host: string }): Promise<Listening> {
+async function listen(place: { path: string } | { port: number; host: string }, tls?: { key: Buffer | undefined; cert: Buffer | undefined }): Promise<Listening> {
   const sockets = new Set<Socket>();
   let text = '';
-  const server: Server = createServer((socket) => {
+  const take = (socket: Socket) => {
     sockets.add(socket);
     socket.setEncoding('utf8').on('data', (part: string) => { text += part; }).on('error', () => {});
-  });
+  };
+  const server: Server = tls ? createTlsServer({ ...tls }, take).on('tlsClientError', () => {}) : createServer(take);
   await new Promise<void>((resolve) => { server.listen(place, resolve); });
   const address = server.address();
   return {
