@@ -60,9 +60,19 @@ export async function recover(needs: ContainerNeeds): Promise<Wanted[]> {
     }
   }));
   needs.volumes.letGoOfOthers();
+  unmountStrays(needs);
   await endLostExecs(needs, queue);
   for (const container of queue) needs.health.follow(container);
   return wanted;
+}
+
+/** Root file systems that were mounted to make a container that never was; their snapshots are swept at the next start. */
+function unmountStrays(needs: ContainerNeeds): void {
+  const own = new Set(needs.table.all().map(({ id }) => needs.store.layers.active(id)?.mergedDir));
+  const stray = needs.kernel.mounts.list().filter(({ target }) => target.startsWith(`${needs.store.root}/overlay2/`) && target.endsWith('/merged') && !own.has(target));
+  for (const { target } of stray) {
+    try { needs.kernel.mounts.unmount(target, { lazy: true }); } catch (error) { needs.log.warn('could not unmount what no container has', { target, error }); }
+  }
 }
 
 /** Those of which nobody knows, such as a health check that was under way. */

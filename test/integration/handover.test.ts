@@ -112,3 +112,47 @@ test('this engine goes on with a root that dockerd pulled into, and gives it bac
     await docker.ok(['rmi', one, two]);
   });
 });
+
+test('volumes and the containers that have them go from engine to engine and back', async () => {
+  const { ours, theirs } = sharedRoot('volumes');
+  const make = async (docker: Docker, name: string) => {
+    await docker.ok(['volume', 'create', '--label', `of=${name}`, `${name}-bare`]);
+    await docker.ok(['volume', 'create', '-o', 'type=tmpfs', '-o', 'device=tmpfs', '-o', 'o=size=1m', `${name}-mem`]);
+    await docker.ok(['create', '--name', name, '--network', 'none', '-v', `${name}-data:/data`, '-v', `${name}-data:/again:ro`, '-v', '/anon', '-v', `${name}-mem:/mem`, '--mount', `type=volume,src=${name}-etc,dst=/etc`, '--tmpfs', '/t', one,
+      'sh', '-c', 'cat /data/seen /anon/seen 2>/dev/null; echo seen >> /data/seen; echo hidden >> /anon/seen; cat /etc/greeting; grep -c "/mem tmpfs" /proc/mounts; touch /again/x 2>/dev/null || echo read-only']);
+  };
+  const look = async (docker: Docker, name: string) => JSON.parse(await docker.ok(['inspect', '-f', '{{json .Mounts}}', name])) as Array<{ Destination: string; Source: string }>;
+  const byPlace = (mounts: Array<{ Destination: string }>) => mounts.toSorted((a, b) => (a.Destination < b.Destination ? -1 : 1));
+  const greeting = 'hello from two layers\n1\nread-only';
+  /** Everything is there and used; removing a container takes what has no name. */
+  const takeOver = async (docker: Docker, name: string, before: Awaited<ReturnType<typeof look>>) => {
+    const same = ({ Source: source, ...mount }: { Source: string; Destination: string }) => ({ ...mount, Source: source.replace(/^.*\/volumes\//, 'volumes/') });
+    assert.deepEqual(byPlace(await look(docker, name)).map((mount) => same(mount as { Source: string; Destination: string })), byPlace(before).map((mount) => same(mount as { Source: string; Destination: string })));
+    assert.equal(await docker.ok(['start', '-a', name]), `seen\nhidden\n${greeting}`);
+    const names = (await docker.ok(['volume', 'ls', '-q'])).split('\n').filter((volume) => volume.startsWith(name));
+    assert.deepEqual(names.toSorted(), [`${name}-bare`, `${name}-data`, `${name}-etc`, `${name}-mem`]);
+    assert.match(await docker.run(['volume', 'rm', `${name}-data`]).then(({ stderr }) => stderr), /volume is in use/);
+    const anonymous = (await look(docker, name)).find(({ Destination }) => Destination === '/anon')?.Source.split('/').at(-2) ?? '';
+    await docker.ok(['rm', '-v', name]);
+    assert.equal(await docker.run(['volume', 'inspect', anonymous]).then(({ code }) => code), 1);
+    await docker.ok(['volume', 'rm', ...names]);
+  };
+  let before: Awaited<ReturnType<typeof look>> = [];
+  await withVaquita(ours, async (docker) => {
+    await docker.ok(['pull', one]);
+    await make(docker, 'ours');
+    assert.equal(await docker.ok(['start', '-a', 'ours']), greeting);
+    before = await look(docker, 'ours');
+  });
+  await withDockerd(theirs, async (docker) => {
+    await takeOver(docker, 'ours', before);
+    await make(docker, 'theirs');
+    assert.equal(await docker.ok(['start', '-a', 'theirs']), greeting);
+    before = await look(docker, 'theirs');
+  });
+  await withVaquita(ours, async (docker) => {
+    await takeOver(docker, 'theirs', before);
+    assert.equal(await docker.ok(['volume', 'ls', '-q']), '');
+  });
+  await withDockerd(theirs, async (docker) => { assert.equal(await docker.ok(['volume', 'ls', '-q']), ''); });
+});
