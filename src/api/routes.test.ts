@@ -61,7 +61,12 @@ const TABLE: ReadonlyArray<[request: string, status: number, body: unknown, call
   ['GET /containers/probe/logs', 400, { message: 'Bad parameters: you must choose at least one stream' }],
   ['GET /containers/probe/logs?stdout=1&tail=5&since=1.5&until=0&follow=1', 200, undefined,
     ['containers.logs', 'probe', { stdout: true, stderr: false, follow: true, tail: 5, sinceNs: 1_500_000_000n, untilNs: undefined }]],
-  ['GET /containers/probe/stats', 501, { message: 'resource statistics is not part of this release' }],
+  ['GET /containers/probe/stats', 200, undefined, ['containers.stats', 'probe', { stream: true, oneShot: false }]],
+  ['GET /containers/probe/stats?stream=false&one-shot=1', 200, undefined, ['containers.stats', 'probe', { stream: false, oneShot: true }]],
+  ['GET /v1.40/containers/probe/stats?stream=0&one-shot=1', 200, undefined, ['containers.stats', 'probe', { stream: false, oneShot: false }]],
+  ['GET /containers/probe/stats?one-shot=1', 400, { message: 'cannot have stream=true and one-shot=true' }],
+  ['POST /containers/probe/update', 200, { Warnings: null }, ['containers.update', 'probe', { RestartPolicy: { Name: '', MaximumRetryCount: 0 } }], { body: { RestartPolicy: {} } }],
+  ['POST /containers/probe/update', 200, { Warnings: ['linux does not support CPU percent. Percent discarded.'] }, ['containers.update', 'probe', { CpuPercent: 5 }], { body: { CpuPercent: 5, Nope: 1 } }],
 
   ['POST /containers/probe/exec', 201, { Id: EXEC_ID }, ['execs.create', 'probe', { Cmd: ['true'], AttachStdout: true }], { body: { Cmd: ['true'], attachstdout: true, Tty: null } }],
   ['POST /containers/probe/exec', 400, { message: 'No exec command specified' }, undefined, { body: {} }],
