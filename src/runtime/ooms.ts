@@ -29,7 +29,8 @@ export class Ooms implements Disposable {
 
   watch(id: string): void {
     if (this.#watchers.has(id)) return;
-    try { this.#watchers.set(id, watch(`${this.#places.tasks}/${id}`, () => this.look(id))); }
+    // A watcher that fails later is as good as none: the exit tells then, too.
+    try { this.#watchers.set(id, watch(`${this.#places.tasks}/${id}`, () => this.look(id)).on('error', () => this.forget(id))); }
     catch (error) { if (errnoOf(error) !== 'ENOENT' && errnoOf(error) !== 'ENOSPC') throw error; } // gone, or no watches left: then only the exit tells
     this.look(id);
   }
