@@ -19,7 +19,7 @@ export function scheduleRestart(needs: ContainerNeeds, container: Container, { r
 /** The same for a wait that an earlier daemon began, of which only the record is left: the doubling is read off the count of restarts. */
 export function resumeRestart(needs: ContainerNeeds, container: Container, { ranMs, run }: { ranMs: number; run: () => void }): void {
   const { RestartCount: count, State: { FinishedAt: endedAt } } = container.record;
-  container.restartDelayMs = ranMs >= GOOD_RUN_MS ? FIRST_DELAY_MS : Math.min(FIRST_DELAY_MS * 2 ** Math.min(count, MOST_DOUBLINGS), LONGEST_DELAY_MS);
+  container.restartDelayMs = ranMs >= GOOD_RUN_MS ? FIRST_DELAY_MS : Math.min(FIRST_DELAY_MS * 2 ** Math.min(Math.max(0, count - 1), MOST_DOUBLINGS), LONGEST_DELAY_MS);
   const passedMs = Math.max(0, needs.clock.now() - Date.parse(endedAt)); // a clock that was set back must not lengthen it
   container.restartTimer?.[Symbol.dispose]();
   container.restartTimer = needs.clock.after(Math.max(0, container.restartDelayMs - passedMs), run);

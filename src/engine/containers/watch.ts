@@ -43,7 +43,7 @@ export async function handleExit(needs: ContainerNeeds, container: Container, ex
  */
 async function recordExit(needs: ContainerNeeds, container: Container, { exit, restarting }: { exit: TaskExit; restarting: boolean }): Promise<void> {
   const record = {
-    ...container.record,
+    ...container.record, RestartCount: container.record.RestartCount + (restarting ? 1 : 0), // as Docker: the one that is being waited for counts
     State: {
       ...container.record.State, Running: restarting, Restarting: restarting, Paused: false, Pid: 0, ExitCode: exit.exitCode, OOMKilled: exit.oomKilled,
       FinishedAt: formatNanos(exit.finishedAtNs), Error: '', Health: restHealth(container.record.State.Health),
@@ -82,7 +82,7 @@ async function restart(needs: ContainerNeeds, container: Container): Promise<voi
   using _lock = await needs.table.locks.hold(container.id);
   container.restartTimer = undefined;
   if (container.state.status !== 'restarting' || container.stopRequested || needs.table.closing) return;
-  await startByPolicy(needs, container);
+  await startByPolicy(needs, container, { counts: false });
 }
 
 /** Under the lock. One that cannot be started waits for its next turn, as often as its policy allows; so one that fails is no error here. */
@@ -93,7 +93,7 @@ export async function startByPolicy(needs: ContainerNeeds, container: Container,
   } catch (error) {
     needs.log.warn('restart policy could not start a container', { container: container.id, error });
     if (decideAfterExit(container, container.record.State.ExitCode) !== 'restart') return;
-    container.record = { ...container.record, State: { ...container.record.State, Running: true, Restarting: true } };
+    container.record = { ...container.record, RestartCount: container.record.RestartCount + 1, State: { ...container.record.State, Running: true, Restarting: true } };
     await needs.store.containers.save(container.record, { durable: false });
     scheduleRestart(needs, container, { ranMs: 0, run: () => restartLater(needs, container) });
   }

@@ -34,29 +34,29 @@ export const courseStories: readonly Story[] = [
     for (const [name, status] of [['late', 'unhealthy'], ['long', 'healthy'], ['code', 'unhealthy']] as const) await turns(scene, name, status);
     await scene.sayAll('inspect -f "{{(index .State.Health.Log 0).ExitCode}} {{(index .State.Health.Log 0).Output}}" @late', 'inspect -f "{{(index .State.Health.Log 0).ExitCode}} {{len (index .State.Health.Log 0).Output}}" @long',
       'inspect -f "{{(index .State.Health.Log 0).ExitCode}}" @code', 'inspect -f "{{json .State.Health}} {{json .Config.Healthcheck}}" @off', 'inspect -f "{{json .Config.Healthcheck}}" @late', 'ps -a --filter health=none --filter name=@off --format {{.Names}}');
-    await scene.sayAll(`create --health-interval 1us ${SLEEP}`, `create --health-interval=-1s ${SLEEP}`, `create --health-retries=-1 ${SLEEP}`, `create --no-healthcheck --health-cmd x ${SLEEP}`, `create --health-timeout 1us ${SLEEP}`);
+    await scene.sayAll(`create --name @z --health-interval 1us ${SLEEP}`, `create --name @z --health-interval=-1s ${SLEEP}`, `create --name @z --health-retries=-1 ${SLEEP}`, `create --name @z --no-healthcheck --health-cmd x ${SLEEP}`, `create --name @z --health-timeout 1us ${SLEEP}`);
   } },
   { name: 'restartpolicy', tell: async (scene) => {
     const past = recorded(scene, 'c');
     await scene.do(`run -d --restart unless-stopped --name @u ${TRAP}`);
     await scene.do('run -d --restart on-failure --name @f IMAGE sh -c "exit 0"');
     await scene.do('run -d --restart always --name @c IMAGE sh -c "exit 3"');
-    await until('waits that are longer than what is said meanwhile', async () => Number(await scene.do('inspect -f {{.RestartCount}} @c')) >= 6);
+    await until('waits that are longer than what is said meanwhile', async () => Number(await scene.do('inspect -f {{.RestartCount}} @c')) >= 7);
     await until('a wait', async () => await scene.do('inspect -f {{.State.Status}} @c') === 'restarting');
     await scene.sayAll('inspect -f "{{.State.Status}} {{.State.Running}} {{.State.Restarting}} {{.State.ExitCode}} {{.State.Pid}}" @c', 'ps --filter name=@c --format "{{.State}} {{.Status}}"', 'ps -a --filter status=restarting --filter name=@c --format {{.Names}}', 'exec @c true', 'top @c', 'pause @c', 'unpause @c', 'start @c', 'rm @c',
       'stop @c', 'inspect -f "{{.State.Status}} {{.State.Running}} {{.State.Restarting}} {{.State.ExitCode}}" @c', 'stop @c', 'kill @c', 'rm @c');
     await scene.sayAll('inspect -f "{{.RestartCount}} {{.State.Status}}" @f', 'inspect -f "{{.HostConfig.RestartPolicy}}" @f', 'inspect -f "{{.HostConfig.RestartPolicy}}" @u');
     await scene.say('stop @u');
     await scene.sayAll('inspect -f "{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}" @u', 'start @u', 'inspect -f "{{.State.Status}} {{.RestartCount}}" @u', 'kill @u', 'wait @u', 'inspect -f "{{.State.Status}} {{.State.ExitCode}}" @u');
-    await scene.sayAll(`create --restart always:3 ${SLEEP}`, `create --restart on-failure:x ${SLEEP}`, `create --restart on-failure:-1 ${SLEEP}`, `run --rm --restart always ${SLEEP}`);
+    await scene.sayAll(`create --name @z --restart always:3 ${SLEEP}`, `create --name @z --restart on-failure:x ${SLEEP}`, `create --name @z --restart on-failure:-1 ${SLEEP}`, `run --rm --name @z --restart always ${SLEEP}`);
     scene.note('told first', (await past('--filter event=start --filter event=die')).split('\n').slice(0, 6).join('\n'));
   } },
   { name: 'autoremove', tell: async (scene) => {
     const past = recorded(scene, 'a', 'b', 'c', 'd');
     await scene.say('run --rm --name @a IMAGE sh -c "exit 4"');
     await scene.say('run --rm --name @b IMAGE /no/such');
-    await scene.do(`run -d --rm --name @c ${TRAP}`);
-    await scene.sayAll('restart -t 0 @c', 'inspect -f "{{.State.Status}} {{.HostConfig.AutoRemove}}" @c', 'stop @c');
+    await scene.do(`run -d --rm --name @c ${SLEEP}`);
+    await scene.sayAll('restart -t 0 @c', 'inspect -f "{{.State.Status}} {{.HostConfig.AutoRemove}}" @c', 'stop -t 0 @c');
     await scene.do(`run -d --rm --name @d ${SLEEP}`);
     await scene.sayAll('pause @d', 'kill @d');
     for (const name of ['a', 'b', 'c', 'd']) await gone(scene, name);
@@ -71,9 +71,10 @@ export const courseStories: readonly Story[] = [
     await up(scene, 'p', 2);
     await scene.sayAll('pause @p', 'restart -t 5 @p', 'inspect -f "{{.State.Status}} {{.State.Paused}}" @p');
     await up(scene, 'p', 3);
-    await scene.sayAll('pause @p', 'stop -t 5 @p', 'inspect -f "{{.State.Status}} {{.State.ExitCode}}" @p', 'pause @p', 'unpause @p', 'top @p', 'restart -t 0 @p', 'inspect -f "{{.State.Status}}" @p');
+    await scene.sayAll('pause @p', 'stop -t 5 @p', 'inspect -f "{{.State.Status}} {{.State.ExitCode}}" @p', 'pause @p', 'unpause @p', 'top @p', 'restart -t 5 @p', 'inspect -f "{{.State.Status}}" @p');
+    await up(scene, 'p', 4);
     await scene.do('run -d --name @q --stop-signal RTMIN+3 IMAGE sh -c "trap \'exit 9\' RTMIN+3; trap \'exit 9\' 37; echo up; while :; do sleep 0.05; done"').catch(() => '');
-    await scene.sayAll('inspect -f {{.Config.StopSignal}} @q', 'stop -t 3 @q', `create --name @z --stop-signal NOSUCH ${SLEEP}`, `create --stop-signal 0 ${SLEEP}`, 'kill -s 0 @p', 'kill -s RTMIN+40 @p', 'kill -s SIGNOSUCH @p', 'kill -s CONT @p', 'kill -s sigcont @p', 'kill -s 18 @p', 'stop -t 0 @p');
+    await scene.sayAll('inspect -f {{.Config.StopSignal}} @q', 'stop -t 3 @q', `create --name @z --stop-signal NOSUCH ${SLEEP}`, `create --name @z --stop-signal 0 ${SLEEP}`, 'kill -s 0 @p', 'kill -s RTMIN+40 @p', 'kill -s SIGNOSUCH @p', 'kill -s CONT @p', 'kill -s sigcont @p', 'kill -s 18 @p', 'stop -t 5 @p');
     scene.note('told', await past(''));
   } },
   { name: 'renames', tell: async (scene) => {
