@@ -6,6 +6,7 @@ import { CONTAINER_ID, EXEC_ID, IMAGE_ID, containerView } from './fake-engine.ts
 import { openTestApi, type Ask } from './test-kit.ts';
 
 const SWARM = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
+const PROBEVOL = { CreatedAt: '2026-11-20T19:34:31Z', Driver: 'local', Labels: null, Mountpoint: '/root/volumes/probevol/_data', Name: 'probevol', Options: null, Scope: 'local' };
 
 const TABLE: ReadonlyArray<[request: string, status: number, body: unknown, call?: readonly unknown[] | undefined, ask?: Ask]> = [
   ['GET /_ping', 200, 'OK'],
@@ -101,10 +102,12 @@ const TABLE: ReadonlyArray<[request: string, status: number, body: unknown, call
   ['POST /networks/create', 403, { message: 'operation is not permitted on predefined bridge network ' }, undefined, { body: { Name: 'bridge' } }],
   ['POST /networks/create', 501, { message: 'cannot create network pn: this release has the networks host and none; networks of your own come with a later one' }, undefined, { body: { Name: 'pn' } }],
   ['POST /networks/prune', 200, { NetworksDeleted: null }],
-  ['GET /volumes', 200, { Volumes: [], Warnings: null }],
+  ['GET /volumes', 200, { Volumes: [PROBEVOL], Warnings: null }, ['volumes.list', { filters: {} }]],
+  ['GET /volumes/probevol', 200, PROBEVOL, ['volumes.inspect', 'probevol']],
   ['GET /volumes/v', 404, { message: 'get v: no such volume' }],
-  ['DELETE /volumes/v?force=1', 204, ''],
-  ['POST /volumes/prune', 200, { VolumesDeleted: null, SpaceReclaimed: 0 }],
+  ['DELETE /volumes/v?force=1', 204, '', ['volumes.remove', 'v', { force: true }]],
+  ['POST /volumes/prune', 200, { VolumesDeleted: ['probevol'], SpaceReclaimed: 7 }, ['volumes.prune', { filters: {} }]],
+  ['POST /v1.41/volumes/prune', 200, { VolumesDeleted: ['probevol'], SpaceReclaimed: 7 }, ['volumes.prune', { filters: { all: ['true'] } }]],
   ['POST /build/prune', 200, { CachesDeleted: null, SpaceReclaimed: 0 }],
 ];
 

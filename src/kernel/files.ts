@@ -1,6 +1,6 @@
 // What node:fs lacks: durability and cache control, devices, extended attributes, exact times, confined reading, locks.
-import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readFileSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { chownSync, closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readFileSync, readlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { errnoOf } from '../lib/errors.ts';
 import type { Files } from './index.ts';
 import { SYS_OPENAT2, errnoName, lastErrno, libc, systemError } from './sys.ts';
@@ -160,9 +160,12 @@ function findInRoot(root: string, path: string): ReturnType<Files['findInRoot']>
   try { return { kind: fstatSync(fd).isDirectory() ? 'directory' : 'other', path: readlinkSync(`/proc/self/fd/${fd}`) }; } finally { closeSync(fd); }
 }
 
-function ensureDirectory(path: string): void {
-  try { mkdirSync(path, { recursive: true, mode: 0o755 }); }
-  catch (error) { if (errnoOf(error) !== 'EEXIST') throw error; } // a file: whoever asked finds out what it is good for
+function ensureDirectory(path: string, owner?: { uid: number; gid: number }): void {
+  try {
+    const first = mkdirSync(path, { recursive: true, mode: 0o755 });
+    if (owner === undefined || first === undefined) return;
+    for (let made = path; made.length >= first.length; made = dirname(made)) chownSync(made, owner.uid, owner.gid);
+  } catch (error) { if (errnoOf(error) !== 'EEXIST') throw error; } // a file: whoever asked finds out what it is good for
 }
 
 function cachedBytes(path: string): number {

@@ -66,8 +66,8 @@ export interface Files {
   findInRoot(root: string, path: string): { kind: 'directory' | 'other' | undefined; path: string };
   /** A descriptor (O_PATH) of whatever a process chrooted into `root` finds at `path`; undefined when there is nothing. */
   openInRoot(root: string, path: string): number | undefined;
-  /** Makes `path` a directory with its parents (0755) unless something is there already. */
-  ensureDirectory(path: string): void;
+  /** Makes `path` a directory with its parents (0755) unless something is there already; what is made belongs to `owner`. */
+  ensureDirectory(path: string, owner?: { uid: number; gid: number }): void;
   /** Whether anything is there, following symlinks. */
   exists(path: string): boolean;
   /** Pages of the file in the page cache, in bytes (mincore(2) or cachestat(2)). For tests and benchmarks. */

@@ -1,6 +1,7 @@
 // The mounts of a start: volumes and sources got ready, each as the bundle wants it, parents before children.
 import { release } from 'node:os';
 import { EngineError, messageOf } from '../../lib/errors.ts';
+import { hostRoot } from '../../lib/ids.ts';
 import type { BundleMount } from '../../runtime/index.ts';
 import type { RecordedMountPoint } from '../../store/index.ts';
 import type { MountPoint } from '../../wire/types.ts';
@@ -80,7 +81,7 @@ async function readyMount(needs: ContainerNeeds, container: Container, point: Re
     : flat ? stageMount(needs, container, { root: '/', path: found, recursive: false }) : found;
   return {
     type: 'bind', source, destination,
-    options: [flat ? 'bind' : 'rbind', ...(point.RW ? ['rw'] : readOnlyWords(needs, container, point)), ...(propagation === '' ? [] : [propagation])],
+    options: [flat ? 'bind' : 'rbind', ...(point.RW ? ['rw'] : readOnlyWords(needs, container, { ...point, Source: source })), ...(propagation === '' ? [] : [propagation])],
   };
 }
 
@@ -93,9 +94,9 @@ async function readyVolume(needs: ContainerNeeds, container: Container, point: R
   return path;
 }
 
-function readySource({ kernel }: ContainerNeeds, { Source: source, SkipMountpointCreation: mustExist }: RecordedMountPoint): string {
+function readySource({ kernel, store }: ContainerNeeds, { Source: source, SkipMountpointCreation: mustExist }: RecordedMountPoint): string {
   if (mustExist) return source;
-  try { kernel.files.ensureDirectory(source); } catch (cause) {
+  try { kernel.files.ensureDirectory(source, store.idMap && hostRoot(store.idMap)); } catch (cause) {
     throw new EngineError('system', `error while creating mount source path '${source}': ${messageOf(cause)}`, { cause });
   }
   return source;
