@@ -21,7 +21,7 @@ describe('client libraries find here what they find at dockerd', { concurrency: 
   before(async () => { world = await openWorld(); });
   after(() => world[Symbol.asyncDispose]());
   const compare = (client: string, story: string, tell: Tell): void => { test(`${story} (${client})`, async () => {
-    const prefix = `${client}-${story}`.replaceAll(' ', '-');
+    const prefix = `${client}-${story.replaceAll(' ', '')}`;
     const told = async (engine: Engine) => {
       try { return world.normal(await tell(engine, { prefix, folder: join(engine.root, `files-${prefix}`) }), engine, `${client} ${story}`); }
       catch (cause) { throw new Error(`at ${engine === world.ours ? 'this engine' : 'dockerd'}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause }); }

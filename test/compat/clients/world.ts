@@ -61,12 +61,13 @@ export async function openWorld(): Promise<World> {
 /** Removes what a story left, whatever became of it: containers, volumes and tags that bear its prefix. */
 export async function sweepStory(engine: Engine, prefix: string): Promise<void> {
   const list = async <T>(path: string) => (await ask(engine.socket, { path })).json<T>();
-  const mine = encodeURIComponent(JSON.stringify({ name: [prefix] }));
-  for (const { Id } of await list<Array<{ Id: string }>>(`/containers/json?all=1&filters=${mine}`)) await ask(engine.socket, { method: 'DELETE', path: `/containers/${Id}?force=1&v=1` });
+  // What stands behind it keeps another story's, that begins with the same word, out of this.
+  const isMine = (name: string) => name.includes(`${prefix}-`) || name.includes(`${prefix}_`);
+  for (const { Id } of (await list<Array<{ Id: string; Names: string[] }>>('/containers/json?all=1')).filter(({ Names }) => Names.some(isMine))) await ask(engine.socket, { method: 'DELETE', path: `/containers/${Id}?force=1&v=1` });
   const volumes = (await list<{ Volumes: Array<{ Name: string }> | null }>('/volumes')).Volumes ?? [];
-  for (const { Name } of volumes.filter((volume) => volume.Name.startsWith(prefix))) await ask(engine.socket, { method: 'DELETE', path: `/volumes/${Name}?force=1` });
+  for (const { Name } of volumes.filter((volume) => isMine(volume.Name))) await ask(engine.socket, { method: 'DELETE', path: `/volumes/${Name}?force=1` });
   for (const { RepoTags } of await list<Array<{ RepoTags: string[] | null }>>('/images/json')) {
-    for (const tag of (RepoTags ?? []).filter((one) => one.includes(prefix))) await ask(engine.socket, { method: 'DELETE', path: `/images/${tag}?force=1` });
+    for (const tag of (RepoTags ?? []).filter(isMine)) await ask(engine.socket, { method: 'DELETE', path: `/images/${tag}?force=1` });
   }
 }
 

@@ -118,7 +118,7 @@ def inspected(scene, label, options, image=None):
     if made is None:
         return
     scene.say(f'{label}: inspect', lambda: scene.api.inspect_container(made['Id']))
-    scene.api.remove_container(made['Id'], v=True, force=True)
+    scene.remove(made['Id'])
 
 
 @story('create with mounts')
@@ -215,7 +215,7 @@ def create_what_cannot_be(scene):
         if made is None:
             continue
         scene.say(f'{label}: start', lambda made=made: scene.api.start(made['Id']))
-        scene.api.remove_container(made['Id'], v=True, force=True)
+        scene.remove(made['Id'])
 
 
 # What the library would refuse before any engine is asked.

@@ -21,7 +21,7 @@ def exec_run(scene):
     scene.say('privileged', lambda: box.exec_run(['sh', '-c', 'grep Seccomp: /proc/self/status'], privileged=True))
     scene.say('as it comes', lambda: box.exec_run(both, stream=True), shown=lambda told: [told.exit_code, b''.join(told.output)])
     scene.say('as it comes, apart', lambda: box.exec_run(both, stream=True, demux=True), shown=lambda told: [told.exit_code, list(told.output)])
-    box.stop()
+    box.stop(timeout=60)
     scene.say('when it has stopped', lambda: box.exec_run('true'))
 
 

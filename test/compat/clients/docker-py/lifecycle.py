@@ -33,7 +33,7 @@ def lifecycle(scene):
     scene.say('pause', box.pause)
     scene.say('paused', lambda: state(box))
     for label, ask in [
-        ('pause twice', box.pause), ('start what is paused', box.start), ('exec in what is paused', lambda: box.exec_run('true')), ('restart what is paused', lambda: box.restart(timeout=5)),
+        ('pause twice', box.pause), ('start what is paused', box.start), ('exec in what is paused', lambda: box.exec_run('true')), ('restart what is paused', lambda: box.restart(timeout=60)),
     ]:
         scene.say(label, ask)
     scene.until('it to be up again', lambda: box.logs().count(b'up') == 2)
@@ -42,7 +42,7 @@ def lifecycle(scene):
     scene.logged(box, 'usr')
     for signal in ['NOSUCH', 'SIGNOSUCH', 'usr1', 10, '65', '0', '-1']:
         scene.say(f'kill with {signal}', lambda signal=signal: box.kill(signal))
-    scene.say('stop', box.stop)
+    scene.say('stop', lambda: box.stop(timeout=60))
     scene.say('stopped', lambda: state(box))
     for label, ask in [
         ('stop twice', box.stop), ('kill what is stopped', box.kill), ('pause what is stopped', box.pause), ('top of what is stopped', box.top), ('exec in what is stopped', lambda: box.exec_run('true')),

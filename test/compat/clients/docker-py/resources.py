@@ -1,7 +1,7 @@
 """What a container may use: limits as they stand in its cgroup, their change while it runs, and what it used."""
 from docker.types import Ulimit
 
-from scene import shape, story
+from scene import shape as shape_of, story
 
 CGROUP = {
     'memory': ['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', 'memory.soft_limit_in_bytes', 'memory.swappiness', 'memory.oom_control'],
@@ -28,6 +28,11 @@ def in_force(scene, box):
             except (OSError, KeyError):
                 told[name] = 'not there'
     return told
+
+
+def shape(told):
+    """What was read and written, and whether anything was, is the machine's matter."""
+    return {**shape_of(told), 'blkio_stats': {key: type(field).__name__ for key, field in told['blkio_stats'].items()}}
 
 
 @story('limits')

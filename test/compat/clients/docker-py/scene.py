@@ -104,6 +104,18 @@ class Scene:
         finally:
             box.remove(force=True, v=True)
 
+    def remove(self, name):
+        """Whatever it takes: dockerd on a busy machine may say that a removal is already in progress, or that a driver is."""
+        def gone():
+            try:
+                self.api.remove_container(name, v=True, force=True)
+                return True
+            except docker.errors.NotFound:
+                return True
+            except docker.errors.APIError:
+                return False
+        self.until(f'{name} to be removed', gone)
+
     def until(self, what, ask):
         """Asks until the answer is true, and gives it."""
         deadline = time.monotonic() + PATIENCE_SECONDS
