@@ -54,7 +54,10 @@ export async function startExec(needs: ExecNeeds, input: ExecInput): Promise<Exe
   assert(console, `conmon started exec ${input.execId} without offering its socket`);
   if (!input.stdin && !input.tty) await console.endInput();
   undo.move();
-  return { ...execProcess(needs, { bundle, containerId: input.containerId, pid: monitor.pid, exited: exitOf(monitor) }), console };
+  const process = execProcess(needs, { bundle, containerId: input.containerId, pid: monitor.pid, exited: exitOf(monitor) });
+  // crun sets the size of process.json as well, but now and then it does so on a terminal that conmon has not taken over yet, and it is lost.
+  if (input.tty && input.consoleSize) await process.resize(input.consoleSize);
+  return { ...process, console };
 }
 
 async function exitOf(monitor: Monitor): Promise<number> {
