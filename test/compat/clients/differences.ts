@@ -65,6 +65,8 @@ export const CLIENT_DIFFERENCES: readonly ClientDifference[] = [
   { where: /create what cannot be: storage option/, at: /^message$/, written: [/ in StorageOpt$/, ''], why: 'the field is named' },
   { where: /create what cannot be: kernel memory/, why: 'gone with API 1.42: not looked at' },
   { where: /refusals: (no image|a volume that is relative|a volume at the root)/, why: 'refused at the creation, as by later releases' },
+  { where: /refusals: two networks/, at: /message$/, written: [/endpoints: .*/, 'endpoints'], why: 'Docker keeps them in a map, which it walks in any order' },
+  { where: /compose all that a service has: exec/, at: /stdout\.\d+$/, written: [/^(512|1024)$/, '<limit of open files>'], why: 'a further program has the limits of its container; with dockerd 20.10 the soft one is raised to the hard one' },
   { where: /create with mounts: volumes of a container/, why: '404 for a container that is not there, whatever it is needed for' },
   // What is otherwise here.
   { where: /./, at: /(^|\.)LogPath$/, why: "logs are conmon's, under a name of their own, and have their path from the creation on" },

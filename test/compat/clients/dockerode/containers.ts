@@ -17,7 +17,7 @@ export const containerStories: readonly NodeStory[] = [
   { name: 'refusals', tell: async (scene) => {
     for (const [label, body] of WRONG) {
       const made = await scene.say(label, () => scene.docker.createContainer({ name: scene.name('a'), Image: scene.image, Cmd: ['true'], HostConfig: { NetworkMode: 'none' }, ...body }), () => 'made');
-      if (made) await made.remove({ force: true });
+      if (made) await made.remove({ force: true, v: true });
     }
   } },
   { name: 'life', tell: tellLife },
