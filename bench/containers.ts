@@ -13,8 +13,7 @@ import { mustPull } from '../test/kit/pull.ts';
 import { pushImage, startRegistry } from '../test/kit/registry.ts';
 import { openTempRoot } from '../test/kit/temp.ts';
 
-/** What SPECIFICATION.md promises; exceeding it fails the benchmark. */
-const HELPER_LIMIT_MB = 2.2;
+/** What SPECIFICATION.md promises; exceeding it fails the benchmark. The promise on helpers is held in test/guest, on Debian's own kernel. */
 const DAEMON_GROWTH_LIMIT_KB = 100;
 /** Until an idle daemon has given back what a burst left. */
 const SETTLE_MS = 15_000;
@@ -66,8 +65,8 @@ writeFileSync(join(values.out, 'containers.json'), `${JSON.stringify({ date: new
 writeFileSync(join(values.out, 'containers.md'), text);
 console.log(text);
 const ours = rows.find(({ engine }) => engine === 'vaquita')?.median;
-if (!ours || ours.helperResidentMB > HELPER_LIMIT_MB || ours.daemonGrowthKB > DAEMON_GROWTH_LIMIT_KB) {
-  console.error(`a promise is broken: at most ${HELPER_LIMIT_MB} MB of helpers and ${DAEMON_GROWTH_LIMIT_KB} kB of the daemon per container`);
+if (!ours || ours.daemonGrowthKB > DAEMON_GROWTH_LIMIT_KB) {
+  console.error(`a promise is broken: at most ${DAEMON_GROWTH_LIMIT_KB} kB of the daemon per container`);
   process.exitCode = 1;
 }
 

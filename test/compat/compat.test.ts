@@ -37,20 +37,22 @@ describe('the docker command lines find here what they find at dockerd', { concu
   let world: World;
   before(async () => { world = await openWorld(); });
   after(async () => {
+    // Whatever the looks below find, nothing is left running: the process of the tests would wait for it for ever.
+    await using end = new AsyncDisposableStack();
+    end.use(world.root);
+    end.defer(() => world.registry.stop().then(() => {}));
+    end.use(world.theirs);
+    end.defer(() => world.ours.stop().then(() => {}));
     for (const { host } of [world.ours, world.theirs]) assert.equal(await client(world, host).ok(['ps', '-aq']), '');
     // Processes and mounts are looked for when the folder goes.
     await until('all cgroups of ended containers to be gone', () => emptyCgroups().every((path) => world.emptyBefore.has(path)), 5000);
-    await world.ours.stop();
-    await world.theirs[Symbol.asyncDispose]();
-    await world.registry.stop();
-    await world.root[Symbol.asyncDispose]();
   });
   for (const [cli, binary] of Object.entries(CLIS)) {
     if (!existsSync(binary)) {
       console.log(`compat: ${binary} is not installed, its half of the stories is not told`);
       continue;
     }
-    for (const story of STORIES) {
+    for (const story of STORIES.filter(({ once }) => once !== true || cli === 'debian')) {
       test(`${story.name} (${cli})`, async () => {
         // Both to their end, whatever happens to one: what is not ended would be left behind.
         const tellings = await Promise.allSettled([world.ours, world.theirs].map((engine) => told(world, story, { cli, binary, engine })));

@@ -65,7 +65,7 @@ function writeInitrd(folder: string, { modules, out }: { modules: string; out: s
 }
 
 function writeRoot(root: string, { modules, init }: { modules: string; init: Init }): void {
-  for (const name of ['bin', 'dev', 'etc', 'modules', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp', 'usr/bin', 'var/lib', 'var/log', 'work']) mkdirSync(join(root, name), { recursive: true });
+  for (const name of ['bin', 'dev', 'etc', 'modules', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp', 'usr/bin', 'var/lib', 'var/log', 'bench']) mkdirSync(join(root, name), { recursive: true });
   copyFileSync('/bin/busybox', join(root, 'bin/busybox'));
   for (const name of execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).split('\n')) {
     if (!['', 'busybox', 'init'].includes(name)) symlinkSync('busybox', join(root, 'bin', name));
@@ -105,10 +105,10 @@ mount -t devpts pts /dev/pts
 mount -t tmpfs shm /dev/shm
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 insmod /modules/overlay.ko
-mount -t ext4 /dev/vdb /work
+mount -t ext4 /dev/vdb /bench
 ip link set lo up
 hostname guest
-node --no-warnings /work/program.mjs
+node --no-warnings /bench/program.mjs
 poweroff -f
 `;
 
@@ -123,14 +123,14 @@ Environment=PATH=/bin:/usr/bin:/sbin
 StandardOutput=tty
 StandardError=tty
 TTYPath=/dev/console
-ExecStart=/bin/sh -c "node --no-warnings /work/program.mjs; poweroff -f"
+ExecStart=/bin/sh -c "node --no-warnings /bench/program.mjs; poweroff -f"
 `;
 
 /** Before systemd: what has nothing to do with it. */
 const SYSTEMD_INIT = `#!/bin/busybox sh
 export PATH=/bin:/usr/bin:/sbin
 insmod /modules/overlay.ko
-mount -t ext4 /dev/vdb /work
+mount -t ext4 /dev/vdb /bench
 ip link set lo up
 hostname guest
 exec /lib/systemd/systemd

@@ -16,7 +16,7 @@ export const MARK = '@@';
 export interface GuestOptions {
   /** A source file: bundled, and run by Node.js in the guest. It tells facts by `tell` of inside/tell.ts. */
   program: string;
-  /** Becomes the guest's second disk, mounted at /work: what is in it may be changed there and is lost. */
+  /** Becomes the guest's second disk, mounted at /bench: what is in it may be changed there and is lost. */
   folder: string;
   init?: Init;
   /** For the kernel's command line. AppArmor is off unless it is asked for: its programs are not in the guest. */
@@ -25,7 +25,7 @@ export interface GuestOptions {
 }
 
 /** Facts by name, in the order told. Fails with the console's last words when the guest hangs, crashes, or its program fails. */
-export async function runGuest({ program, folder, init = 'plain', kernelWords = 'apparmor=0', timeoutMs = 240_000 }: GuestOptions): Promise<Map<string, unknown>> {
+export async function runGuest({ program, folder, init = 'plain', kernelWords = 'apparmor=0', timeoutMs = 480_000 }: GuestOptions): Promise<Map<string, unknown>> {
   const base = guestBase(init);
   await bundleInto(folder, program);
   const disk = `${folder}.img`;

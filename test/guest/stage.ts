@@ -8,7 +8,7 @@ import { pushImage, startRegistry } from '../kit/registry.ts';
 import { openTempRoot } from '../kit/temp.ts';
 import { runGuest, type GuestOptions } from './guest.ts';
 
-/** Boots `program` (a file of inside/) with an engine's data root at /work/data and its image's name in /work/image. */
+/** Boots `program` (a file of inside/) with an engine's data root at /bench/data and its image's name in /bench/image. */
 export async function runStaged(program: string, options: Omit<GuestOptions, 'program' | 'folder'> = {}): Promise<Map<string, unknown>> {
   await using root = openTempRoot();
   const folder = join(root.path, 'work');

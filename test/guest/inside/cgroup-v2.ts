@@ -4,13 +4,17 @@ import { startEngine, type Engine } from './engine.ts';
 import { program, tell } from './tell.ts';
 
 const M = 1 << 20;
-const IMAGE = readFileSync('/work/image', 'utf8');
+const IMAGE = readFileSync('/bench/image', 'utf8');
 /** The work disk: a block device that is no part of the containers' own. */
 const DISK = { path: '/dev/vdb', numbers: '254:16' };
 
 const cgroupOf = (pid: number) => `/sys/fs/cgroup${/^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1] ?? '/nowhere'}`;
 const filesOf = (cgroup: string, names: readonly string[]) => Object.fromEntries(names.map((name) => [name, existsSync(`${cgroup}/${name}`) ? readFileSync(`${cgroup}/${name}`, 'utf8').trim() : null]));
 const LIMITS = ['memory.max', 'memory.low', 'memory.swap.max', 'cpu.max', 'cpu.weight', 'cpuset.cpus', 'pids.max', 'io.weight', 'io.max'];
+
+const fieldOf = (pid: number, name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+const parentOf = (pid: number) => fieldOf(pid, 'PPid');
+const residentOf = (pid: number) => fieldOf(pid, 'VmRSS');
 
 interface Inspected { State: { Pid: number; OOMKilled: boolean; ExitCode: number; Status: string }; HostConfig: Record<string, unknown> }
 const inspect = (engine: Engine, id: string) => engine.api<Inspected>('GET', `/containers/${id}/json`);
@@ -24,6 +28,7 @@ async function limits(engine: Engine): Promise<string> {
   const cgroup = cgroupOf(pid);
   tell('cgroup', { id, path: cgroup });
   tell('limits', filesOf(cgroup, LIMITS));
+  tell('monitor', { residentKb: residentOf(parentOf(pid)) });
   return id;
 }
 

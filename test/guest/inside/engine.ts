@@ -26,7 +26,7 @@ export interface Engine {
 
 export async function startEngine(image: string, flags: readonly string[] = []): Promise<Engine> {
   const log = openSync(LOG, 'a');
-  const words = ['--no-warnings', '--max-semi-space-size=1', '--single-threaded', '--expose-gc', '--', '/work/engine/main.mjs', 'daemon', '--data-root', '/work/data', '--exec-root', '/run/engine', '--pidfile', '/run/engine.pid', '-H', `unix://${SOCKET}`, ...flags];
+  const words = ['--no-warnings', '--max-semi-space-size=1', '--single-threaded', '--expose-gc', '--', '/bench/engine/main.mjs', 'daemon', '--data-root', '/bench/data', '--exec-root', '/run/engine', '--pidfile', '/run/engine.pid', '-H', `unix://${SOCKET}`, ...flags];
   const child = spawn(process.execPath, words, { stdio: ['ignore', log, log] });
   await ready(child);
   const api: Engine['api'] = async <T>(method: string, path: string, { body, status }: { body?: unknown; status?: number } = {}) => {

@@ -4,7 +4,7 @@ import { startEngine, type Engine } from './engine.ts';
 import { program, tell } from './tell.ts';
 
 const M = 1 << 20;
-const IMAGE = readFileSync('/work/image', 'utf8');
+const IMAGE = readFileSync('/bench/image', 'utf8');
 const LIMITS = ['memory.max', 'memory.swap.max', 'cpu.max', 'pids.max'];
 
 interface Inspected { State: { Pid: number; OOMKilled: boolean; ExitCode: number; Status: string } }
