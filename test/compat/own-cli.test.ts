@@ -20,10 +20,11 @@ import { lifecycleStories } from './stories/lifecycle.ts';
 import { ownCliStories } from './stories/own-cli.ts';
 import { resourceStories } from './stories/resources.ts';
 import { streamStories } from './stories/streams.ts';
+import { volumeStories } from './stories/volumes.ts';
 
 /** Of the stories for engines, those whose answers the command line puts together. */
-const SHARED = new Set(['ps', 'logs', 'cp', 'diff', 'export', 'commit', 'stats', 'update']);
-const STORIES: readonly Story[] = [...ownCliStories, ...[...lifecycleStories, ...resourceStories, ...streamStories, ...fileStories].filter(({ name }) => SHARED.has(name))];
+const SHARED = new Set(['ps', 'logs', 'cp', 'diff', 'export', 'commit', 'stats', 'update', 'volumes-verbs']);
+const STORIES: readonly Story[] = [...ownCliStories, ...[...lifecycleStories, ...resourceStories, ...streamStories, ...fileStories, ...volumeStories].filter(({ name }) => SHARED.has(name))];
 /** Stories at once; each is told through both command lines at the same time. */
 const AT_ONCE = 3;
 

@@ -19,7 +19,7 @@ const replaced = (pattern: RegExp, written: string) => (line: Line): Line => ({
 
 /** The reasons are told when nothing needs them any more. */
 export const ALLOWED: readonly Allowed[] = [
-  { why: 'help is in our own words, and only about what there is', where: /^(nouns|images): /, alike: replaced(/(Usage: [^\n]*)\n[\s\S]*$/, '$1\n') },
+  { why: 'help is in our own words, and only about what there is', where: /^(nouns|images|volumes-verbs): /, alike: replaced(/(Usage: [^\n]*)\n[\s\S]*$/, '$1\n') },
   { why: 'a failed start is told once; docker adds a line of its log when the wait fails first', where: /^(forms|pulls): /, sometimes: true, alike: replaced(/^time="[^\n]*[Ee]rror waiting for container: [^\n]*\n/gm, '') },
   { why: 'docker 20.10 takes a refusal of the daemon for the output of the program', where: /^streams: exec /, alike: (line) => ({ ...line, stderr: '' }), sometimes: true },
   { why: 'our own version', where: /: (--version|-v)$/, alike: replaced(/Docker version \S+, build \S+/, 'Docker version') },

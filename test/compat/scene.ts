@@ -5,6 +5,8 @@ import type { Docker, Outcome, RunOptions, Session } from '../kit/docker.ts';
 
 export interface Story {
   name: string;
+  /** Through Debian's command line alone: another one would only send the same. */
+  once?: true;
   /** `said` is filled as it goes; whatever it makes must be named by `name()` or be gone by itself. */
   tell(scene: Scene): Promise<void>;
 }

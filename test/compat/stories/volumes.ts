@@ -49,24 +49,24 @@ export const volumeStories: readonly Story[] = [
       scene.note(`after ${words}`, (await scene.do('volume ls -q')).split('\n').includes(shared));
     }
   } },
-  { name: 'volumes-fill', tell: async (scene) => {
+  { name: 'volumes-fill', once: true, tell: async (scene) => {
     const tell = 'sh -c "cd /data; find . | sort | while read f; do stat -c \\"%n %F %a %u:%g %h %s %Y %t:%T\\" $f; done; readlink sub/link; cat own; stat -c %a:%u /empty; ls /empty"';
     await scene.sayAll(`run --name @a VOLIMAGE ${tell}`, `run --rm -v @vv:/data VOLIMAGE ${tell}`, `run --rm -v @vv:/data VOLIMAGE sh -c "rm -r /data/sub; echo mine > /data/own; ls /data"`, 'run --rm -v @vv:/data VOLIMAGE sh -c "cat /data/own; ls /data"');
-    await scene.sayAll('run --rm -v @nocopy:/data:nocopy VOLIMAGE ls -A /data', 'run --rm --mount src=@nocopy2,dst=/data,volume-nocopy VOLIMAGE ls -A /data', 'run --rm --mount src=@copy,dst=/data VOLIMAGE ls -A /data', 'run --rm -v @etc:/way/out VOLIMAGE ls -A /way/out', 'run --rm -v @up:/data/sub/.. VOLIMAGE ls -A /data');
-    await scene.sayAll('run --rm --tmpfs /data VOLIMAGE ls -A /data', 'run --rm -v FOLDER/bound:/data VOLIMAGE ls -A /data', 'create --name @f -v /data/own VOLIMAGE true', 'run --rm -v @file:/data/own VOLIMAGE true', 'inspect @f');
+    await scene.sayAll('run --rm -v @nocopy:/data:nocopy VOLIMAGE ls -A /data', 'run --rm --mount src=@nocopy,dst=/other,volume-nocopy --mount src=@copy,dst=/data -v @etc:/way/out -v @up:/data/sub/../sub VOLIMAGE sh -c "ls -A /other /data /way/out /data/sub"');
+    await scene.sayAll('run --rm --tmpfs /data -v FOLDER/bound:/empty VOLIMAGE ls -A /data /empty', 'create --name @f -v /data/own VOLIMAGE true', 'run --rm -v @file:/data/own VOLIMAGE true', 'inspect @f');
     await scene.say('run --rm --volumes-from @a VOLIMAGE ls -A /data');
     await scene.say('inspect -f "{{json .Config.Volumes}} {{len .Mounts}}" @a');
   } },
-  { name: 'volumes-options', tell: async (scene) => {
+  { name: 'volumes-options', once: true, tell: async (scene) => {
     mkdirSync(join(scene.folder, 'there'));
     writeFileSync(join(scene.folder, 'there', 'file'), 'of the host\n');
     const [bind, flat] = ['-o type=none -o o=bind -o device=FOLDER/there', 'volume-opt=type=none,volume-opt=o=bind,volume-opt=device=FOLDER/nosuch'];
-    await scene.sayAll(`volume create ${bind} @bind`, 'volume inspect @bind', 'run --rm -v @bind:/d IMAGE cat /d/file', 'run --rm -v @bind:/etc IMAGE ls /etc', `run --rm --mount src=@gone,dst=/d,${flat} IMAGE true`, 'volume inspect -f {{.Options}} @gone', 'volume rm @gone');
+    await scene.sayAll(`volume create ${bind} @bind`, 'volume inspect @bind', 'run --rm -v @bind:/d -v @bind:/etc IMAGE cat /d/file /etc/file', `run --rm --mount src=@gone,dst=/d,${flat} IMAGE true`, 'volume inspect -f {{.Options}} @gone', 'volume rm @gone');
     await scene.sayAll('volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,uid=7,mode=750 @mem', 'run --rm -v @mem:/d IMAGE sh -c "echo lost > /d/f; stat -c %a:%u /d; df -k /d | tail -1; grep -c \' /d tmpfs \' /proc/mounts"', 'run --rm -v @mem:/d IMAGE ls /d', 'run -d --name @one -v @mem:/d IMAGE sh -c "echo shared > /d/f; sleep 1000"');
     await scene.sayAll('run --rm -v @mem:/x IMAGE sh -c "until cat /x/f; do sleep 0.05; done"', 'volume rm @mem', 'rm -f @one', 'run --rm -v @mem:/d IMAGE ls /d', 'volume rm @mem @bind', 'run --rm --mount src=@nfs,dst=/x,volume-opt=type=nosuchfs,volume-opt=device=:/x,volume-opt=o=addr=127.0.0.1 IMAGE true', 'volume rm @nfs');
-    await scene.sayAll('run --rm --volume-driver local -v @drv:/d IMAGE true', 'run --rm --mount src=@l,dst=/d,volume-label=a=b,volume-driver=local IMAGE true', 'volume inspect -f "{{.Labels}} {{.Options}}" @l @drv', 'run --rm --mount src=@l,dst=/d,volume-opt=type=tmpfs IMAGE true', 'run --rm --mount src=@m,dst=/d,volume-opt=type=tmpfs IMAGE true');
+    await scene.sayAll('create --name @l --volume-driver local -v @drv:/d --mount src=@l,dst=/e,volume-label=a=b,volume-driver=local IMAGE true', 'volume inspect -f "{{.Labels}} {{.Options}}" @l @drv', 'create --name @l2 --mount src=@l,dst=/d,volume-opt=type=tmpfs IMAGE true', 'create --name @l3 --mount src=@m,dst=/d,volume-opt=type=tmpfs IMAGE true');
   } },
-  { name: 'volumes-events', tell: async (scene) => {
+  { name: 'volumes-events', once: true, tell: async (scene) => {
     const since = Math.floor(Date.now() / 1000);
     await scene.do('run --rm --name @a -v @vv:/x IMAGE true');
     await scene.say('run --rm --name @b -v @vv:/x:ro IMAGE nosuch');
