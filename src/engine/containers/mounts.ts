@@ -22,17 +22,6 @@ export function presentMount(needs: Pick<ContainerNeeds, 'store'>, point: Record
   };
 }
 
-/** What a container has mounted beside Docker's defaults and our own files, without getting it ready: for who looks at its files from outside. */
-export function bundleMountsOf({ store }: Pick<ContainerNeeds, 'store'>, container: Container): BundleMount[] {
-  const points = Object.values(container.record.MountPoints);
-  const tmpfs = tmpfsOf(container, points);
-  const binds = points.filter((point) => !isTmpfs(point) && !tmpfs.some(({ destination }) => destination === point.Destination)).map((point): BundleMount => ({
-    type: 'bind', source: (isVolume(point) ? store.volumes.get(point.Name)?.path : undefined) ?? point.Source, destination: point.Destination,
-    options: [point.Spec.BindOptions?.NonRecursive ? 'bind' : 'rbind', point.RW ? 'rw' : 'ro'],
-  }));
-  return byDepth([...binds, ...tmpfs]);
-}
-
 /** Everything that is mounted beside Docker's defaults; `own` are the files that the engine writes. What is mounted for it is let go by `leaveMounts`. */
 export async function readyMounts(needs: ContainerNeeds, container: Container, own: readonly BundleMount[]): Promise<BundleMount[]> {
   const { hostConfig: host } = container;
