@@ -58,7 +58,7 @@ const addresses: readonly CreateRow[] = [
   { host: { NetworkMode: 'host', PublishAllPorts: true } }, { host: { NetworkMode: 'host', PortBindings: { '80/tcp': [{ HostPort: '1' }] } } }, { config: { Hostname: 'x' }, host: { UTSMode: 'host' } },
   { host: { PortBindings: {} } }, { host: { PortBindings: null } }, { host: { PortBindings: { '80/tcp': null, '81/tcp': [] } } }, { host: { PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '18081' }, { HostPort: '1000-1010' }] } } },
   { host: { PortBindings: { 'x/tcp': [{ HostPort: '18081' }] } } }, { host: { PortBindings: { '80/tcp': [{ HostPort: 'abc' }] } } }, { host: { PortBindings: { '80/tcp': [{ HostPort: '99999' }] } } }, { host: { PortBindings: { '80-81/tcp': [{ HostPort: '1' }] } } },
-  { host: { Links: [] } }, { host: { Links: ['a:b'] }, differs: differs.words('there is no bridge to link over') }, { host: { Links: [''] }, differs: differs.status('it is the request that is wrong, not the engine') },
+  { host: { Links: [] } }, { host: { Links: ['a:b'] } }, { host: { Links: [''] }, differs: differs.status('it is the request that is wrong, not the engine') },
   { net: {} }, { net: { EndpointsConfig: null } }, { net: { EndpointsConfig: { none: {} } } }, { net: { EndpointsConfig: { none: null } } },
   { net: { EndpointsConfig: { none: { Aliases: ['al'], IPAMConfig: { IPv4Address: '1.2.3.4' }, MacAddress: '02:42:ac:11:00:02', DriverOpts: { a: 'b' }, Links: ['x:y'] } } } }, { net: { EndpointsConfig: { none: { IPAMConfig: { IPv4Address: 'x' } } } } },
   { net: { EndpointsConfig: { nosuch: {} } }, differs: differs.noBridge }, { net: { EndpointsConfig: { host: {} } }, differs: differs.refusedHere('a container on none cannot be on the network of the host as well') },
