@@ -185,3 +185,13 @@ test('--rm takes the volumes without a name, also when the daemon was away at th
   assert.deepEqual(await names(), [...before, 'kept'].toSorted());
   await removeVolume('kept');
 });
+
+test('two containers that share a volume without a name and are removed at once take it along', async () => {
+  for (let n = 0; n < 5; n++) {
+    const first = await bench.create(['true'], { body: { Volumes: { '/shared': {} } } });
+    const second = await bench.create(['true'], { host: { VolumesFrom: [first] } });
+    await Promise.all([first, second].map((id) => bench.api('DELETE', `/containers/${id}?v=1`, { status: 204 })));
+    const { Volumes: left } = (await bench.api('GET', '/volumes', { status: 200 })).json<{ Volumes: unknown[] }>();
+    assert.deepEqual(left, []);
+  }
+});

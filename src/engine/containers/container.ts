@@ -28,6 +28,8 @@ export class Container {
   /** Cancels a restart that is waiting for its back-off. */
   restartTimer: Disposable | undefined;
   restartDelayMs = 0;
+  /** It is being removed, and its volumes with it: it keeps none from going with another one. */
+  volumesLeave = false;
 
   constructor({ record, hostConfig }: StoredContainer) {
     this.record = record;

@@ -52,6 +52,7 @@ export async function finishRemoval(needs: ContainerNeeds, container: Container,
   unmountOverlay(needs, container);
   await leaveMounts(needs, container);
   await needs.store.layers.removeActive(container.id);
+  container.volumesLeave = volumes;
   if (volumes) await removeAnonymous(needs, container); // while its record still tells that they are its own
   await needs.store.containers.remove(container.id);
   needs.table.remove(container);

@@ -61,9 +61,9 @@ export class Volumes {
     return volume;
   }
 
-  /** IDs of the containers that keep a volume, those on their way included; `but` does not count. */
+  /** IDs of the containers that keep a volume, those on their way included; `but` does not count, nor does one that is being removed with its volumes. */
   users(name: string, but?: string): string[] {
-    const containers = this.#needs.table.all().filter((container) => namesVolume(container, name)).map(({ id }) => id);
+    const containers = this.#needs.table.all().filter((container) => !container.volumesLeave && namesVolume(container, name)).map(({ id }) => id);
     return [...new Set([...containers, ...this.#claims.get(name) ?? []])].filter((id) => id !== but);
   }
 
