@@ -15,6 +15,8 @@ export interface LogFile {
   compressed: boolean;
   /** Device and inode: what stays the same when it is renamed. */
   identity: string;
+  /** When it was opened; it may grow. */
+  sizeBytes: number;
 }
 
 /**
@@ -44,15 +46,16 @@ export const identityOf = ({ dev, ino }: { dev: bigint; ino: bigint }): string =
 export async function openLogFile(path: string): Promise<LogFile | undefined> {
   try {
     const handle = await open(path, 'r');
-    return { path, handle, compressed: path.endsWith('.gz'), identity: identityOf(await handle.stat({ bigint: true })) };
+    const stat = await handle.stat({ bigint: true });
+    return { path, handle, compressed: path.endsWith('.gz'), identity: identityOf(stat), sizeBytes: Number(stat.size) };
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;
   }
 }
 
-/** Blocks from `offset` to the end as it is now; of a compressed file, its content from the start. Each block is a new buffer. */
-export async function * blocksOf(file: LogFile, offset: number): AsyncGenerator<Uint8Array> {
+/** Blocks from `offset` to `end` (the end as it is then); of a compressed file, its content from the start. Each block is a new buffer. */
+export async function * blocksOf(file: LogFile, offset: number, end = Infinity): AsyncGenerator<Uint8Array> {
   if (file.compressed) {
     // A stream of its own, so that reading it twice starts at the start twice.
     const raw = createReadStream(`/proc/self/fd/${file.handle.fd}`, { highWaterMark: BLOCK_BYTES });
@@ -61,8 +64,8 @@ export async function * blocksOf(file: LogFile, offset: number): AsyncGenerator<
     try { yield* raw.pipe(content) as AsyncIterable<Uint8Array>; } finally { raw.destroy(); content.destroy(); }
     return;
   }
-  for (let at = offset; ;) {
-    const { bytesRead, buffer } = await file.handle.read(Buffer.allocUnsafeSlow(BLOCK_BYTES), 0, BLOCK_BYTES, at);
+  for (let at = offset; at < end;) {
+    const { bytesRead, buffer } = await file.handle.read(Buffer.allocUnsafeSlow(BLOCK_BYTES), 0, Math.min(BLOCK_BYTES, end - at), at);
     if (bytesRead === 0) return;
     yield buffer.subarray(0, bytesRead);
     at += bytesRead;

@@ -67,12 +67,15 @@ class Reader implements AsyncDisposable {
   #index = 0;
   #offset = 0;
   #skipLines = 0;
+  /** Who does not follow gets what is there when he asks: a program may write faster than anybody reads. */
+  #asOpened = false;
   #cutter = new LineCutter();
 
   constructor(path: string) { this.#path = path; }
 
   /** Finds the place to begin at, and gives how many records behind it are to be passed over. */
-  async begin({ tail, running = false, as }: LogQuery): Promise<number> {
+  async begin({ tail, running = false, as, follow }: LogQuery): Promise<number> {
+    this.#asOpened = !follow;
     this.#files = await openLogFiles(this.#path);
     if (tail === 'all') return 0;
     const start = await findTail(this.#files, { records: Math.max(0, tail), running });
@@ -86,7 +89,7 @@ class Reader implements AsyncDisposable {
       const file = this.#files[this.#index];
       if (!file) return;
       const done = file.compressed && this.#offset > 0; // nothing is ever added to a compressed one
-      if (!done) for await (const block of blocksOf(file, this.#offset)) {
+      if (!done) for await (const block of blocksOf(file, this.#offset, this.#asOpened ? file.sizeBytes : Infinity)) {
         this.#offset += block.length;
         for (const line of this.#cutter.push(block)) {
           if (this.#skipLines > 0) { this.#skipLines--; continue; }

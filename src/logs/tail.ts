@@ -53,8 +53,7 @@ class Count {
 }
 
 async function fromBack(file: LogFile, count: Count): Promise<{ offset: number } | undefined> {
-  const { size } = await file.handle.stat();
-  for await (const { line, end } of linesBackwards(file, size)) {
+  for await (const { line, end } of linesBackwards(file, file.sizeBytes)) {
     if (count.enough && isFull(line)) return { offset: end };
     count.meet(line);
   }
