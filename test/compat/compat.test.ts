@@ -37,15 +37,13 @@ describe('the docker command lines find here what they find at dockerd', { concu
   let world: World;
   before(async () => { world = await openWorld(); });
   after(async () => {
-    // Whatever the looks below find, nothing is left running: the process of the tests would wait for it for ever.
-    await using end = new AsyncDisposableStack();
-    end.use(world.root);
-    end.defer(() => world.registry.stop().then(() => {}));
-    end.use(world.theirs);
-    end.defer(() => world.ours.stop().then(() => {}));
-    for (const { host } of [world.ours, world.theirs]) assert.equal(await client(world, host).ok(['ps', '-aq']), '');
-    // Processes and mounts are looked for when the folder goes.
-    await until('all cgroups of ended containers to be gone', () => emptyCgroups().every((path) => world.emptyBefore.has(path)), 5000);
+    // Whatever is found, nothing is left running: the process of the tests would wait for it for ever.
+    const found = await look(world).then(() => undefined, (error: unknown) => error);
+    await world.ours.stop();
+    await world.theirs[Symbol.asyncDispose]();
+    await world.registry.stop();
+    if (found !== undefined) throw found;
+    await world.root[Symbol.asyncDispose]();
   });
   for (const [cli, binary] of Object.entries(CLIS)) {
     if (!existsSync(binary)) {
@@ -62,6 +60,13 @@ describe('the docker command lines find here what they find at dockerd', { concu
     }
   }
 });
+
+/** Nothing of any story is left. Processes and mounts are looked for when the folder goes. */
+async function look(world: World): Promise<void> {
+  for (const { host } of [world.ours, world.theirs]) assert.equal(await client(world, host).ok(['ps', '-a', '--format', '{{.Names}} {{.Command}} {{.Status}}']), '', host);
+  await until('all cgroups of ended containers to be gone', () => emptyCgroups().every((path) => world.emptyBefore.has(path)), 5000)
+    .catch((cause: unknown) => { throw new Error(`left: ${emptyCgroups().filter((path) => !world.emptyBefore.has(path)).join(' ')}`, { cause }); });
+}
 
 async function openWorld(): Promise<World> {
   const root = openTempRoot();

@@ -4,9 +4,11 @@ import type { Scene, Story } from '../scene.ts';
 
 export const logStories: readonly Story[] = [
   { name: 'logs-refused', tell: async (scene) => {
-    for (const options of ['--log-driver nosuch', '--log-opt nosuch=1', '--log-driver local --log-opt nosuch=1', '--log-driver journald --log-opt nosuch=1', '--log-driver syslog --log-opt nosuch=1', '--log-driver none --log-opt a=b', '--log-opt mode=x',
+    const wrong = ['--log-driver nosuch', '--log-opt nosuch=1', '--log-driver local --log-opt nosuch=1', '--log-driver journald --log-opt nosuch=1', '--log-driver syslog --log-opt nosuch=1', '--log-driver none --log-opt a=b', '--log-opt mode=x',
       '--log-opt max-buffer-size=1m', '--log-driver syslog --log-opt syslog-address=x', '--log-driver syslog --log-opt syslog-facility=x', '--log-driver syslog --log-opt syslog-format=x', '--log-driver syslog --log-opt syslog-address=unix:///nosuch',
-      '--log-driver syslog --log-opt cache-disabled=x']) await scene.say(`create --network none ${options} IMAGE true`);
+      '--log-driver syslog --log-opt cache-disabled=x'];
+    // By name, since a later Docker may refuse one at the start only.
+    for (const [index, options] of wrong.entries()) await scene.say(`create --name @${index} --network none ${options} IMAGE true`);
   } },
   { name: 'logs-start', tell: async (scene) => {
     const wrong = ['--log-opt max-size=x', '--log-opt max-size=0', '--log-opt max-file=0', '--log-opt max-file=x', '--log-opt compress=x', '--log-opt compress=true', '--log-opt tag={{.ID', '--log-opt tag={{.Nope}}', '--log-opt labels-regex=(',
