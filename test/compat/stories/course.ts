@@ -61,7 +61,9 @@ export const courseStories: readonly Story[] = [
     await scene.sayAll('pause @d', 'kill @d');
     for (const name of ['a', 'b', 'c', 'd']) await gone(scene, name);
     await scene.sayAll('inspect @b', 'wait @c', 'start @d', 'rm @a');
-    scene.note('told', await past(''));
+    await until('the last of them to be told of', async () => (await past('--filter event=destroy')).split('destroy').length > 4); // dockerd forgets a container first
+    // Whether "stop" is told before "destroy" is a race in dockerd.
+    scene.note('told', (await past('')).split('\n').filter((line) => !line.includes(' stop ')).join('\n'));
   } },
   { name: 'signals', tell: async (scene) => {
     const past = recorded(scene, 'p', 'q');
