@@ -175,3 +175,13 @@ test('the daemon may be stopped during a stop: the container is found as it is',
   assert.equal((await bench.inspect(id)).State.Running, true);
   await bench.remove(id);
 });
+
+test('a restart keeps a container that is to be removed at its end; the end after it does not', async () => {
+  const id = await bench.run(['sleep', '1000'], { host: { AutoRemove: true } });
+  for (let n = 0; n < 3; n++) {
+    await bench.api('POST', `/containers/${id}/restart?t=0`, { status: 204 });
+    assert.equal((await bench.inspect(id)).State.Status, 'running');
+  }
+  await bench.api('POST', `/containers/${id}/stop?t=0`, { status: 204 });
+  await until('it to be gone', async () => (await bench.api('GET', `/containers/${id}/json`)).status === 404);
+});
