@@ -86,7 +86,7 @@ export const courseStories: readonly Story[] = [
     await scene.do(`run -d --name @aa ${SLEEP}`);
     await scene.do('create --name @bb IMAGE true');
     await scene.sayAll('rename @aa @aa', 'rename @aa /@aa', 'rename @aa @bb', 'rename @aa b:d', 'rename @aa x', 'rename @aa ""', 'rename @nosuch @cc', 'rename @aa /@cc', 'inspect -f {{.Name}} @cc', 'inspect -f {{.Name}} /@cc', 'inspect @aa', 'rename @bb @aa', 'ps -a --filter name=@ --format "{{.Names}} {{.State}}"',
-      'rm --link @cc', 'rm --link @nosuch', 'rm -f @cc @aa');
+      'rm --link @cc', 'rm --link @nosuch', 'rm -f @cc', 'rm -f @aa');
     scene.note('told', await past(''));
   } },
   { name: 'tops', tell: async (scene) => {
