@@ -72,11 +72,14 @@ test('metrics have the names and labels of dockerd', async () => {
   await using root = openTempRoot();
   await using bench = await openBench({ flags: ['--metrics-addr', '127.0.0.1:0'] });
   const ours = await until('the address of the metrics', () => /metrics are served.*?"address":"([^"]+)"/.exec(bench.daemon.log())?.[1]);
-  await bench.end(await bench.run(['true']));
+  const id = await bench.run(['true']);
+  await bench.end(id);
+  await bench.api('GET', `/containers/${id}/changes`, { status: 200 });
   const { text, status, headers } = await ask(ours, { path: '/metrics' });
   assert.deepEqual([status, headers['content-type']], [200, 'text/plain; version=0.0.4; charset=utf-8']);
   assert.match(text, /^engine_daemon_container_actions_seconds_count\{action="start"\} 1$/m);
   assert.match(text, /^engine_daemon_container_actions_seconds_bucket\{action="create",le="\+Inf"\} 1$/m);
+  assert.match(text, /^engine_daemon_container_actions_seconds_count\{action="changes"\} 1$/m);
   assert.match(text, /^engine_daemon_container_states_containers\{state="running"\} 0$/m);
   assert.ok(Number(/^engine_daemon_events_total (\d+)$/m.exec(text)?.[1]) >= 4);
   assert.equal((await ask(ours, { path: '/' })).status, 404);

@@ -32,11 +32,11 @@ export function openFiles(needs: ContainerNeeds, engineVersion: string): FilesFa
       publish(needs, container, { action: 'export' });
       return tar;
     },
-    changes: (name, { signal }) => seen(find(name), (view) => rootfs.changes(view, { signal })),
+    changes: (name, { signal }) => needs.metrics.timed('changes', () => seen(find(name), (view) => rootfs.changes(view, { signal }))),
     async commit(name, options) {
       const container = find(name);
       assertStays(container, 'commit');
-      return { id: await commitContainer({ needs, rootfs, engineVersion }, container, options) };
+      return { id: await needs.metrics.timed('commit', () => commitContainer({ needs, rootfs, engineVersion }, container, options)) };
     },
   };
 }
