@@ -21,7 +21,7 @@ export const LIST_ROWS: readonly AskRow[] = [
     { health: ['none'] }, { health: ['healthy'] }, { health: ['bogus'] }, { health: ['starting', 'none'] }, { id: ['zz'] }, { 'is-task': ['true'] }, { 'is-task': ['false'] }, { isolation: ['x'] }, { label: ['a'] }, { label: ['a=b'] }, { label: ['a', 'c'] },
     { label: ['a=b', 'c'] }, { label: ['c='] }, { label: [''] }, { name: ['ru'] }, { name: ['^/run$'] }, { name: ['^run$'] }, { name: ['/'] }, { name: ['['] }, { name: ['r.n'] }, { name: ['run', 'cre'] }, { name: [''] }, { network: ['none'] }, { network: ['host'] },
     { network: ['nosuch'] }, { network: ['non'] }, { publish: ['80'] }, { publish: ['80-90/udp'] }, { expose: ['80'] }, { expose: ['80/tcp'] }, { expose: ['70-90'] }, { volume: ['/x'] }, { volume: ['nosuch'] }, { before: ['exi'] }, { since: ['exi'] },
-    { before: ['exi', 'cre'] }, { since: ['cre', 'exi'] }, { before: ['/exi'] }, { ancestor: ['IMAGE'] }, { ancestor: ['FULLIMAGE'] }, { ancestor: ['nosuch'] }, { ancestor: ['BAD!'] }, { ancestor: ['nosuch', 'IMAGE'] }, { ancestor: ['IMAGEID'] },
+    { before: ['/exi'] }, { ancestor: ['IMAGE'] }, { ancestor: ['FULLIMAGE'] }, { ancestor: ['nosuch'] }, { ancestor: ['BAD!'] }, { ancestor: ['nosuch', 'IMAGE'] }, { ancestor: ['IMAGEID'] },
     { status: ['exited'], name: ['exi'] }, { status: ['exited'], name: ['run'] },
   ].map((filter) => filters(filter)),
   ...[{ publish: ['x'] }, { expose: ['x'] }, { expose: ['99999'] }, { expose: [''] }, { expose: ['90-80'] }].map((filter) => filters(filter, BAD_REQUEST)),
