@@ -101,7 +101,7 @@ def events(scene):
     live = []
     listening = api.events(decode=True, filters={'container': scene.name('a'), 'type': 'container'})
     reader = threading.Thread(target=lambda: live.extend(listening), daemon=True)
-    box = scene.create('a', ['sh', '-c', 'trap "exit 4" TERM; while :; do sleep 0.05; done'], labels={'role': 'one'})
+    box = scene.create('a', ['sh', '-c', 'trap "exit 4" TERM; echo trapped; while :; do sleep 0.05; done'], labels={'role': 'one'})
     reader.start()
     box.start()
     scene.until('the listener to hear', lambda: [event for event in live if event['Action'] == 'start'] or box.exec_run('true') and None)
@@ -113,7 +113,10 @@ def events(scene):
     box.rename(scene.name('a'))
     box.update(cpu_shares=100)
     box.kill('SIGUSR1')
+    trapped = lambda times: scene.until('the trap to be set', lambda: box.logs().count(b'trapped') == times)  # noqa: E731
+    trapped(1)
     box.restart(timeout=60)
+    trapped(2)
     box.stop(timeout=60)
     box.remove()
     scene.until('the last one', lambda: [event for event in live if event['Action'] == 'destroy'])
