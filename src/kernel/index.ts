@@ -168,7 +168,80 @@ export interface HostNames {
   addressOf(hostName: string): Promise<string>;
 }
 
+/** An interface of a namespace, as rtnetlink shows it. */
+export interface NetLink {
+  index: number;
+  name: string;
+  /** bridge, veth, macvlan …; '' for devices of hardware and lo. */
+  kind: string;
+  mac: string;
+  mtu: number;
+  up: boolean;
+  /** The note on the device (IFLA_IFALIAS); '' none. */
+  alias: string;
+  /** Index of the bridge it is a port of; 0 none. */
+  master: number;
+  /** Index of its other end or of its parent, in whatever namespace that is; 0 none. */
+  peer: number;
+}
+
+/** `address` with its prefix: 172.17.0.2/16. */
+export interface NetAddress { link: number; address: string; scope: 'global' | 'link' | 'host' }
+/** `destination` with its prefix, 0.0.0.0/0 or ::/0 for the default; `gateway` '' when there is none. */
+export interface NetRoute { link: number; destination: string; gateway: string; table: number; source: string; scope: 'global' | 'link' | 'host' }
+
+/**
+ * One network namespace. Every call is one or few messages to the kernel and returns when it is done. Errors have the kernel's code: EEXIST,
+ * ENODEV, EBUSY, EADDRINUSE … Names of devices are at most 15 bytes long.
+ */
+export interface NetNamespace extends Disposable {
+  links(): NetLink[];
+  link(name: string): NetLink | undefined;
+  addresses(): NetAddress[];
+  /** Of the main table, IPv4 and IPv6. */
+  routes(): NetRoute[];
+  addBridge(what: { name: string; mac?: string; mtu?: number; alias?: string }): void;
+  /** Both ends at once; the peer comes into being in its namespace, under its last name. */
+  addVeth(what: { name: string; mtu?: number; alias?: string; master?: string; hairpin?: boolean; isolated?: boolean; peer: { name: string; mac?: string; namespace: NetNamespace } }): void;
+  /** `mode` of a macvlan: bridge, private, vepa, passthru. Made in this namespace on the parent `parent` here, put into `into` under its name there. */
+  addMacvlan(what: { name: string; parent: string; mode: string; mac?: string; mtu?: number; alias?: string; into: NetNamespace }): void;
+  addVlan(what: { name: string; parent: string; id: number; alias?: string }): void;
+  addDummy(what: { name: string; alias?: string }): void;
+  setLink(name: string, what: { up?: boolean; mtu?: number; mac?: string; alias?: string; master?: string | null; rename?: string }): void;
+  setPort(name: string, what: { hairpin?: boolean; isolated?: boolean; learning?: boolean }): void;
+  /** Fine when there is none of that name. */
+  deleteLink(name: string): void;
+  /** IPv6 addresses are usable at once (no duplicate address detection). EEXIST when it is there. */
+  addAddress(name: string, address: string): void;
+  deleteAddress(name: string, address: string): void;
+  /** Replaces a route of the same destination. */
+  setRoute(route: { link: string; destination: string; gateway?: string; source?: string; onLink?: boolean }): void;
+  deleteRoute(route: { destination: string; link?: string }): void;
+  /** Below /proc/sys/net: 'ipv4/conf/eth0/forwarding'. undefined when there is no such setting. */
+  sysctl(path: string): string | undefined;
+  /** ENOENT when there is no such setting. */
+  setSysctl(path: string, value: string): void;
+  /** A bound UDP socket: a non-blocking, close-on-exec fd for node:dgram. Port 0 chooses. */
+  udpSocket(at: { address: string; port: number; reuse?: boolean }): { fd: number; port: number };
+  /** A listening TCP socket, likewise, for node:net. */
+  tcpListener(at: { address: string; port: number; backlog: number }): { fd: number; port: number };
+  /** A connecting TCP socket, likewise; the connection is under way. */
+  tcpConnection(to: { address: string; port: number }): number;
+  /** Runs a program in it with `input` as its stdin. Rejects with its own words (stderr) when it exits with another code than 0. */
+  run(command: readonly [string, ...string[]], input?: string): Promise<string>;
+}
+
+export interface Net {
+  /** The daemon's own. */
+  host(): NetNamespace;
+  /** That of a process. ESRCH or ENOENT when it is gone. To be disposed: it holds the namespace. */
+  ofProcess(pid: number): NetNamespace;
+  /** That of an open file, such as a bind of one. */
+  ofPath(path: string): NetNamespace;
+}
+
 export interface Kernel {
+  net: Net;
   names: HostNames;
   programs: Programs;
   sockets: Sockets;

@@ -16,6 +16,7 @@ export interface Store {
   readonly layers: LayerStore;
   readonly containers: ContainerStore;
   readonly volumes: VolumeStore;
+  readonly networks: NetworkStore;
   readonly distribution: DistributionStore;
   /** What opening found and mended, for the log and for `info`. */
   readonly recovered: RecoveryReport;
@@ -211,6 +212,43 @@ export interface RecordedMountPoint {
   /** The source must be there: no directory is made for it. */
   SkipMountpointCreation: boolean;
 }
+
+/** Networks that users made. The predefined ones are not recorded. */
+export interface NetworkStore {
+  /** All that could be read, or rebuilt, at opening; oldest first. */
+  loaded(): NetworkRecord[];
+  /** Durable when resolved. */
+  save(record: NetworkRecord): Promise<void>;
+  /** Durable when resolved. Fine when there is none. */
+  remove(id: string): Promise<void>;
+}
+
+/** A network with Docker's field names, as inspect shows them, and what was chosen for it. */
+export interface NetworkRecord {
+  /** 64 hex digits. */
+  Id: string;
+  Name: string;
+  /** RFC 3339 with nanoseconds. */
+  Created: string;
+  /** bridge, macvlan, host, null. */
+  Driver: string;
+  EnableIPv6: boolean;
+  Internal: boolean;
+  Attachable: boolean;
+  Ingress: boolean;
+  ConfigOnly: boolean;
+  /** Name of the config-only network it was made from; ''. */
+  ConfigFrom: string;
+  Options: StringMap;
+  Labels: StringMap;
+  IPAM: { Driver: string; Options: StringMap | null; /** As asked; what inspect shows is this, or `pools` where nothing was asked. */ Config: Array<{ Subnet: string; IPRange: string; Gateway: string; AuxiliaryAddresses: StringMap }> };
+  pools: NetworkPools;
+}
+
+/** The subnets of a network as they were decided. */
+export interface NetworkPools { v4: readonly NetworkPool[]; v6: readonly NetworkPool[] }
+/** `range`: the part of the subnet that addresses are given from, the subnet itself when it was not narrowed. `gateway` without prefix; '' none. `aux`: name to address, never given. */
+export interface NetworkPool { subnet: string; range: string; gateway: string; aux: StringMap }
 
 export interface StoredContainer { record: ContainerRecord; hostConfig: HostConfig }
 
