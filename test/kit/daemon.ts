@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startChild, type Child } from './child.ts';
 import { ask } from './http.ts';
+import type { Netns } from './netns.ts';
 
 export const EXECUTABLE = join(import.meta.dirname, '../../bin/vaquita');
 
@@ -14,6 +15,8 @@ export interface DaemonOptions {
   /** Content of its daemon.json. */
   config?: Readonly<Record<string, unknown>>;
   env?: Readonly<Record<string, string>>;
+  /** Where it runs, with its default bridge. Without one it runs in the machine's own network, and has no bridge. */
+  netns?: Netns | undefined;
   /** Put in front of the command, such as ['nsenter', …] or ['strace', …]. */
   wrap?: readonly string[];
   readyTimeoutMs?: number;
@@ -36,7 +39,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const configFile = join(root, 'daemon.json');
   writeFileSync(configFile, JSON.stringify(options.config ?? {}));
   const words = ['--config-file', configFile, '--data-root', place.dataRoot, '--exec-root', place.execRoot, '--pidfile', join(root, 'vaquita.pid'), '-H', place.host];
-  const [first = EXECUTABLE, ...rest] = [...options.wrap ?? [], EXECUTABLE, 'daemon', ...words, ...options.flags ?? []];
+  const [first = EXECUTABLE, ...rest] = [...options.netns?.wrap ?? [], ...options.wrap ?? [], EXECUTABLE, 'daemon', ...words, ...options.netns ? [] : ['--bridge=none'], ...options.flags ?? []];
   const child = await startChild({
     command: [first, ...rest],
     ready: () => answersPing(place.socket),

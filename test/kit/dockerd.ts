@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { startChild, type Child } from './child.ts';
 import { answersPing } from './daemon.ts';
 import { processesOf } from './leaks.ts';
+import type { Netns } from './netns.ts';
 import { until } from './poll.ts';
 import { openLinux } from '../../src/kernel/index.ts';
 
@@ -16,16 +17,16 @@ export interface Dockerd extends Child {
   readonly host: string;
 }
 
-/** Debian's, whatever else is first on PATH; starts its own containerd below `root`. No bridge and no firewall rules: --network none or host. */
-export async function startDockerd({ root, flags = [] }: { root: string; flags?: readonly string[] }): Promise<Dockerd> {
+/** Debian's, whatever else is first on PATH; starts its own containerd below `root`. Without a namespace no bridge and no firewall rules: --network none or host. */
+export async function startDockerd({ root, flags = [], netns }: { root: string; flags?: readonly string[]; netns?: Netns | undefined }): Promise<Dockerd> {
   const place = { root, dataRoot: join(root, 'docker-data'), execRoot: join(root, 'docker-run'), socket: join(root, 'docker.sock'), host: `unix://${join(root, 'docker.sock')}` };
   mkdirSync(root, { recursive: true });
   const configFile = join(root, 'dockerd.json');
   writeFileSync(configFile, '{}'); // so that the machine's own is not read
   const child = await startChild({
     command: [
-      '/usr/sbin/dockerd', '--config-file', configFile, '--data-root', place.dataRoot, '--exec-root', place.execRoot, '--pidfile', join(root, 'docker.pid'),
-      '-H', place.host, '--iptables=false', '--ip6tables=false', '--bridge=none', '--storage-driver=overlay2', ...flags,
+      ...netns?.wrap ?? ['/usr/bin/env'], '/usr/sbin/dockerd', '--config-file', configFile, '--data-root', place.dataRoot, '--exec-root', place.execRoot, '--pidfile', join(root, 'docker.pid'),
+      '-H', place.host, '--storage-driver=overlay2', ...netns ? [] : ['--iptables=false', '--ip6tables=false', '--bridge=none'], ...flags,
     ],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DOCKER_HOST: undefined },
     ready: () => answersPing(place.socket),

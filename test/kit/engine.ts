@@ -49,7 +49,8 @@ export async function openBench(options: Partial<DaemonOptions> = {}): Promise<B
   const root = undo.use(openTempRoot());
   const registry = undo.use(await startRegistry({ root: join(root.path, 'registry') }));
   const launch = () => startDaemon({ root: join(root.path, 'engine'), ...options });
-  let daemon = await launch();
+  // The registry is in the machine's own network: the first daemon of a bench in another one only pulls.
+  let daemon = options.netns ? await startDaemon({ root: join(root.path, 'engine') }) : await launch();
   undo.defer(() => daemon[Symbol.asyncDispose]());
   const { socket } = daemon;
   const api: Bench['api'] = async (method, path, { body, status, timeoutMs } = {}) => {
@@ -63,6 +64,10 @@ export async function openBench(options: Partial<DaemonOptions> = {}): Promise<B
     return name;
   };
   const image = await add(busyboxImage(), 'busybox');
+  if (options.netns) {
+    await daemon.stop();
+    daemon = await launch();
+  }
   undo.defer(async () => {
     if (!daemon.running) daemon = await launch();
     const all = (await api('GET', '/containers/json?all=1', { status: 200 })).json<Array<{ Id: string }>>();
