@@ -22,7 +22,7 @@ test('it listens on an inherited socket, a unix socket and TCP at once, and take
   const { fd } = (listening as unknown as { _handle: { fd: number } })._handle;
   const second = join(root.path, 'second.sock'), port = await freePort();
   const place = (name: string) => join(root.path, name);
-  const child = spawn('sh', ['-c', 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"', EXECUTABLE, 'daemon', '--data-root', place('d'), '--exec-root', place('r'), '--pidfile', place('p'), '-H', 'fd://', '-H', `unix://${second}`, '-H', `tcp://127.0.0.1:${port}`, '--allow-plain-tcp'],
+  const child = spawn('sh', ['-c', 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"', EXECUTABLE, 'daemon', '--bridge=none', '--data-root', place('d'), '--exec-root', place('r'), '--pidfile', place('p'), '-H', 'fd://', '-H', `unix://${second}`, '-H', `tcp://127.0.0.1:${port}`, '--allow-plain-tcp'],
     { stdio: ['ignore', 'ignore', 'pipe', fd] });
   let said = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => { said += text; });
@@ -46,7 +46,7 @@ test('a PID file that names a process of another program keeps no daemon from st
     writeFileSync(join(root.path, 'vaquita.pid'), String(other.pid));
     await using daemon = await startDaemon({ root: root.path });
     assert.equal(readFileSync(join(root.path, 'vaquita.pid'), 'utf8'), String(daemon.pid));
-    const second = spawnSync(EXECUTABLE, ['daemon', '--data-root', join(root.path, 'else'), '--exec-root', join(root.path, 'r2'), '--pidfile', join(root.path, 'vaquita.pid'), '-H', `unix://${root.path}/s2`], { encoding: 'utf8', timeout: 20_000 });
+    const second = spawnSync(EXECUTABLE, ['daemon', '--bridge=none', '--data-root', join(root.path, 'else'), '--exec-root', join(root.path, 'r2'), '--pidfile', join(root.path, 'vaquita.pid'), '-H', `unix://${root.path}/s2`], { encoding: 'utf8', timeout: 20_000 });
     assert.deepEqual([second.status, /pid file found, ensure the daemon is not running/.test(second.stderr)], [1, true]);
   } finally { other.kill('SIGKILL'); }
 });
