@@ -1,6 +1,7 @@
 // A story is a list of docker words, told to two engines by the same command line; a scene is one telling, with all that was answered.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Netns } from '../kit/netns.ts';
 import type { Docker, Outcome, RunOptions, Session } from '../kit/docker.ts';
 
 export interface Story {
@@ -21,6 +22,8 @@ export interface Stage {
   images: Readonly<Record<string, string>>;
   registry: string;
   folder: string;
+  /** Where the engine has its networks. */
+  machine?: Netns | undefined;
 }
 
 /** In words, `IMAGE` and the other names of images are replaced by references, and `@web` by the story's own name for "web". */
@@ -50,6 +53,15 @@ export class Scene {
     for (const words of list) await this.say(words);
   }
 
+  /** A command of the machine that the engine has its networks on, through a shell; @web is the story's own name for "web" here too. */
+  async onHost(command: string, { timeoutMs }: { timeoutMs?: number } = {}): Promise<string> {
+    const machine = this.#stage.machine;
+    if (!machine) throw new Error('this story is for engines with networks of their own');
+    const { code, stdout, stderr } = await machine.run(['sh', '-c', command.replace(/@(\w[\w.-]*)/g, (_all, name: string) => this.name(name))], timeoutMs === undefined ? {} : { timeoutMs });
+    this.said.push({ words: `on the host: ${command}`, code, stdout, stderr });
+    return stdout;
+  }
+
   /** Runs without keeping; fails when it fails. */
   do(words: string): Promise<string> { return this.#stage.docker.ok(this.#split(words)); }
 
@@ -65,10 +77,13 @@ export class Scene {
 
   name(word: string): string { return `${this.#stage.prefix}-${word}`; }
 
-  /** Removes what is left of the story's containers. */
+  /** Removes what is left of the story's containers and networks. */
   async end(): Promise<void> {
     const left = await this.#stage.docker.ok(['ps', '-aq', '--filter', `name=^/${this.#stage.prefix}-`]);
     if (left !== '') await this.#stage.docker.run(['rm', '-f', ...left.split('\n')]);
+    if (!this.#stage.machine) return;
+    const networks = await this.#stage.docker.ok(['network', 'ls', '-q', '--filter', `name=${this.#stage.prefix}-`]);
+    if (networks !== '') await this.#stage.docker.run(['network', 'rm', ...networks.split('\n')]);
   }
 
   /** Words apart at spaces; '…' and "…" hold together, as in a shell without variables. */
