@@ -91,22 +91,32 @@ export interface PublishedPort { port: number; protocol: Protocol; hostIp: strin
 export interface SandboxWish {
   /** The container's. */
   id: string;
+  /** Docker's SandboxID: 64 hex digits, new for each run. `Sandbox.key` is made from it. */
+  sandboxId: string;
   endpoints: readonly EndpointWish[];
   ports: readonly PortWish[];
   /** Own servers, search and options of the container, or empty: the daemon's, then the host's. */
   dns: readonly string[];
   dnsSearch: readonly string[];
   dnsOptions: readonly string[];
+  /**
+   * Those of the container's settings that need its interfaces or that a start sets itself: all below net.ipv4.conf, net.ipv6.conf and
+   * net.*.neigh, with Docker's names ("net.ipv6.conf.all.disable_ipv6"). Set last, so that they win; the runtime is not told about them.
+   */
+  sysctls: StringMap;
   /** Addresses of legacy links in the default network whose ports are opened although containers there may not talk to each other. */
   linkedPorts: ReadonlyArray<{ ipv4: string; port: number; protocol: Protocol }>;
 }
 
 export interface Sandbox {
   readonly id: string;
+  /** Docker's SandboxKey: a link in the exec root to the namespace; there from `attach` to `release`. */
+  readonly key: string;
   /** By network ID, in the order of connection. */
   readonly endpoints: ReadonlyMap<string, Endpoint>;
+  /** May change with `connect` and `disconnect`: ports are published for the network that is the way out, and not at all without one. */
   readonly published: readonly PublishedPort[];
-  /** What its /etc/resolv.conf says. */
+  /** What its /etc/resolv.conf says; another text after the first network with names was connected. */
   readonly resolvConf: string;
   /** Sets everything up for the namespace of a process that was made and whose program does not run yet. On failure nothing is left; `release` is still due. */
   attach(pid: number): Promise<void>;
@@ -134,6 +144,8 @@ export interface Network {
   /** A sandbox that an earlier daemon made for a process that still runs, with what it got then. */
   adopt(wish: SandboxWish, got: { pid: number; endpoints: readonly Endpoint[]; published: readonly PublishedPort[] }): Promise<Sandbox>;
   sandbox(containerId: string): Sandbox | undefined;
+  /** What /etc/resolv.conf says in a container without a sandbox of ours: in the host's namespace, or (`none`) without a network. */
+  resolvConf(own: Pick<SandboxWish, 'dns' | 'dnsSearch' | 'dnsOptions'>, mode: 'host' | 'none'): string;
   /** After the start, when every network is open and every sandbox adopted: whatever of ours the kernel has beyond that goes. */
   settle(): Promise<void>;
   /** What host-gateway stands for; undefined when there is no default network and no setting. */
