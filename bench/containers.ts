@@ -1,6 +1,5 @@
 // What a running container costs beside itself, and how long its life's steps take: each engine in turn, same image, no network.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -12,6 +11,7 @@ import { processesOf } from '../test/kit/leaks.ts';
 import { mustPull } from '../test/kit/pull.ts';
 import { pushImage, startRegistry } from '../test/kit/registry.ts';
 import { openTempRoot } from '../test/kit/temp.ts';
+import { machine, medianOf, tableOf } from './report.ts';
 
 /** What SPECIFICATION.md promises; exceeding it fails the benchmark. The promise on helpers is held in test/guest, on Debian's own kernel. */
 const DAEMON_GROWTH_LIMIT_KB = 100;
@@ -151,27 +151,11 @@ function field(path: string, name: string): number {
   return Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(readFileSync(path, 'utf8'))?.[1]) * 1.024;
 }
 
-function medianOf<T extends object>(all: readonly T[]): T {
-  const names = Object.keys(all[0] ?? {}) as Array<keyof T>;
-  return Object.fromEntries(names.map((name) => {
-    const sorted = all.map((each) => Number(each[name])).sort((a, b) => a - b);
-    return [name, ((sorted[(sorted.length - 1) >> 1] ?? NaN) + (sorted[sorted.length >> 1] ?? NaN)) / 2];
-  })) as T;
-}
-
 function present(): string {
-  const docker = rows.find(({ engine }) => engine === 'docker')?.median;
-  const names = Object.keys(rows[0]?.median ?? {}) as Array<keyof Figures>;
-  const title = (name: string) => name.replace(/MB$/, ' MB').replace(/KB$/, ' kilobytes').replace(/Ms$/, ' ms').replace(/Seconds$/, ' s').replace(/([a-z])([A-Z])(?!B)/g, (_all, a: string, b: string) => `${a} ${b.toLowerCase()}`);
-  const cell = (engine: string, median: Figures, name: keyof Figures) => {
-    const ratio = docker && engine !== 'docker' ? ` (${(median[name] / docker[name]).toFixed(2)})` : '';
-    return `${Number(median[name].toPrecision(3))}${ratio}`;
-  };
-  const machine = `${cpus().length} x ${cpus()[0]?.model ?? 'CPU'}, ${(totalmem() / 1e9).toFixed(0)} GB, Linux ${release()}`;
   return [
     '# Running containers', '',
-    `${new Date().toISOString().slice(0, 10)}, ${machine}; ${count} containers of busybox without a network, medians of ${rounds} rounds, engines in turn; in brackets the ratio to Docker 20.10.`, '',
-    ...[['engine', ...names.map((name) => title(name))], ['---', ...names.map(() => '---')], ...rows.map(({ engine, median }) => [engine, ...names.map((name) => cell(engine, median, name))])].map((line) => `| ${line.join(' | ')} |`), '',
+    `${new Date().toISOString().slice(0, 10)}, ${machine()}; ${count} containers of busybox without a network, medians of ${rounds} rounds, engines in turn; in brackets the ratio to Docker 20.10.`, '',
+    tableOf(rows),
   ].join('\n');
 }
 

@@ -1,0 +1,148 @@
+// What a network costs: starting with an endpoint and two ports, bytes between containers and from the host, networks made and removed. Each engine in turn, on a machine of its own as far as networks go.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { startDaemon } from '../test/kit/daemon.ts';
+import { startDockerd } from '../test/kit/dockerd.ts';
+import { ask } from '../test/kit/http.ts';
+import { busyboxImage } from '../test/kit/image.ts';
+import { openNetns, type Netns } from '../test/kit/netns.ts';
+import { until } from '../test/kit/poll.ts';
+import { mustPull } from '../test/kit/pull.ts';
+import { pushImage, startRegistry } from '../test/kit/registry.ts';
+import { openTempRoot } from '../test/kit/temp.ts';
+import { machine, median, medianOf, tableOf } from './report.ts';
+
+/** What SPECIFICATION.md promises; breaking it fails the benchmark. */
+const ADDED_LIMIT_MS = 40;
+const THROUGHPUT_LIMIT = 0.95;
+/** Port 7000, state LISTEN, as /proc/net/tcp writes it. */
+const LISTENS = /:1B58 [0-9A-F]+:0000 0A/;
+
+interface Figures {
+  /** From the request to start until its answer. */
+  startOnHostMs: number;
+  startPublishedMs: number;
+  /** Median of the differences within pairs: what the bridge and two ports add. */
+  addedMs: number;
+  betweenContainersMBps: number;
+  hostToContainerMBps: number;
+  /** To 127.0.0.1 and a published port. */
+  hostToPortMBps: number;
+  /** One after another, made and removed. */
+  networkCreateMs: number;
+  networkRemoveMs: number;
+}
+
+interface Engine { label: string; socket: string; machine: Netns }
+
+const { values } = parseArgs({ options: {
+  rounds: { type: 'string', default: '3' }, runs: { type: 'string', default: '20' }, networks: { type: 'string', default: '20' }, megabytes: { type: 'string', default: '1000' },
+  out: { type: 'string', default: fileURLToPath(new URL('results', import.meta.url)) },
+} });
+const [rounds, runs, networks, megabytes] = [Number(values.rounds), Number(values.runs), Number(values.networks), Number(values.megabytes)];
+
+await using root = openTempRoot();
+await using registry = await startRegistry({ root: join(root.path, 'registry') });
+const image = await pushImage(registry.host, busyboxImage(), { repository: 'bench/busybox', tag: '1' });
+const start = { docker: startDockerd, vaquita: startDaemon } as const;
+const measured = new Map<string, Figures[]>();
+for (let round = 0; round < rounds; round++) {
+  for (const label of ['docker', 'vaquita'] as const) {
+    const folder = join(root.path, `${label}-${round}`);
+    {
+      await using engine = await start[label]({ root: folder }); // where the registry is
+      await mustPull(engine.socket, image);
+    }
+    await using ns = openNetns();
+    await using engine = await start[label]({ root: folder, netns: ns });
+    const figures = await measure({ label, socket: engine.socket, machine: ns });
+    console.error(label, JSON.stringify(figures));
+    measured.set(label, [...measured.get(label) ?? [], figures]);
+  }
+}
+const rows = [...measured].map(([engine, all]) => ({ engine, rounds: all, median: medianOf(all) }));
+const text = [
+  '# Networks', '',
+  `${new Date().toISOString().slice(0, 10)}, ${machine()}; medians of ${rounds} rounds, engines in turn; in brackets the ratio to Docker 20.10.`, '', tableOf(rows),
+].join('\n');
+mkdirSync(values.out, { recursive: true });
+writeFileSync(join(values.out, 'networks.json'), `${JSON.stringify({ date: new Date().toISOString().slice(0, 10), rows }, undefined, 2)}\n`);
+writeFileSync(join(values.out, 'networks.md'), text);
+console.log(text);
+const [docker, ours] = ['docker', 'vaquita'].map((label) => rows.find(({ engine }) => engine === label)?.median);
+const broken = !docker || !ours ? ['both engines are measured'] : [
+  ...ours.addedMs > ADDED_LIMIT_MS ? [`a bridge and two ports add at most ${ADDED_LIMIT_MS} ms to a start`] : [],
+  ...(['betweenContainersMBps', 'hostToContainerMBps', 'hostToPortMBps'] as const).filter((name) => ours[name] < THROUGHPUT_LIMIT * docker[name]).map((name) => `${name} is at least ${THROUGHPUT_LIMIT} of Docker's`),
+];
+for (const promise of broken) console.error(`a promise is broken: ${promise}`);
+process.exitCode = broken.length > 0 ? 1 : 0;
+
+async function measure(engine: Engine): Promise<Figures> {
+  const starts = await measureStarts(engine);
+  const flows = await measureFlows(engine);
+  const made: number[] = [], removed: number[] = [];
+  for (let n = 0; n < networks; n++) {
+    const { ms: createMs, answer } = await timed(() => request(engine, { method: 'POST', path: '/networks/create', status: 201, body: { Name: `bench-${n}` } }));
+    const { ms: removeMs } = await timed(() => request(engine, { method: 'DELETE', path: `/networks/${answer.json<{ Id: string }>().Id}`, status: 204 }));
+    made.push(createMs);
+    removed.push(removeMs);
+  }
+  return { ...starts, ...flows, networkCreateMs: median(made), networkRemoveMs: median(removed) };
+}
+
+/** Pairs, one start on the host's network and one on the bridge, so that what else the machine does falls on both. */
+async function measureStarts(engine: Engine): Promise<Pick<Figures, 'startOnHostMs' | 'startPublishedMs' | 'addedMs'>> {
+  const published = { NetworkMode: 'default', PortBindings: { '80/tcp': [{ HostPort: '' }], '53/udp': [{ HostPort: '' }] } };
+  const pairs: Array<readonly [host: number, bridge: number]> = [];
+  for (let n = 0; n <= runs; n++) {
+    const pair: number[] = [];
+    for (const host of [{ NetworkMode: 'host' }, published]) {
+      const id = await create(engine, ['sleep', '1000'], host);
+      pair.push((await timed(() => request(engine, { method: 'POST', path: `/containers/${id}/start`, status: 204 }))).ms);
+      await remove(engine, id);
+    }
+    if (n > 0) pairs.push([pair[0] ?? NaN, pair[1] ?? NaN]); // the first one warms up
+  }
+  return { startOnHostMs: median(pairs.map(([host]) => host)), startPublishedMs: median(pairs.map(([, bridge]) => bridge)), addedMs: median(pairs.map(([host, bridge]) => bridge - host)) };
+}
+
+/** Bytes of zeros through netcat, to a sink that reads each connection to its end. */
+async function measureFlows(engine: Engine): Promise<Pick<Figures, 'betweenContainersMBps' | 'hostToContainerMBps' | 'hostToPortMBps'>> {
+  const sink = await create(engine, ['sh', '-c', 'while nc -l -p 7000 > /dev/null; do :; done'], { NetworkMode: 'default', PortBindings: { '7000/tcp': [{ HostPort: '7000' }] } });
+  const source = await create(engine, ['sleep', '1000'], { NetworkMode: 'default' });
+  for (const id of [sink, source]) await request(engine, { method: 'POST', path: `/containers/${id}/start`, status: 204 });
+  const { NetworkSettings: { IPAddress: address }, State: { Pid: pid } } = (await ask(engine.socket, { path: `/containers/${sink}/json` })).json<{ NetworkSettings: { IPAddress: string }; State: { Pid: number } }>();
+  const sourcePid = (await ask(engine.socket, { path: `/containers/${source}/json` })).json<{ State: { Pid: number } }>().State.Pid;
+  /** The time that it takes is known to the one who sends: it ends when the last byte was taken. */
+  const send = async (words: readonly string[], to: string) => {
+    await until('the sink to listen', () => ['tcp', 'tcp6'].some((family) => LISTENS.test(readFileSync(`/proc/${pid}/net/${family}`, 'utf8'))));
+    const { ms, answer } = await timed(() => engine.machine.run([...words, 'busybox', 'sh', '-c', `dd if=/dev/zero bs=1M count=${megabytes} 2>/dev/null | busybox nc ${to} 7000`], { timeoutMs: 120_000 }));
+    if (answer.code !== 0) throw new Error(`nc ${to}: ${answer.stderr}`);
+    return megabytes * 1.048576 / (ms / 1000);
+  };
+  const figures = {
+    betweenContainersMBps: await send(['nsenter', `--net=/proc/${sourcePid}/ns/net`], address), hostToContainerMBps: await send([], address), hostToPortMBps: await send([], '127.0.0.1'),
+  };
+  await Promise.all([sink, source].map((id) => remove(engine, id)));
+  return figures;
+}
+
+async function create(engine: Engine, cmd: readonly string[], host: object): Promise<string> {
+  return (await request(engine, { method: 'POST', path: '/containers/create', status: 201, body: { Image: image, Cmd: cmd, HostConfig: host } })).json<{ Id: string }>().Id;
+}
+
+async function remove(engine: Engine, id: string): Promise<void> { await request(engine, { method: 'DELETE', path: `/containers/${id}?force=1`, status: 204 }); }
+
+async function request(engine: Engine, { status, ...what }: { method: string; path: string; status: number; body?: unknown }) {
+  const answer = await ask(engine.socket, what);
+  if (answer.status !== status) throw new Error(`${engine.label}: ${what.method} ${what.path}: ${answer.status} ${answer.text}`);
+  return answer;
+}
+
+async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; answer: T }> {
+  const begun = performance.now();
+  const answer = await work();
+  return { ms: performance.now() - begun, answer };
+}
