@@ -66,3 +66,47 @@ test('runtimes come from flags or from daemon.json, and defaults of containers a
   ];
   for (const [words, file, wanted] of cases) assert.throws(() => read(words, file), wanted, words.join(' '));
 });
+
+test('networks are told by flags and by daemon.json alike', () => {
+  const plain = read([]).network;
+  assert.deepEqual(plain, {
+    bridge: 'docker0', bip: '', fixedCidr: '', fixedCidrV6: '', defaultGateway: '', defaultGatewayV6: '', ipv6: false, mtu: 0, icc: true, ipMasq: true, ipForward: true, iptables: true, ip6tables: true,
+    hostIp: '', userlandProxy: true, dns: [], dnsSearch: [], dnsOptions: [], hostGatewayIp: '', addressPools: [],
+  });
+  const words = ['--bip', '10.5.0.1/24', '--fixed-cidr=10.5.0.128/25', '--fixed-cidr-v6', 'fd00::/80', '--default-gateway', '10.5.0.9', '--default-gateway-v6', 'fd00::9', '--ipv6', '--mtu', '1400', '--icc=false', '--ip-masq=false', '--ip-forward=0', '--ip6tables=false',
+    '--ip', '127.0.0.1', '--userland-proxy=false', '--userland-proxy-path', '/x', '--network-control-plane-mtu', '1400', '--dns', '1.1.1.1', '--dns', 'fd00::53', '--dns-search', 'a.example', '--dns-search', '.', '--dns-opt', 'ndots:1', '--host-gateway-ip', '10.0.0.9',
+    '--default-address-pool', 'base=10.0.0.0/8,size=24', '--default-address-pool', 'size=64,base=fd01::/48'];
+  const file = {
+    bip: '10.5.0.1/24', 'fixed-cidr': '10.5.0.128/25', 'fixed-cidr-v6': 'fd00::/80', 'default-gateway': '10.5.0.9', 'default-gateway-v6': 'fd00::9', ipv6: true, mtu: 1400, icc: false, 'ip-masq': false, 'ip-forward': false, ip6tables: false,
+    ip: '127.0.0.1', 'userland-proxy': false, 'userland-proxy-path': '/x', 'network-control-plane-mtu': 1400, dns: ['1.1.1.1', 'fd00::53'], 'dns-search': ['a.example', '.'], 'dns-opts': ['ndots:1'], 'host-gateway-ip': '10.0.0.9',
+    'default-address-pools': [{ base: '10.0.0.0/8', size: 24 }, { base: 'fd01::/48', size: 64 }],
+  };
+  assert.deepEqual(read(words).network, read([], file).network);
+  assert.deepEqual(read(words).network, {
+    bridge: 'docker0', bip: '10.5.0.1/24', fixedCidr: '10.5.0.128/25', fixedCidrV6: 'fd00::/80', defaultGateway: '10.5.0.9', defaultGatewayV6: 'fd00::9', ipv6: true, mtu: 1400, icc: false, ipMasq: false, ipForward: false, iptables: true, ip6tables: false,
+    hostIp: '127.0.0.1', userlandProxy: false, dns: ['1.1.1.1', 'fd00::53'], dnsSearch: ['a.example', '.'], dnsOptions: ['ndots:1'], hostGatewayIp: '10.0.0.9', addressPools: [{ base: '10.0.0.0/8', size: 24 }, { base: 'fd01::/48', size: 64 }],
+  });
+  assert.deepEqual(read(['-b', 'none', '--iptables=false']).network, { ...plain, bridge: 'none', iptables: false, ip6tables: false, ipMasq: false });
+  assert.deepEqual(read(['-b', ''], { ip: '', 'default-gateway': '' }).network, plain);
+});
+
+test('networks that dockerd would not start with are refused in its words', () => {
+  const cases: Array<[string[], unknown, string]> = [
+    [['-b', 'br0', '--bip', '10.1.0.1/16'], {}, 'You specified -b & --bip, mutually exclusive options. Please specify only one'],
+    [[], { bridge: 'br0', bip: '10.1.0.1/16' }, 'You specified -b & --bip, mutually exclusive options. Please specify only one'],
+    [['--icc=false', '--iptables=false'], {}, 'You specified --iptables=false with --icc=false. ICC=false uses iptables to function. Please set --icc or --iptables to true'],
+    ...['ip', 'default-gateway', 'default-gateway-v6', 'host-gateway-ip', 'dns'].map((name): [string[], unknown, string] => [[`--${name}`, 'bad!'], {}, `invalid argument "bad!" for "--${name}" flag: bad! is not an ip address`]),
+    [['--ip', ''], {}, 'invalid argument "" for "--ip" flag:  is not an ip address'], [[], { dns: ['bad!'] }, 'bad! is not an ip address'],
+    ...['a_b', '', '1.2', `${'x'.repeat(254)}.a`].map((domain): [string[], unknown, string] => [['--dns-search', domain], {}, `invalid argument "${domain}" for "--dns-search" flag: ${domain} is not a valid domain`]),
+    ...['bip', 'fixed-cidr', 'fixed-cidr-v6'].map((name): [string[], unknown, string] => [[], { [name]: '10.0.0.0/33' }, 'invalid CIDR address: 10.0.0.0/33']),
+    [['--mtu', '-5'], {}, 'invalid MTU number: -5'], [['--mtu', 'x'], {}, 'invalid argument "x" for "--mtu"'], [['--bridge', 'sixteen-bytes-xx'], {}, 'expected the name of a device'],
+    ...Object.entries({
+      'bad!': "invalid field 'bad!' must be a key=value pair", 'size=24': 'invalid base pool "": invalid CIDR address: ', 'base=x,size=24': 'invalid base pool "x": invalid CIDR address: x', 'base=10.0.0.0/8': 'invalid pools size: 0',
+      'base=10.0.0.0/8,size=x': 'invalid size value: "x" (must be integer): strconv.Atoi: parsing "x": invalid syntax', 'base=10.0.0.0/8,size=4': 'invalid pools size: 4', 'base=10.0.0.0/8,size=33': 'invalid pools size: 33',
+      'base=10.0.0.0/8,size=24,foo=1': "unexpected key 'foo' in 'foo=1'",
+    }).map(([pool, why]): [string[], unknown, string] => [['--default-address-pool', pool], {}, `invalid argument "${pool}" for "--default-address-pool" flag: ${why}`]),
+    [[], { 'default-address-pools': [{ base: '10.0.0.0/8', size: '24' }] }, 'default-address-pools must be a list of objects'], [[], { 'default-address-pools': ['base=10.0.0.0/8,size=24'] }, 'default-address-pools must be a list of objects'],
+    [['--dns', '1.1.1.1'], { dns: ['1.1.1.1'] }, 'specified both as a flag and in the configuration file: dns'],
+  ];
+  for (const [words, file, wanted] of cases) assert.throws(() => read(words, file), (error: Error) => error.message.includes(wanted), `${words.join(' ')} ${JSON.stringify(file)}`);
+});

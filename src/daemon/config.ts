@@ -2,9 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { errnoOf, invalid, messageOf } from '../lib/errors.ts';
 import type { Level } from '../lib/log.ts';
+import type { NetworkSettings } from '../network/index.ts';
 import { containerOptionsOf, type ContainerOptions } from './container-options.ts';
+import { networkSettingsOf } from './network-options.ts';
 import { resourceOptionsOf, type ResourceOptions } from './resource-options.ts';
-import { checkValue, FIXED_FLAGS, FLAGS, parseFlags, type FlagValues } from './flags.ts';
+import { checkValue, FIXED_FLAGS, FLAGS, parseFlags, type FlagKind, type FlagValues } from './flags.ts';
 
 export interface Config {
   readonly dataRoot: string;
@@ -29,6 +31,7 @@ export interface Config {
   /** What containers get that do not say otherwise, and what runs them. */
   readonly containers: ContainerOptions;
   readonly resources: ResourceOptions;
+  readonly network: NetworkSettings;
 }
 
 export type Host = { kind: 'unix'; path: string } | { kind: 'fd'; rest: string } | { kind: 'tcp'; host: string; port: number };
@@ -43,7 +46,7 @@ export function readConfig(words: readonly string[], env: Readonly<Record<string
   const values = parseFlags(words);
   mergeFile(values, values.get('config-file')?.at(-1));
   const text = (name: string, fallback: string) => values.get(name)?.at(-1) ?? fallback;
-  const flag = (name: string) => ['true', '1'].includes(values.get(name)?.at(-1) ?? '');
+  const flag = (name: string, fallback = false) => ['true', '1'].includes(text(name, String(fallback)));
   const int = (name: string, fallback: number, least: number) => {
     const value = Number(text(name, String(fallback)));
     if (value < least) throw invalid(`invalid ${name.replaceAll('-', ' ')}: ${value}: expected at least ${least}`);
@@ -73,6 +76,7 @@ export function readConfig(words: readonly string[], env: Readonly<Record<string
     proxy: proxyOf(env),
     containers: containerOptionsOf({ text, flag, map: (name) => values.get(name) ?? [] }),
     resources: resourceOptionsOf({ text, all: (name) => values.get(name) ?? [] }),
+    network: networkSettingsOf({ text, flag, all: (name) => values.get(name) ?? [] }),
   });
 }
 
@@ -89,6 +93,7 @@ function mergeFile(values: FlagValues, named: string | undefined): void {
     const spec = [...FLAGS, ...FIXED_FLAGS].find((flag) => (flag.key ?? flag.name) === key && flag.name !== 'config-file');
     if (!spec) throw invalid(`unable to configure the daemon with file ${path}: the following directives don't match any configuration option: ${key}`);
     if (values.has(spec.name)) throw invalid(`unable to configure the daemon with file ${path}: the following directives are specified both as a flag and in the configuration file: ${key}`);
+    if (spec.kind === 'ip' && value === '') continue;
     values.set(spec.name, valuesOf(path, { key, value, kind: spec.kind }).map((each) => { checkValue(spec, each); return each; }));
   }
 }
@@ -103,13 +108,19 @@ function parseObject(path: string, text: string): object {
   throw invalid(`unable to configure the daemon with file ${path}: expected a JSON object`);
 }
 
-function valuesOf(path: string, { key, value, kind }: { key: string; value: unknown; kind: string }): string[] {
+const NOUNS: Readonly<Record<FlagKind, string>> = { string: 'string', ip: 'string', bool: 'bool', int: 'int', list: 'list of strings', map: 'JSON object', pool: 'list of objects with "base" (text) and "size" (number)' };
+
+const isPool = (value: unknown): value is { base?: string; size?: number } => typeof value === 'object' && value !== null
+  && Object.entries(value).every(([key, each]) => (key === 'base' ? typeof each === 'string' && !each.includes(',') : key === 'size' && Number.isInteger(each)));
+
+function valuesOf(path: string, { key, value, kind }: { key: string; value: unknown; kind: FlagKind }): string[] {
   if (kind === 'map' && typeof value === 'object' && value !== null && !Array.isArray(value)) {
     return Object.entries(value).map(([name, each]: [string, unknown]) => `${name}=${typeof each === 'string' ? each : JSON.stringify(each)}`);
   }
+  if (kind === 'pool' && Array.isArray(value) && value.every(isPool)) return value.map(({ base = '', size = 0 }) => `base=${base},size=${size}`);
   const fits = (kind === 'list' && Array.isArray(value) && value.every((each) => typeof each === 'string'))
-    || (kind === 'bool' && typeof value === 'boolean') || (kind === 'int' && typeof value === 'number') || (kind === 'string' && typeof value === 'string');
-  if (!fits) throw invalid(`unable to configure the daemon with file ${path}: ${key} must be a ${kind === 'list' ? 'list of strings' : kind === 'map' ? 'JSON object' : kind}`);
+    || (kind === 'bool' && typeof value === 'boolean') || (kind === 'int' && typeof value === 'number') || ((kind === 'string' || kind === 'ip') && typeof value === 'string');
+  if (!fits) throw invalid(`unable to configure the daemon with file ${path}: ${key} must be a ${NOUNS[kind]}`);
   return Array.isArray(value) ? value.map(String) : [String(value)];
 }
 

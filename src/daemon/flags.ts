@@ -1,8 +1,12 @@
 // dockerd's flags: each with its key in daemon.json, its kind, and what this engine makes of it.
 import { invalid } from '../lib/errors.ts';
+import { isIp, isSearchDomain } from '../wire/address.ts';
 
-/** 'map': repeated NAME=VALUE words, in daemon.json an object; a value that is no text there stands as its JSON. */
-export type FlagKind = 'string' | 'bool' | 'list' | 'int' | 'map';
+/**
+ * 'map': repeated NAME=VALUE words, in daemon.json an object; a value that is no text there stands as its JSON.
+ * 'pool': repeated base=…,size=… words, in daemon.json a list of objects with those keys.
+ */
+export type FlagKind = 'string' | 'bool' | 'list' | 'int' | 'map' | 'ip' | 'pool';
 
 export interface FlagSpec {
   name: string;
@@ -11,7 +15,12 @@ export interface FlagSpec {
   key?: string;
   kind: FlagKind;
   help: string;
+  /** Why a value is refused; undefined when it is fine. */
+  refuse?: (value: string) => string | undefined;
 }
+
+const notAnAddress = (value: string): string | undefined => (isIp(value.trim()) ? undefined : `${value} is not an ip address`);
+const notADomain = (value: string): string | undefined => (isSearchDomain(value) ? undefined : `${value} is not a valid domain`);
 
 /** Flags that do something here. */
 export const FLAGS: readonly FlagSpec[] = [
@@ -47,6 +56,26 @@ export const FLAGS: readonly FlagSpec[] = [
   { name: 'cgroup-parent', kind: 'string', help: 'Set parent cgroup for all containers' },
   { name: 'default-ulimit', key: 'default-ulimits', kind: 'map', help: 'Default ulimits for containers' },
   { name: 'default-shm-size', kind: 'string', help: 'Default shm size for containers' },
+  { name: 'bridge', short: 'b', kind: 'string', help: 'Device of the default network, made when it is not there; "none" for no default network' },
+  { name: 'bip', kind: 'string', help: 'Specify network bridge IP' },
+  { name: 'fixed-cidr', kind: 'string', help: 'IPv4 subnet for fixed IPs' },
+  { name: 'fixed-cidr-v6', kind: 'string', help: 'IPv6 subnet for fixed IPs' },
+  { name: 'default-gateway', kind: 'ip', help: 'Container default gateway IPv4 address' },
+  { name: 'default-gateway-v6', kind: 'ip', help: 'Container default gateway IPv6 address' },
+  { name: 'default-address-pool', key: 'default-address-pools', kind: 'pool', help: 'Default address pools for node specific local networks' },
+  { name: 'dns', kind: 'list', help: 'DNS server to use', refuse: notAnAddress },
+  { name: 'dns-opt', key: 'dns-opts', kind: 'list', help: 'DNS options to use' },
+  { name: 'dns-search', kind: 'list', help: 'DNS search domains to use', refuse: notADomain },
+  { name: 'host-gateway-ip', kind: 'ip', help: 'IP address that the special "host-gateway" string in --add-host resolves to' },
+  { name: 'icc', kind: 'bool', help: 'Enable inter-container communication on the default network (default true)' },
+  { name: 'ip', kind: 'ip', help: 'Default IP when binding container ports' },
+  { name: 'ip-forward', kind: 'bool', help: 'Enable net.ipv4.ip_forward (default true)' },
+  { name: 'ip-masq', kind: 'bool', help: 'Enable IP masquerading (default true)' },
+  { name: 'iptables', kind: 'bool', help: 'Enable addition of iptables rules (default true)' },
+  { name: 'ip6tables', kind: 'bool', help: 'Enable addition of ip6tables rules (default: as iptables)' },
+  { name: 'ipv6', kind: 'bool', help: 'Enable IPv6 on the default network' },
+  { name: 'mtu', kind: 'int', help: 'Set the MTU of the default network' },
+  { name: 'userland-proxy', kind: 'bool', help: 'Pass on within the daemon what the kernel cannot, such as connections to [::1] (default true)' },
   { name: 'tls', kind: 'bool', help: 'Use TLS; implied by --tlsverify' },
   { name: 'tlscacert', kind: 'string', help: 'Trust certs signed only by this CA' },
   { name: 'tlscert', kind: 'string', help: 'Path to TLS certificate file' },
@@ -55,21 +84,17 @@ export const FLAGS: readonly FlagSpec[] = [
   { name: 'allow-plain-tcp', kind: 'bool', help: 'Listen on tcp:// without TLS: whoever reaches the port is root on this machine' },
 ];
 
-/** Flags of dockerd that may be given with these values, since that is what this engine does anyway (or does not do yet). */
-export const FIXED_FLAGS: ReadonlyArray<FlagSpec & { accepts: readonly string[]; why: string }> = [
+/** Flags of dockerd that may be given with these values (undefined: any), since that is what this engine does anyway, or has no use for. */
+export const FIXED_FLAGS: ReadonlyArray<FlagSpec & { accepts: readonly string[] | undefined; why: string }> = [
   { name: 'storage-driver', short: 's', kind: 'string', accepts: ['overlay2', ''], why: 'the store is overlay2', help: 'Storage driver to use' },
-  { name: 'bridge', short: 'b', kind: 'string', accepts: ['none', ''], why: 'this version has no bridge network', help: 'Attach containers to a network bridge' },
   { name: 'live-restore', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Containers always outlive the daemon' },
-  { name: 'iptables', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable addition of iptables rules' },
-  { name: 'ip6tables', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable addition of ip6tables rules' },
-  { name: 'ip-forward', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable net.ipv4.ip_forward' },
-  { name: 'ip-masq', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Enable IP masquerading' },
-  { name: 'userland-proxy', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Use userland proxy for loopback traffic' },
+  { name: 'userland-proxy-path', kind: 'string', accepts: undefined, why: '', help: 'Accepted and unused: there is no program beside the daemon' },
+  { name: 'network-control-plane-mtu', kind: 'int', accepts: undefined, why: '', help: 'Accepted and unused: there are no overlay networks' },
 ];
 
 /** What `vaquita daemon --help` prints. */
 export function daemonHelp(): string {
-  const placeholder = { string: ' string', int: ' int', list: ' list', map: ' map', bool: '' };
+  const placeholder = { string: ' string', int: ' int', list: ' list', map: ' map', bool: '', ip: ' ip', pool: ' pool-options' };
   const lines = [...FLAGS, ...FIXED_FLAGS].toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((flag) => {
     const left = `  ${flag.short ? `-${flag.short}, ` : '    '}--${flag.name}${placeholder[flag.kind]}`;
     return `${left.padEnd(42)} ${flag.help}`;
@@ -105,6 +130,8 @@ export function parseFlags(words: readonly string[]): FlagValues {
 export function checkValue(spec: FlagSpec, value: string): void {
   if (spec.kind === 'bool' && !['true', 'false', '1', '0'].includes(value)) throw invalid(`invalid argument "${value}" for "--${spec.name}": expected true or false`);
   if (spec.kind === 'int' && !/^-?\d+$/.test(value)) throw invalid(`invalid argument "${value}" for "--${spec.name}": expected a whole number`);
+  const reason = spec.kind === 'ip' ? notAnAddress(value) : spec.refuse?.(value);
+  if (reason !== undefined) throw invalid(`invalid argument ${JSON.stringify(value)} for "--${spec.name}" flag: ${reason}`);
   const fixed = FIXED_FLAGS.find((flag) => flag.name === spec.name);
-  if (fixed && !fixed.accepts.includes(value)) throw invalid(`--${spec.name}=${value} is not supported: ${fixed.why}`);
+  if (fixed && fixed.accepts?.includes(value) === false) throw invalid(`--${spec.name}=${value} is not supported: ${fixed.why}`);
 }

@@ -1,12 +1,19 @@
 // Addresses and ports: what is one and what is not.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isIp, isIpv4, isIpv6, isMac, parsePortRange, splitPort } from './address.ts';
+import { isCidr, isIp, isIpv4, isIpv6, isMac, isSearchDomain, parsePortRange, splitPort } from './address.ts';
 
 test('IP addresses are told from what only looks like them', () => {
   for (const good of ['0.0.0.0', '1.2.3.4', '255.255.255.255']) assert.ok(isIpv4(good) && isIp(good) && !isIpv6(good), good);
   for (const good of ['::', '::1', 'fe80::1', '2001:db8::1.2.3.4', '1:2:3:4:5:6:7:8']) assert.ok(isIpv6(good) && isIp(good) && !isIpv4(good), good);
   for (const bad of ['', '1.2.3', '1.2.3.4.5', '256.1.1.1', '01.2.3.4', '1.2.3.4:5', '[::1]', ':::', '1::2::3', 'fe80::1%eth0', 'host-gateway', 'a', '::1/64', '12345::']) assert.ok(!isIp(bad), bad);
+});
+
+test('subnets and search domains', () => {
+  for (const good of ['10.0.0.1/8', '0.0.0.0/0', '1.2.3.4/32', 'fd00::/64', '::/0', '::1/128']) assert.ok(isCidr(good), good);
+  for (const bad of ['', '10.0.0.1', '10.0.0.0/33', '10.0.0/8', '10.0.0.0/', '10.0.0.0/08', '10.0.0.0/8/8', 'fd00::/129', '/8', 'x/8']) assert.ok(!isCidr(bad), bad);
+  for (const good of ['.', 'a', 'a.b', 'x-1.example.', '1.a', 'A.B ']) assert.ok(isSearchDomain(good), good);
+  for (const bad of ['', 'a_b', '1.2', 'a..b', '-a', 'a-', 'a b', '..', `${'x'.repeat(254)}.a`]) assert.ok(!isSearchDomain(bad), bad);
 });
 
 test('MAC addresses have one separator and 48, 64 or 160 bits', () => {
