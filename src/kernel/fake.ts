@@ -1,6 +1,7 @@
 // A kernel in memory for tests: it records every call, and fails where told. Files that are read for real stay real.
 import { fstatSync } from 'node:fs';
 import { posix } from 'node:path';
+import { openFakeNet, type FakeNet } from './fake-net.ts';
 import { MOUNT_FLAGS, type CgroupLayout, type Files, type Kernel, type MountEntry, type Mounts, type Processes, type Sockets, type Workers } from './index.ts';
 
 export interface FakeOptions {
@@ -14,11 +15,14 @@ export interface FakeOptions {
   onDatagram?: (path: string, bytes: Uint8Array) => void;
   /** Default: none can be started. */
   workers?: Workers;
+  /** What a program answers that is run in a network namespace. Default: nothing. */
+  onRun?: (command: readonly string[], input: string) => string;
   layout?: CgroupLayout;
   capabilities?: readonly string[];
 }
 
 export interface FakeKernel extends Kernel {
+  net: FakeNet;
   /** "mount overlay on /x", "signal 12 9" …, in order, those that failed included. */
   readonly calls: readonly string[];
   /** Living processes: pid to start time. `signal` 9 removes one. */
@@ -44,6 +48,7 @@ export function openFake(options: FakeOptions = {}): FakeKernel {
   const layout = options.layout ?? { mode: 'v1', controllers: ['cpu', 'memory', 'pids', 'devices', 'freezer'], unifiedPath: undefined, strayControllers: [] };
   return {
     calls, alive, ...files.state,
+    net: openFakeNet({ step, failure, alive, onRun: options.onRun }),
     mounts: openFakeMounts(step),
     files: files.face,
     cgroups: { layout: () => { step('cgroups'); return layout; } },

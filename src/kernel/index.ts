@@ -216,6 +216,7 @@ export interface NetNamespace extends Disposable {
   deleteAddress(name: string, address: string): void;
   /** Replaces a route of the same destination. */
   setRoute(route: { link: string; destination: string; gateway?: string; source?: string; onLink?: boolean }): void;
+  /** ESRCH when there is none. */
   deleteRoute(route: { destination: string; link?: string }): void;
   /** Below /proc/sys/net: 'ipv4/conf/eth0/forwarding'. undefined when there is no such setting. */
   sysctl(path: string): string | undefined;
@@ -223,8 +224,8 @@ export interface NetNamespace extends Disposable {
   setSysctl(path: string, value: string): void;
   /** A bound UDP socket: a non-blocking, close-on-exec fd for node:dgram. Port 0 chooses. */
   udpSocket(at: { address: string; port: number; reuse?: boolean }): { fd: number; port: number };
-  /** A listening TCP socket, likewise, for node:net. */
-  tcpListener(at: { address: string; port: number; backlog: number }): { fd: number; port: number };
+  /** A listening TCP socket, likewise, for node:net. With `protocol` 'sctp' one that only holds the port: EPROTONOSUPPORT where the kernel has no such sockets. */
+  tcpListener(at: { address: string; port: number; backlog: number; protocol?: 'tcp' | 'sctp' }): { fd: number; port: number };
   /** A connecting TCP socket, likewise; the connection is under way. */
   tcpConnection(to: { address: string; port: number }): number;
   /** Runs a program in it with `input` as its stdin. Rejects with its own words (stderr) when it exits with another code than 0. */

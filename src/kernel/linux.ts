@@ -4,6 +4,7 @@ import { openFiles } from './files.ts';
 import { openHostNames } from './host-names.ts';
 import type { Kernel } from './index.ts';
 import { openMounts } from './mounts.ts';
+import { openNet } from './net.ts';
 import { openProcesses } from './processes.ts';
 import { openPrograms } from './programs.ts';
 import { openSockets } from './sockets.ts';
@@ -13,6 +14,7 @@ import { openWorkers } from './workers.ts';
 export function openLinux({ selfCommand }: { selfCommand: readonly string[] }): Kernel {
   const mounts = openMounts();
   return {
+    net: openNet(),
     mounts,
     files: openFiles(),
     cgroups: openCgroups(mounts),
