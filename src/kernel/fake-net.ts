@@ -107,6 +107,11 @@ export class FakeNamespace implements NetNamespace {
     if (device.pairedWith) device.pairedWith.namespace.#drop(device.pairedWith.device);
   }
 
+  async removeLinks(names: readonly string[]): Promise<void> {
+    await Promise.resolve();
+    for (const name of names) this.deleteLink(name);
+  }
+
   addAddress(name: string, address: string): void {
     this.#step('add address', `${address} ${name}`);
     const link = this.#index(name);

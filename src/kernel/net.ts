@@ -72,6 +72,14 @@ class Namespace implements NetNamespace {
 
   deleteLink(name: string): void { this.#tell(rt.deleteLink(name), `delete ${name}`, ['ENODEV']); }
 
+  async removeLinks(names: readonly string[]): Promise<void> {
+    if (names.length === 0) return;
+    using netlink = this.#within(openNetlinkSocket); // its own: others are asked meanwhile
+    const verdicts = await netlink.tellInBackground(names.map(rt.deleteLink));
+    const failed = verdicts.findIndex(({ errno }) => errno !== 0 && errnoName(errno) !== 'ENODEV');
+    if (failed >= 0) throw verdictError(verdicts[failed] ?? { errno: 0, words: '' }, `delete ${names[failed]}`);
+  }
+
   addAddress(name: string, address: string): void { this.#tell(rt.addAddress(this.#index(name), address), `add address ${address} to ${name}`); }
   deleteAddress(name: string, address: string): void { this.#tell(rt.deleteAddress(this.#index(name), address), `delete address ${address} of ${name}`); }
 

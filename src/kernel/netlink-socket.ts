@@ -1,5 +1,6 @@
 // A socket to the kernel's network configuration: one question, its whole answer, and errors in the kernel's own words.
-import { closeSync } from 'node:fs';
+import { closeSync, write } from 'node:fs';
+import { promisify } from 'node:util';
 import { MESSAGE, FLAG, decodeMessages, decodeVerdict, encodeMessage, type Verdict } from './netlink.ts';
 import type { Request } from './rtnetlink.ts';
 import { errnoName, lastErrno, libc, systemError } from './sys.ts';
@@ -20,6 +21,8 @@ export interface NetlinkSocket extends Disposable {
    * is tried, whatever became of those before; gives the verdict of each.
    */
   tell(requests: readonly Request[]): Verdict[];
+  /** The same on a thread of libuv's, for what takes the kernel long. Nothing else may be asked of this socket meanwhile. */
+  tellInBackground(requests: readonly Request[]): Promise<Verdict[]>;
   /** One request that is answered with one message: its payload. undefined for ENODEV. */
   ask(request: Request): Uint8Array | undefined;
   /** Payloads of all that a request of type dump lists, as they were at one moment. */
@@ -37,9 +40,9 @@ export function openNetlinkSocket(): NetlinkSocket {
   for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK]) libc.setsockopt(fd, SOL_NETLINK, option, on, on.length); // kernels before 4.12 have no words, and that is all
   let sequence = 0;
 
+  const encode = (requests: readonly Request[]) => ({ first: sequence + 1, bytes: Buffer.concat(requests.map((request) => encodeMessage({ ...request, sequence: ++sequence }))) });
   const send = (requests: readonly Request[]): number => {
-    const first = sequence + 1;
-    const bytes = Buffer.concat(requests.map((request) => encodeMessage({ ...request, sequence: ++sequence })));
+    const { first, bytes } = encode(requests);
     for (;;) {
       if (libc.sendto(fd, bytes, BigInt(bytes.length), 0, null, 0) >= 0n) return first;
       const code = lastErrno();
@@ -57,17 +60,23 @@ export function openNetlinkSocket(): NetlinkSocket {
     }
   };
 
-  return {
-    tell(requests) {
-      const first = send(requests);
-      const verdicts = new Map<number, Verdict>();
-      while (verdicts.size < requests.length) {
-        for (const message of receive()) {
-          const index = message.sequence - first;
-          if (message.type === MESSAGE.error && index >= 0) verdicts.set(index, decodeVerdict(message));
-        }
+  const verdictsOf = (requests: readonly Request[], first: number): Verdict[] => {
+    const verdicts = new Map<number, Verdict>();
+    while (verdicts.size < requests.length) {
+      for (const message of receive()) {
+        const index = message.sequence - first;
+        if (message.type === MESSAGE.error && index >= 0) verdicts.set(index, decodeVerdict(message));
       }
-      return requests.map((_request, index) => verdicts.get(index) ?? { errno: 0, words: '' });
+    }
+    return requests.map((_request, index) => verdicts.get(index) ?? { errno: 0, words: '' });
+  };
+
+  return {
+    tell: (requests) => verdictsOf(requests, send(requests)),
+    async tellInBackground(requests) {
+      const { first, bytes } = encode(requests);
+      await promisify(write)(fd, bytes); // to a socket that is bound to nobody this is a message to the kernel
+      return verdictsOf(requests, first);
     },
     ask(request) {
       const first = send([request]);
@@ -100,7 +109,7 @@ export function verdictError({ errno, words }: Verdict, what: string): Error {
 }
 
 /** undefined when the list changed meanwhile; it is read to its end all the same, or the next question would be refused. */
-function collect(sequence: number, receive: () => ReturnType<typeof decodeMessages>): Uint8Array[] | undefined {
+export function collect(sequence: number, receive: () => ReturnType<typeof decodeMessages>): Uint8Array[] | undefined {
   const found: Uint8Array[] = [];
   let changed = false;
   for (;;) {
