@@ -11,6 +11,7 @@ export interface UserConfig {
   psFormat?: string;
   imagesFormat?: string;
   volumesFormat?: string;
+  networksFormat?: string;
   detachKeys?: string;
   [other: string]: unknown;
 }

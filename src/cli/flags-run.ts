@@ -1,11 +1,13 @@
 // What was typed behind run or create → the body of POST /containers/create.
 import { posix } from 'node:path';
-import type { CreateBody, DeviceMapping, EndpointSettings, HealthConfig, HostConfig, RestartPolicy } from '../wire/types.ts';
+import type { CreateBody, DeviceMapping, HealthConfig, HostConfig, RestartPolicy } from '../wire/types.ts';
 import { errnoOf } from '../lib/errors.ts';
+import { pairs } from './csv.ts';
 import { Failure } from './failure.ts';
 import type { Flags } from './flags.ts';
 import type { Io } from './io.ts';
 import { parseGpus, parseMount } from './mount-flag.ts';
+import { isMacAddress, networksWanted } from './network-flag.ts';
 import { parsePorts } from './ports-flag.ts';
 import { parseUlimit } from '../wire/ulimit.ts';
 import { parseBytes, parseDuration } from '../wire/units.ts';
@@ -19,8 +21,9 @@ export async function createBody(flags: Flags, args: readonly string[], io: Io):
   const attach = attachTo(flags);
   const { anonymous } = splitVolumes(flags);
   const health = healthcheck(flags);
-  const mac = flags.text('mac-address');
-  if (mac !== '' && !/^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$/.test(mac)) throw new Failure(`${mac} is not a valid mac address`);
+  const networks = networksWanted(flags);
+  const mac = flags.text('mac-address') || networks.mac;
+  if (mac !== '' && !isMacAddress(mac)) throw new Failure(`${mac} is not a valid mac address`);
   const interactive = flags.bool('interactive');
   return {
     Hostname: flags.text('hostname'),
@@ -45,8 +48,8 @@ export async function createBody(flags: Flags, args: readonly string[], io: Io):
     Labels: pairs([...await lines(flags.list('label-file'), io), ...flags.list('label')]),
     ...(flags.given('stop-signal') ? { StopSignal: flags.text('stop-signal') } : {}),
     ...(flags.given('stop-timeout') ? { StopTimeout: flags.number('stop-timeout') } : {}),
-    HostConfig: { ...hostConfig(flags), ...resources(flags), PortBindings: ports.bindings, SecurityOpt: orNull(await securityOptions(flags.list('security-opt'), io)) },
-    NetworkingConfig: { EndpointsConfig: endpoints(flags) },
+    HostConfig: { ...hostConfig(flags), ...resources(flags), NetworkMode: networks.mode, PortBindings: ports.bindings, SecurityOpt: orNull(await securityOptions(flags.list('security-opt'), io)) },
+    NetworkingConfig: { EndpointsConfig: networks.endpoints },
   };
 }
 
@@ -75,7 +78,6 @@ function hostConfig(flags: Flags): Partial<HostConfig> {
     Binds: orNull(binds),
     ContainerIDFile: flags.text('cidfile'),
     LogConfig: { Type: flags.text('log-driver'), Config: pairs(flags.list('log-opt')) },
-    NetworkMode: networkName(flags),
     RestartPolicy: restart,
     AutoRemove: flags.bool('rm'),
     VolumeDriver: flags.text('volume-driver'),
@@ -145,19 +147,10 @@ function resources(flags: Flags): Partial<HostConfig> {
 
 const orNull = <T>(list: readonly T[]): T[] | null => (list.length === 0 ? null : [...list]);
 
-function pairs(list: readonly string[]): Record<string, string> {
-  return Object.fromEntries(list.map((one) => {
-    const equals = one.indexOf('=');
-    return equals < 0 ? [one, ''] : [one.slice(0, equals), one.slice(equals + 1)];
-  }));
-}
-
 function storageOptions(list: readonly string[]): Record<string, string> {
   if (list.some((one) => !one.includes('='))) throw new Failure('invalid storage option');
   return pairs(list);
 }
-
-const networkName = (flags: Flags): string => flags.list('network')[0] ?? flags.list('net')[0] ?? 'default';
 
 /** A volume with a colon is bound; one without is a path to keep, on a volume without a name. */
 function splitVolumes(flags: Flags): { binds: string[]; anonymous: string[] } {
@@ -206,24 +199,6 @@ function deviceMapping(text: string): DeviceMapping {
   const inside = second === undefined || second === '' ? host : second;
   if (!inside.startsWith('/')) throw new Failure(`${inside} is not an absolute path`);
   return { PathOnHost: host, PathInContainer: posix.normalize(inside), CgroupPermissions: third ?? 'rwm' };
-}
-
-function endpoints(flags: Flags): Record<string, Partial<EndpointSettings>> {
-  const name = networkName(flags);
-  const aliases = [...flags.list('network-alias'), ...flags.list('net-alias')];
-  const addresses = {
-    ...(flags.text('ip') === '' ? {} : { IPv4Address: flags.text('ip') }),
-    ...(flags.text('ip6') === '' ? {} : { IPv6Address: flags.text('ip6') }),
-    ...(flags.given('link-local-ip') ? { LinkLocalIPs: [...flags.list('link-local-ip')] } : {}),
-  };
-  const own = !['default', 'bridge', 'host', 'none'].includes(name) && !name.startsWith('container:');
-  const asked = aliases.length > 0 || Object.keys(addresses).length > 0;
-  if (!asked && !(own && flags.given('link'))) return {};
-  return { [name]: {
-    ...(Object.keys(addresses).length > 0 ? { IPAMConfig: addresses } : {}),
-    Links: own ? orNull(flags.list('link')) : null,
-    Aliases: orNull(aliases),
-  } };
 }
 
 async function securityOptions(list: readonly string[], io: Io): Promise<string[]> {

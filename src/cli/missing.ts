@@ -18,11 +18,9 @@ const LATER: Readonly<Record<string, Missing>> = {
   import: { under: 'image', what: 'making an image of an archive' },
   load: { under: 'image', what: 'loading images from an archive', meanwhile: 'pull them from a registry' },
   manifest: { what: 'working with manifest lists' },
-  network: { what: 'making networks', meanwhile: 'use "--network host" or "--network none"' },
   push: { under: 'image', what: 'pushing images to a registry' },
   save: { under: 'image', what: 'saving images to an archive' },
   search: { what: 'searching a registry' },
-  prune: { under: 'system', alone: false, what: 'pruning everything at once', meanwhile: '"container prune" and "image prune" do it one by one' },
 };
 
 const NO_SWARM = 'it belongs to Swarm, which this engine leaves out';

@@ -1,6 +1,7 @@
 // --mount and --gpus: comma-separated keys and values → what the API takes.
 import type { DeviceRequest, MountSpec } from '../wire/types.ts';
 import { parseBytes } from '../wire/units.ts';
+import { splitFields } from './csv.ts';
 
 /** `type=bind,source=/a,target=/b,readonly`; throws an Error that says which field is wrong. */
 export function parseMount(text: string): MountSpec {
@@ -93,10 +94,3 @@ const pair = (text: string): Record<string, string> => {
   const equals = text.indexOf('=');
   return equals < 0 ? { [text]: '' } : { [text.slice(0, equals)]: text.slice(equals + 1) };
 };
-
-/** Fields of one line of CSV: a field in quotes may hold commas, and doubled quotes. */
-function splitFields(text: string): string[] {
-  const fields: string[] = [];
-  for (const [, quoted, plain] of text.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)) fields.push(quoted?.replaceAll('""', '"') ?? plain ?? '');
-  return fields;
-}

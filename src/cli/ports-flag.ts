@@ -1,5 +1,5 @@
 // --publish and --expose: what people type → ports of the container and where they are bound.
-import { isIP } from 'node:net';
+import { isIp } from '../wire/address.ts';
 import type { EmptyMap, PortBinding } from '../wire/types.ts';
 import { Failure } from './failure.ts';
 
@@ -19,8 +19,8 @@ export function parsePorts(publish: readonly string[], expose: readonly string[]
 function publishOne(wanted: PortsWanted, text: string): void {
   const { ip, host, container } = splitParts(text);
   const slash = container.indexOf('/');
-  const [range, protocol] = slash < 0 ? [container, 'tcp'] : [container.slice(0, slash), container.slice(slash + 1).toLowerCase()];
-  if (ip !== '' && isIP(ip) === 0) throw new Failure(`Invalid ip address: ${ip}`);
+  const [range, protocol] = slash < 0 ? [container, 'tcp'] : [container.slice(0, slash), (container.split('/')[1] ?? '').toLowerCase()];
+  if (ip !== '' && !isIp(ip)) throw new Failure(`Invalid ip address: ${ip}`);
   if (range === '') throw new Failure(`No port specified: ${text}<empty>`);
   const inside = parseRange(range, () => `Invalid containerPort: ${range}`);
   const outside = host === '' ? undefined : parseRange(host, () => `Invalid hostPort: ${host}`);
@@ -54,7 +54,8 @@ function fromFields(text: string): string {
 function exposeOne(wanted: PortsWanted, text: string): void {
   if (text.includes(':')) throw new Failure(`invalid port format for --expose: ${text}`);
   const [range = '', protocol = 'tcp'] = text.split('/');
-  const { first, last } = parseRange(range, (bad) => `invalid range format for --expose: ${text}, error: strconv.ParseUint: parsing ${JSON.stringify(bad)}: invalid syntax`);
+  const reason = (bad: string) => (bad === range && /^\d+-\d+$/.test(bad) ? `Invalid range specified for the Port: ${bad}` : `strconv.ParseUint: parsing ${JSON.stringify(bad)}: ${/^\d+$/.test(bad) ? 'value out of range' : 'invalid syntax'}`);
+  const { first, last } = parseRange(range, (bad) => `invalid range format for --expose: ${text}, error: ${reason(bad)}`);
   for (let port = first; port <= last; port++) wanted.exposed[`${port}/${protocol.toLowerCase()}`] ??= {};
 }
 

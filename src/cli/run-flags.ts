@@ -1,13 +1,14 @@
 // The flags of run and create: what they are called, and what may be typed behind them.
-import { isIP } from 'node:net';
 import { flag, type FlagSpec } from './flags.ts';
 import { parseGpus, parseMount } from './mount-flag.ts';
+import { parseNetwork } from './network-flag.ts';
+import { isIp, isSearchDomain } from '../wire/address.ts';
 import { parseUlimit } from '../wire/ulimit.ts';
 import { parseBytes } from '../wire/units.ts';
 
 /** Flags that make a container; run adds those that are about watching it. */
 export const containerFlags: readonly FlagSpec[] = [
-  flag('add-host', 'list', 'Add a line to the container\'s hosts file (host:ip)', { check: hostAndAddress }),
+  flag('add-host', 'list', 'Add a line to the container\'s hosts file (host:ip or host=ip)', { check: hostAndAddress }),
   flag('a, attach', 'list', 'Attach to STDIN, STDOUT or STDERR', { check: streamName }),
   flag('blkio-weight', 'uint16', 'Share of block I/O, 10 to 1000, or 0 for none of its own'),
   flag('blkio-weight-device', 'list-default', 'Share of block I/O on one device (device:weight)', { check: deviceWeight }),
@@ -35,7 +36,7 @@ export const containerFlags: readonly FlagSpec[] = [
   flag('dns', 'list', 'Name servers for the container', { check: ipAddress }),
   flag('dns-opt', 'list', 'Options for name look-ups', { hidden: true }),
   flag('dns-option', 'list', 'Options for name look-ups'),
-  flag('dns-search', 'list', 'Domains searched for short names'),
+  flag('dns-search', 'list', 'Domains searched for short names', { check: searchDomain }),
   flag('domainname', 'string', 'NIS domain name of the container'),
   flag('entrypoint', 'string', 'Run this instead of the image\'s ENTRYPOINT'),
   flag('e, env', 'list', 'Set environment variables', { check: variable }),
@@ -59,7 +60,7 @@ export const containerFlags: readonly FlagSpec[] = [
   flag('kernel-memory', 'bytes', 'Kernel memory limit'),
   flag('l, label', 'list', 'Attach a label to the container'),
   flag('label-file', 'list', 'Read labels from a file, one per line'),
-  flag('link', 'list', 'Link to another container (name or name:alias)'),
+  flag('link', 'list', 'Link to another container (name or name:alias)', { check: linkFormat }),
   flag('link-local-ip', 'list', 'Link-local addresses of the container', { check: ipAddress }),
   flag('log-driver', 'string', 'Log driver of the container'),
   flag('log-opt', 'list', 'Options of the log driver'),
@@ -70,9 +71,9 @@ export const containerFlags: readonly FlagSpec[] = [
   flag('memory-swappiness', 'int', 'How readily memory is swapped out (0 to 100)', { value: '-1' }),
   flag('mount', 'mount', 'Attach a filesystem mount to the container', { check: (value) => { parseMount(value); return value; } }),
   flag('name', 'string', 'Name of the container'),
-  flag('net', 'network', 'Network to connect to', { hidden: true }),
+  flag('net', 'network', 'Network to connect to', { hidden: true, check: network }),
   flag('net-alias', 'list', 'Further names within the network', { hidden: true }),
-  flag('network', 'network', 'Network to connect to'),
+  flag('network', 'network', 'Network to connect to, or name=…,alias=…,ip=… (again for further ones)', { check: network }),
   flag('network-alias', 'list', 'Further names within the network'),
   flag('no-healthcheck', 'bool', 'Switch the image\'s HEALTHCHECK off'),
   flag('oom-kill-disable', 'bool', 'Do not kill when memory runs out'),
@@ -114,10 +115,27 @@ export const runOnlyFlags: readonly FlagSpec[] = [
 ];
 
 function hostAndAddress(value: string): string {
-  const colon = value.indexOf(':');
-  if (colon <= 0) throw new Error(`bad format for add-host: ${JSON.stringify(value)}`);
-  const address = value.slice(colon + 1);
-  if (address !== 'host-gateway' && isIP(address.replace(/^\[|\]$/g, '')) === 0) throw new Error(`invalid IP address in add-host: ${JSON.stringify(address)}`);
+  const at = value.includes('=') ? value.indexOf('=') : value.indexOf(':');
+  if (at <= 0) throw new Error(`bad format for add-host: ${JSON.stringify(value)}`);
+  const address = value.slice(at + 1).replace(/^\[(.*)\]$/, '$1');
+  if (address !== 'host-gateway' && !isIp(address)) throw new Error(`invalid IP address in add-host: ${JSON.stringify(address)}`);
+  return `${value.slice(0, at)}:${address}`;
+}
+
+function network(value: string): string {
+  parseNetwork(value);
+  return value;
+}
+
+function searchDomain(value: string): string {
+  if (!isSearchDomain(value)) throw new Error(`${value} is not a valid domain`);
+  return value.trim();
+}
+
+/** Shared with `network connect`: name or name:alias. */
+export function linkFormat(value: string): string {
+  if (value === '') throw new Error('empty string specified for links');
+  if (value.split(':').length > 2) throw new Error(`bad format for links: ${value}`);
   return value;
 }
 
@@ -128,7 +146,7 @@ function streamName(value: string): string {
 }
 
 function ipAddress(value: string): string {
-  if (isIP(value.trim()) === 0) throw new Error(`${value} is not an ip address`);
+  if (!isIp(value.trim())) throw new Error(`${value} is not an ip address`);
   return value.trim();
 }
 

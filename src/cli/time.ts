@@ -19,6 +19,14 @@ export function goTime(unixSeconds: number): string {
   return `${date} ${time} ${sign.replace(':', '')} ${zone}`;
 }
 
+/** The same of a time in RFC 3339, in its own zone and with its fraction. */
+export function goTimeOf(text: string): string {
+  const [, date, time, fraction = '', zone = 'Z'] = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)$/.exec(text) ?? [];
+  if (date === undefined) return text;
+  const offset = zone.replace(':', '');
+  return `${date} ${time}${fraction.replace(/\.?0+$/, '')} ${zone === 'Z' ? '+0000 UTC' : `${offset} ${offset}`}`;
+}
+
 /** RFC 3339 in local time, with seconds. */
 export function rfc3339(unixSeconds: number): string {
   const { date, time, sign } = local(unixSeconds * 1000);

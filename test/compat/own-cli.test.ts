@@ -54,7 +54,7 @@ describe('our own words are answered as docker\'s are', { concurrency: AT_ONCE }
 
 test('every word of docker is carried out, or its absence is told in a sentence', async () => {
   const have = new Set([...commands.map(({ name }) => name), ...groups.map(({ name }) => name), ...groups.flatMap((group) => group.commands.map(({ name }) => `${group.name} ${name}`))]);
-  const missing = ['', 'container', 'image', 'system'].flatMap((noun) => wordsOf(noun)).filter((words) => !have.has(words));
+  const missing = ['', 'container', 'image', 'network', 'system', 'volume'].flatMap((noun) => wordsOf(noun)).filter((words) => !have.has(words));
   assert.ok(missing.length > 20, missing.join(', '));
   for (const words of missing) {
     const io = openTestIo({ env: { DOCKER_HOST: 'unix:///nowhere' } });

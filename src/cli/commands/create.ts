@@ -1,7 +1,8 @@
 // create: a container that is not started yet; the first half of run.
 import { familiarString, parseReference, withDefaultTag } from '../../oci/reference.ts';
 import { errnoOf } from '../../lib/errors.ts';
-import { PROGRAM, print, warn, type Call, type Command } from '../command.ts';
+import type { DaemonClient } from '../client.ts';
+import { containerPath, PROGRAM, print, warn, type Call, type Command } from '../command.ts';
 import { DaemonError, EXIT_USAGE, Failure } from '../failure.ts';
 import { createBody, type CreateBody } from '../flags-run.ts';
 import { containerFlags } from '../run-flags.ts';
@@ -53,10 +54,15 @@ export async function createContainer(call: Call, body: CreateBody): Promise<str
 
 interface Created { Id: string; Warnings: string[] | null }
 
-async function post(call: Call, body: CreateBody, mayPull: boolean): Promise<Created> {
+async function post(call: Call, asked: CreateBody, mayPull: boolean): Promise<Created> {
   const { flags, client } = call;
   const query = { name: flags.text('name') || undefined, platform: flags.text('platform') || undefined };
-  const once = () => client.json<Created>('POST', '/containers/create', { query, body });
+  const [body, others] = onFirstNetwork(client, asked);
+  const once = async () => {
+    const made = await client.json<Created>('POST', '/containers/create', { query, body });
+    await connect(client, made.Id, others);
+    return made;
+  };
   try {
     return await once();
   } catch (error) {
@@ -65,6 +71,26 @@ async function post(call: Call, body: CreateBody, mayPull: boolean): Promise<Cre
     warn(call, `Unable to find image '${familiarString(withDefaultTag(parseReference(body.Image ?? '')))}' locally`);
     await pullFor(call, body.Image ?? '');
     return once();
+  }
+}
+
+type Endpoints = NonNullable<NonNullable<CreateBody['NetworkingConfig']>['EndpointsConfig']>;
+
+/** Until API 1.44 a container is made on one network and connected to the others afterwards. */
+function onFirstNetwork(client: DaemonClient, body: CreateBody): [body: CreateBody, others: Endpoints] {
+  const [first, ...others] = Object.entries(body.NetworkingConfig?.EndpointsConfig ?? {});
+  const [major = 0, minor = 0] = client.apiVersion.split('.').map(Number);
+  if (first === undefined || others.length === 0 || major > 1 || minor >= 44) return [body, {}];
+  return [{ ...body, NetworkingConfig: { EndpointsConfig: Object.fromEntries([first]) } }, Object.fromEntries(others)];
+}
+
+/** To all of them, or the container goes again. */
+async function connect(client: DaemonClient, id: string, others: Endpoints): Promise<void> {
+  try {
+    for (const [network, endpoint] of Object.entries(others)) await client.text('POST', `/networks/${encodeURIComponent(network)}/connect`, { body: { Container: id, EndpointConfig: endpoint } });
+  } catch (error) {
+    await client.text('DELETE', containerPath(id), { query: { force: true, v: true } }).catch(() => {}); // the first failure is the one to be told
+    throw error;
   }
 }
 

@@ -9,11 +9,12 @@ import { commit, diff, exportContainer } from './files.ts';
 import { history } from './history.ts';
 import { images } from './images.ts';
 import { info } from './info.ts';
-import { inspect, inspectContainer, inspectImage, inspectVolume } from './inspect.ts';
+import { inspect, inspectContainer, inspectImage, inspectNetwork, inspectVolume } from './inspect.ts';
 import { kill, pause, rename, restart, rm, stop, unpause, wait } from './lifecycle.ts';
 import { login, logout } from './login.ts';
 import { logs } from './logs.ts';
-import { pruneContainers, pruneImages } from './prune.ts';
+import { connectNetwork, createNetwork, disconnectNetwork, listNetworks, removeNetworks } from './network.ts';
+import { pruneContainers, pruneImages, pruneNetworks, pruneSystem, pruneVolumes } from './prune.ts';
 import { ps } from './ps.ts';
 import { pull } from './pull.ts';
 import { rmi, tag } from './remove-images.ts';
@@ -23,7 +24,7 @@ import { stats } from './stats.ts';
 import { port, top } from './top-port.ts';
 import { update } from './update.ts';
 import { version } from './version.ts';
-import { createVolume, listVolumes, pruneVolumes, removeVolumes } from './volume.ts';
+import { createVolume, listVolumes, removeVolumes } from './volume.ts';
 
 export const commands: readonly Command[] = [
   attach, commit, cp, create, diff, events, exec, exportContainer, history, images, info, inspect, kill, login, logout, logs, pause, port, ps, pull, rename, restart, rm, rmi, run, start, stats, stop, tag,
@@ -42,6 +43,7 @@ export const groups: readonly Group[] = [
     name: 'image', short: 'Manage images',
     commands: [history, inspectImage, { ...images, name: 'ls', aliases: ['ls', 'list'] }, pruneImages, pull, { ...rmi, name: 'rm', aliases: ['rm', 'rmi', 'remove'] }, tag],
   },
-  { name: 'system', short: 'Look after the engine', commands: [df, events, info] },
+  { name: 'network', short: 'Manage networks', commands: [connectNetwork, createNetwork, disconnectNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetworks] },
+  { name: 'system', short: 'Look after the engine', commands: [df, events, info, pruneSystem] },
   { name: 'volume', short: 'Manage volumes', commands: [createVolume, inspectVolume, listVolumes, pruneVolumes, removeVolumes] },
 ];

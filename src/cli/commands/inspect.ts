@@ -33,6 +33,11 @@ export const inspectImage: Command = {
   run: (call) => inspectAll(call, ['image']),
 };
 
+export const inspectNetwork: Command = {
+  name: 'inspect', usage: '[OPTIONS] NETWORK [NETWORK...]', short: 'Show everything about one or more networks', args: { min: 1 }, flags: [FORMAT, flag('v, verbose', 'bool', 'Accepted; there is no more to show')],
+  run: (call) => inspectAll(call, ['network']),
+};
+
 export const inspectVolume: Command = {
   name: 'inspect', usage: '[OPTIONS] VOLUME [VOLUME...]', short: 'Show everything about one or more volumes', args: { min: 1 }, flags: [FORMAT],
   run: (call) => inspectAll(call, ['volume']),
@@ -57,7 +62,7 @@ async function inspectAll(call: Call, kinds: readonly Kind[]): Promise<void> {
 async function look(call: Call, name: string, kinds: readonly Kind[]): Promise<string> {
   for (const kind of kinds) {
     try {
-      return await call.client.text('GET', pathOf(kind, name), { query: { size: kind === 'container' && call.flags.bool('size') || undefined }, missing: { object: kind, name } });
+      return await call.client.text('GET', pathOf(kind, name), { query: { size: kind === 'container' && call.flags.bool('size') || undefined, verbose: kind === 'network' && call.flags.bool('verbose') || undefined }, missing: { object: kind, name } });
     } catch (error) {
       const next = error instanceof Missing || (error instanceof DaemonError && error.status === 404);
       if (!next || kinds.length === 1) throw error;

@@ -1,11 +1,12 @@
-// volume: make, list, remove and prune them.
+// volume: make, list and remove them.
 import { filtersParameter } from '../client.ts';
-import { confirmed, forEachArgument, print, type Call, type Command } from '../command.ts';
+import { forEachArgument, print, type Command } from '../command.ts';
 import { readConfig } from '../config.ts';
+import { pairs } from '../csv.ts';
 import { Failure } from '../failure.ts';
 import { flag } from '../flags.ts';
+import { naturalOrder } from '../order.ts';
 import { renderRows, type Row } from '../rows.ts';
-import { humanSize } from '../../wire/units.ts';
 
 interface Volume { Name: string; Driver: string; Mountpoint: string; Scope: string; Labels: Record<string, string> | null }
 
@@ -54,42 +55,10 @@ export const removeVolumes: Command = {
   }),
 };
 
-/** As Docker's of API 1.41, which this command line speaks: all, not just those without a name. */
-export const pruneVolumes: Command = {
-  name: 'prune', usage: '[OPTIONS]', short: 'Remove all unused local volumes', args: { min: 0, max: 0 },
-  flags: [flag('filter', 'filter', 'Take only what meets the condition (label=<label>)'), flag('f, force', 'bool', 'Do not ask first')],
-  run: async (call) => {
-    const { flags, client, io } = call;
-    if (!flags.bool('force') && !await confirmed(call, 'WARNING! This will remove all local volumes not used by at least one container.\nAre you sure you want to continue?')) return report(call, 0);
-    const { VolumesDeleted: gone, SpaceReclaimed: bytes } = await client.json<{ VolumesDeleted: string[] | null; SpaceReclaimed: number }>('POST', '/volumes/prune', { query: { filters: filtersParameter(flags.filters()) } });
-    if (gone && gone.length > 0) io.stdout.write(`Deleted Volumes:\n${gone.map((name) => `${name}\n`).join('')}\n`);
-    report(call, bytes);
-  },
-};
-
-const report = (call: Call, bytes: number): void => print(call, `Total reclaimed space: ${humanSize(bytes)}`);
-
 function volumeRow(volume: Volume): Row {
   const labels = volume.Labels ?? {};
   return {
     Driver: volume.Driver, Labels: Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(','), Links: 'N/A', Mountpoint: volume.Mountpoint, Name: volume.Name,
     Scope: volume.Scope, Size: 'N/A', Label: (name: unknown) => labels[String(name)] ?? '',
   };
-}
-
-const pairs = (list: readonly string[]): Record<string, string> => Object.fromEntries(list.map((text) => {
-  const equals = text.indexOf('=');
-  return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
-}));
-
-/** v2 before v10: digits count as numbers. */
-function naturalOrder(a: string, b: string): number {
-  const [left, right] = [a.match(/\d+|\D/g) ?? [], b.match(/\d+|\D/g) ?? []];
-  for (let at = 0; at < Math.min(left.length, right.length); at++) {
-    const [one = '', other = ''] = [left[at], right[at]];
-    if (one === other) continue;
-    if (/^\d/.test(one) && /^\d/.test(other) && Number(one) !== Number(other)) return Number(one) - Number(other);
-    return one < other ? -1 : 1;
-  }
-  return left.length - right.length;
 }
