@@ -141,6 +141,11 @@ export class FakeNamespace implements NetNamespace {
     this.routeList.splice(at, 1);
   }
 
+  forgetFlows({ addresses = [], udpPorts = [] }: Parameters<NetNamespace['forgetFlows']>[0]): number {
+    this.#step('forget flows', [...addresses, ...udpPorts].join(' '));
+    return 0;
+  }
+
   sysctl(path: string): string | undefined { this.#step('sysctl', path); return this.settings.get(path); }
 
   setSysctl(path: string, value: string): void {

@@ -220,6 +220,11 @@ export interface NetNamespace extends Disposable {
   setRoute(route: { link: string; destination: string; gateway?: string; source?: string; onLink?: boolean }): void;
   /** ESRCH when there is none. */
   deleteRoute(route: { destination: string; link?: string }): void;
+  /**
+   * Makes the kernel forget tracked connections that have one of these addresses at any end, before or after translation, and UDP flows to one of
+   * these ports. A sender that never pauses would else go on to a container that is gone, or past a port that was published since. Gives how many.
+   */
+  forgetFlows(of: { addresses?: readonly string[]; udpPorts?: readonly number[] }): number;
   /** Below /proc/sys/net: 'ipv4/conf/eth0/forwarding'. undefined when there is no such setting. */
   sysctl(path: string): string | undefined;
   /** ENOENT when there is no such setting. */

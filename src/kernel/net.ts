@@ -2,9 +2,10 @@
 import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
 import { posix } from 'node:path';
 import { errnoOf } from '../lib/errors.ts';
+import { forgetFlows, type FlowsWish } from './conntrack.ts';
 import type { Net, NetLink, NetNamespace } from './index.ts';
 import { listener, tcpConnection, udpSocket } from './net-sockets.ts';
-import { openNetlinkSocket, verdictError, type NetlinkSocket } from './netlink-socket.ts';
+import { NETLINK, openNetlinkSocket, verdictError, type NetlinkSocket } from './netlink-socket.ts';
 import { runWithInput } from './programs.ts';
 import * as rt from './rtnetlink.ts';
 import { errnoName, lastErrno, libc, systemError } from './sys.ts';
@@ -88,6 +89,8 @@ class Namespace implements NetNamespace {
   deleteRoute({ destination, link }: Parameters<NetNamespace['deleteRoute']>[0]): void {
     this.#tell(rt.deleteRoute({ destination, link: link === undefined ? undefined : this.#index(link) }), `delete route to ${destination}`);
   }
+
+  forgetFlows(wish: FlowsWish): number { return forgetFlows(() => this.#within(() => openNetlinkSocket(NETLINK.netfilter)), wish); }
 
   sysctl(path: string): string | undefined {
     try {

@@ -6,7 +6,8 @@ import type { Request } from './rtnetlink.ts';
 import { errnoName, lastErrno, libc, systemError } from './sys.ts';
 
 // Source: linux/netlink.h and sys/socket.h.
-const AF_NETLINK = 16, SOCK_RAW_CLOEXEC = 3 | 0o2000000, NETLINK_ROUTE = 0;
+const AF_NETLINK = 16, SOCK_RAW_CLOEXEC = 3 | 0o2000000;
+export const NETLINK = { route: 0, netfilter: 12 } as const;
 const SOL_NETLINK = 270, NETLINK_CAP_ACK = 10, NETLINK_EXT_ACK = 11;
 const MSG_DONTWAIT = 0x40, MSG_TRUNC = 0x20;
 
@@ -25,16 +26,16 @@ export interface NetlinkSocket extends Disposable {
   tellInBackground(requests: readonly Request[]): Promise<Verdict[]>;
   /** One request that is answered with one message: its payload. undefined for ENODEV. */
   ask(request: Request): Uint8Array | undefined;
-  /** Payloads of all that a request of type dump lists, as they were at one moment. */
-  list(request: Request): Uint8Array[];
+  /** Payloads of all that a request of type dump lists, as they were at one moment; of long lists only what is of interest. */
+  list(request: Request, keep?: (payload: Uint8Array) => boolean): Uint8Array[];
 }
 
 /** One for all: answers are taken in the same turn in which they are asked for. */
 const answer = Buffer.alloc(ANSWER_BYTES);
 
 /** In the network namespace of the calling thread. Works on there for as long as it is open, whichever one the thread is in. */
-export function openNetlinkSocket(): NetlinkSocket {
-  const fd = libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE);
+export function openNetlinkSocket(protocol: number = NETLINK.route): NetlinkSocket {
+  const fd = libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol);
   if (fd < 0) throw systemError(lastErrno(), { syscall: 'socket', detail: 'netlink' });
   const on = Uint8Array.of(1, 0, 0, 0);
   for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK]) libc.setsockopt(fd, SOL_NETLINK, option, on, on.length); // kernels before 4.12 have no words, and that is all
@@ -90,9 +91,9 @@ export function openNetlinkSocket(): NetlinkSocket {
         }
       }
     },
-    list(request) {
+    list(request, keep = () => true) {
       for (let tries = LIST_TRIES; tries > 0; tries--) {
-        const found = collect(send([request]), receive);
+        const found = collect(send([request]), receive, keep);
         if (found) return found;
       }
       throw systemError('EAGAIN', { syscall: 'netlink', detail: `a list that changed ${LIST_TRIES} times while it was read` });
@@ -109,14 +110,17 @@ export function verdictError({ errno, words }: Verdict, what: string): Error {
 }
 
 /** undefined when the list changed meanwhile; it is read to its end all the same, or the next question would be refused. */
-export function collect(sequence: number, receive: () => ReturnType<typeof decodeMessages>): Uint8Array[] | undefined {
+export function collect(sequence: number, receive: () => ReturnType<typeof decodeMessages>, keep: (payload: Uint8Array) => boolean): Uint8Array[] | undefined {
   const found: Uint8Array[] = [];
   let changed = false;
   for (;;) {
     for (const message of receive()) {
       if (message.sequence !== sequence) continue;
       if (message.flags & FLAG.dumpInterrupted) changed = true;
-      if (message.type !== MESSAGE.done && message.type !== MESSAGE.error) { found.push(message.payload); continue; }
+      if (message.type !== MESSAGE.done && message.type !== MESSAGE.error) {
+        if (keep(message.payload)) found.push(message.payload);
+        continue;
+      }
       const verdict = decodeVerdict(message);
       if (verdict.errno !== 0) throw verdictError(verdict, 'list');
       return changed ? undefined : found;

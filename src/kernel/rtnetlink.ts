@@ -7,7 +7,7 @@ import { systemError } from './sys.ts';
 /** A message without its sequence number. */
 export interface Request { type: number; flags: number; header: Uint8Array; attributes: readonly Attribute[] }
 
-export const RTM = { newLink: 16, deleteLink: 17, getLink: 18, newAddress: 20, deleteAddress: 21, getAddress: 22, newRoute: 24, deleteRoute: 25, getRoute: 26 } as const;
+const RTM = { newLink: 16, deleteLink: 17, getLink: 18, newAddress: 20, deleteAddress: 21, getAddress: 22, newRoute: 24, deleteRoute: 25, getRoute: 26 } as const;
 
 const IFLA = { address: 1, name: 3, mtu: 4, link: 5, master: 10, linkInfo: 18, alias: 20, netNsFd: 28, extMask: 29 } as const;
 const INFO = { kind: 1, data: 2, slaveKind: 4, slaveData: 5 } as const;
