@@ -13,7 +13,7 @@ const FACES = new Set(['engine', 'registry', 'runtime', 'network', 'logs', 'buil
 
 /** Where the outside world may be touched. Builtins that are not listed only compute. */
 const BUILTINS: Readonly<Record<string, readonly string[]>> = {
-  fs: ['', 'daemon', 'store', 'kernel', 'logs', 'builder', 'runtime', 'rootfs', 'registry'],
+  fs: ['', 'daemon', 'store', 'kernel', 'logs', 'builder', 'runtime', 'rootfs', 'registry', 'network'],
   child_process: ['', 'kernel', 'runtime'],
   http: ['api', 'cli', 'registry', 'runtime'],
   https: ['api', 'cli', 'registry', 'runtime'],
