@@ -12,6 +12,8 @@ const NEVER_THE_SAME: ReadonlyArray<readonly [pattern: RegExp, written: string]>
   [/time="<time>" level=error msg="error waiting for container: context canceled"\n/g, ''], // the client's own race
   [/time="<time>" level=error msg="Can't (add file|close tar writer)[^\n]*closed pipe"\n/g, ''], // likewise, when cp gives up
   [/^(\w+ {2,})?\d+( {2,}\d+ {2,}\d+ {2,}\d\d:\d\d)?(?= {2,}(\?|sleep))/gm, '<process>'], // top
+  [/\b\d+: (eth\d+)@if\d+/g, '$1'], // numbers of interfaces
+  [/(time=|= )[\d./]+ ms/g, '$1<time> ms'], // ping
   [/ {2,}/g, '  '], // columns are as wide as what stands in them
 ];
 

@@ -1,10 +1,15 @@
 // Networks, told to this engine and to Debian's dockerd: each has its bridges, rules and ports on a machine of its own, and traffic is sent through them.
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { CLIS } from '../kit/docker.ts';
+import { assertSameSaid, normalSaid } from './clients/answers.ts';
+import { tellNetworked } from './clients/compose/networked.ts';
+import { ComposeScene } from './clients/compose/scene.ts';
 import type { Story } from './scene.ts';
-import { assertSame, closeWorld, openWorld, told, type World } from './telling.ts';
+import { networkStories } from './stories/networks.ts';
+import { assertSame, closeWorld, namesOf, openWorld, told, type World } from './telling.ts';
 
-const STORIES: readonly Story[] = [];
+const STORIES: readonly Story[] = [...networkStories];
 /** Stories at once; each is told to both engines at the same time. */
 const AT_ONCE = 3;
 
@@ -15,10 +20,28 @@ describe('networks are here what they are at dockerd', { concurrency: AT_ONCE },
   for (const story of STORIES) {
     for (const cli of story.once ? ['debian'] as const : ['debian', 'newer'] as const) {
       test(`${story.name} (${cli})`, async () => {
-        const tellings = await Promise.allSettled([world.ours, world.theirs].map((engine) => told(world, story, { cli, binary: CLIS[cli], engine })));
-        const [ours, theirs] = tellings.map((telling) => { if (telling.status === 'rejected') throw telling.reason; return telling.value; });
-        assertSame(ours ?? [], theirs ?? []);
+        assertSame(...await both(world, (engine) => told(world, story, { cli, binary: CLIS[cli], engine })));
       });
     }
   }
+  test('a project with networks (compose)', async () => {
+    assertSameSaid(...await both(world, async (engine) => {
+      const scene = new ComposeScene({
+        socket: engine.socket, host: engine.host, configDir: join(world.root.path, 'client'), prefix: 'project', images: world.images.get('debian') ?? {}, folder: join(engine.root, 'files-project'),
+      });
+      const machine = world.machines.get(engine);
+      if (!machine) throw new Error('an engine without a machine');
+      try { await tellNetworked(scene, machine); }
+      catch (cause) { throw new Error(`at ${engine === world.ours ? 'this engine' : 'dockerd'} after ${JSON.stringify(scene.said.at(-1))}`, { cause }); }
+      finally { await scene.end(); }
+      return scene.said.flatMap((line) => normalSaid(line, { names: namesOf(world, engine), knownIds: world.knownIds }, 'compose networks') ?? []);
+    }));
+  });
 });
+
+/** Both to their end, whatever happens to one: what is not ended would be left behind. */
+async function both<T>(world: World, tell: (engine: World['ours'] | World['theirs']) => Promise<T>): Promise<[ours: T, theirs: T]> {
+  const [ours, theirs] = await Promise.allSettled([tell(world.ours), tell(world.theirs)]);
+  for (const telling of [ours, theirs]) if (telling.status === 'rejected') throw telling.reason;
+  return [(ours as PromiseFulfilledResult<T>).value, (theirs as PromiseFulfilledResult<T>).value];
+}

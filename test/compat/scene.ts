@@ -26,7 +26,7 @@ export interface Stage {
   machine?: Netns | undefined;
 }
 
-/** In words, `IMAGE` and the other names of images are replaced by references, and `@web` by the story's own name for "web". */
+/** In words, `IMAGE` and the other names of images are replaced by references, and `@web` by the story's own name for "web"; `name=@` filters the story's own. */
 export class Scene {
   readonly said: Line[] = [];
   readonly registry: string;
@@ -54,12 +54,16 @@ export class Scene {
   }
 
   /** A command of the machine that the engine has its networks on, through a shell; @web is the story's own name for "web" here too. */
-  async onHost(command: string, { timeoutMs }: { timeoutMs?: number } = {}): Promise<string> {
+  async onHost(command: string): Promise<void> {
+    const { code, stdout, stderr } = await this.hostRun(command);
+    this.said.push({ words: `on the host: ${command}`, code, stdout, stderr });
+  }
+
+  /** The same, without keeping. */
+  hostRun(command: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
     const machine = this.#stage.machine;
     if (!machine) throw new Error('this story is for engines with networks of their own');
-    const { code, stdout, stderr } = await machine.run(['sh', '-c', command.replace(/@(\w[\w.-]*)/g, (_all, name: string) => this.name(name))], timeoutMs === undefined ? {} : { timeoutMs });
-    this.said.push({ words: `on the host: ${command}`, code, stdout, stderr });
-    return stdout;
+    return machine.run(['sh', '-c', command.replace(/@(\w[\w.-]*)/g, (_all, name: string) => this.name(name))]);
   }
 
   /** Runs without keeping; fails when it fails. */
@@ -90,7 +94,7 @@ export class Scene {
   #split(words: string): string[] {
     return [...words.matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g)].map(([word]) => word
       .replace(/'([^']*)'|"([^"]*)"/g, (_all, single: string | undefined, double: string | undefined) => single ?? double ?? '')
-      .replace(/@(\w[\w.-]*)/g, (all, name: string) => (name.startsWith('sha256') ? all : this.name(name)))
+      .replace(/@(\w[\w.-]*)/g, (all, name: string) => (name.startsWith('sha256') ? all : this.name(name))).replace(/^name=@$/, `name=${this.name('')}`)
       .replace(/\bREGISTRY\b/g, this.registry).replace(/\bFOLDER\b/g, join(this.folder))
       .replace(/\b[A-Z]*IMAGE\b/g, (name) => this.#stage.images[name] ?? name));
   }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { startChild, type Child } from '../kit/child.ts';
 import { startDaemon, type Daemon } from '../kit/daemon.ts';
 import { CLIS, openDocker } from '../kit/docker.ts';
 import { startDockerd, type Dockerd } from '../kit/dockerd.ts';
@@ -19,6 +20,8 @@ export interface World {
   root: ReturnType<typeof openTempRoot>; registry: DebianRegistry; ours: Daemon; theirs: Dockerd; images: Map<string, Record<string, string>>; knownIds: Set<string>; emptyBefore: ReadonlySet<string>;
   /** Where each engine has its networks, when it has any. */
   machines: Map<Daemon | Dockerd, Netns>;
+  /** Each machine's name server. */
+  nameServers: readonly Child[];
 }
 
 /** Whatever is found, nothing is left running: the process of the tests would wait for it for ever. */
@@ -27,6 +30,7 @@ export async function closeWorld(world: World): Promise<void> {
   await world.ours.stop();
   await world.theirs[Symbol.asyncDispose]();
   await world.registry.stop();
+  for (const server of world.nameServers) await server[Symbol.asyncDispose]();
   const left = await Promise.allSettled([...world.machines.values()].map((machine) => machine[Symbol.asyncDispose]()));
   if (found !== undefined) throw found;
   await world.root[Symbol.asyncDispose]();
@@ -40,15 +44,18 @@ async function look(world: World): Promise<void> {
     .catch((cause: unknown) => { throw new Error(`left: ${emptyCgroups().filter((path) => !world.emptyBefore.has(path)).join(' ')}`, { cause }); });
 }
 
+/** On lo of each machine, for containers to reach through their gateways. */
+const NAME_SERVER = '198.51.100.53';
+
 /** With `networks` each engine is on a machine of its own, as far as networks go; images are pulled before, where the registry is. */
 export async function openWorld({ networks = false }: { networks?: boolean } = {}): Promise<World> {
   const root = openTempRoot();
   const registry = await startRegistry({ root: root.path });
-  const launch = (machines: readonly (Netns | undefined)[]) => Promise.all([
-    startDaemon({ root: join(root.path, 'ours'), netns: machines[0] }), startDockerd({ root: join(root.path, 'theirs'), netns: machines[1] }),
+  const launch = (machines: readonly (Netns | undefined)[], flags: readonly string[] = []) => Promise.all([
+    startDaemon({ root: join(root.path, 'ours'), netns: machines[0], flags }), startDockerd({ root: join(root.path, 'theirs'), netns: machines[1], flags }),
   ]);
   let [ours, theirs] = await launch([]);
-  const world: World = { root, registry, ours, theirs, images: new Map(), knownIds: new Set(), emptyBefore: new Set(emptyCgroups()), machines: new Map() };
+  const world: World = { root, registry, ours, theirs, images: new Map(), knownIds: new Set(), emptyBefore: new Set(emptyCgroups()), machines: new Map(), nameServers: [] };
   for (const cli of Object.keys(CLIS)) world.images.set(cli, await pushImages(world, cli));
   for (const engine of [ours, theirs]) {
     const docker = client(world, engine.host);
@@ -57,8 +64,18 @@ export async function openWorld({ networks = false }: { networks?: boolean } = {
   if (!networks) return world;
   await Promise.all([ours.stop(), theirs[Symbol.asyncDispose]()]);
   const [mine, docks] = [openNetns(), openNetns()];
-  [ours, theirs] = await launch([mine, docks]);
-  return { ...world, ours, theirs, machines: new Map<Daemon | Dockerd, Netns>([[ours, mine], [theirs, docks]]) };
+  const nameServers = await Promise.all([mine, docks].map(startNameServer));
+  [ours, theirs] = await launch([mine, docks], ['--dns', NAME_SERVER]);
+  return { ...world, ours, theirs, nameServers, machines: new Map<Daemon | Dockerd, Netns>([[ours, mine], [theirs, docks]]) };
+}
+
+/** What nobody knows is said at once, instead of being asked for outside. */
+async function startNameServer(machine: Netns): Promise<Child> {
+  await machine.ok('ip', 'addr', 'add', `${NAME_SERVER}/32`, 'dev', 'lo');
+  return startChild({
+    command: [...machine.wrap, process.execPath, '--no-warnings', join(import.meta.dirname, '../kit/dns-server.ts'), NAME_SERVER],
+    ready: async () => / [0-9A-F]{8}:0035 /.test(await machine.ok('cat', '/proc/net/udp')),
+  });
 }
 
 const client = ({ root }: World, host: string) => openDocker({ host, configDir: join(root.path, 'client'), binary: CLIS.debian });
@@ -91,11 +108,14 @@ export async function told(world: World, story: Story, { cli, binary, engine }: 
   try { await story.tell(scene); }
   catch (cause) { throw new Error(`${story.name} at ${engine === world.ours ? 'this engine' : 'dockerd'} after ${JSON.stringify(scene.said.at(-1), null, 1)}`, { cause }); }
   finally { await scene.end(); }
-  const names = [
-    [engine.dataRoot, '<data root>'], [engine.root, '<root>'], [engine.socket, '<socket>'], [world.registry.host, 'registry.example'],
-  ] as const;
+  const names = namesOf(world, engine);
   return scene.said.map((line) => normalLine(line, { names, knownIds: world.knownIds }, story.name));
 }
+
+/** One engine's own paths and names, and what they are written as. */
+export const namesOf = ({ registry }: World, engine: Daemon | Dockerd): ReadonlyArray<readonly [text: string, written: string]> => [
+  [engine.dataRoot, '<data root>'], [engine.root, '<root>'], [engine.socket, '<socket>'], [registry.host, 'registry.example'],
+];
 
 /** Compares line by line, and tells all that differ at once. */
 export function assertSame(ours: readonly Line[], theirs: readonly Line[]): void {
