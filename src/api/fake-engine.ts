@@ -1,5 +1,5 @@
 // An engine for tests of the API: one image, one container, and a note of every call.
-import { BUCKET_SECONDS, type AttachSession, type ContainerView, type Engine, type ExecView, type ImageView, type MetricsView, type StatsSample, type SystemInfo, type Timings } from '../engine/index.ts';
+import { BUCKET_SECONDS, type AttachSession, type ContainerView, type Engine, type ExecView, type ImageView, type MetricsView, type NetworkView, type StatsSample, type SystemInfo, type Timings } from '../engine/index.ts';
 import { conflict, EngineError, notFound } from '../lib/errors.ts';
 import { parseDiffId, parseImageId } from '../oci/digest.ts';
 import type { PathStat } from '../rootfs/index.ts';
@@ -69,10 +69,10 @@ export function fakeEngine(overrides: Overrides = {}): Engine & { calls: Calls }
     }])) as unknown as Engine[Face];
   };
   return {
-    calls, files: face('files', files), images: face('images', images), containers: face('containers', containers), volumes: face('volumes', volumes), execs: face('execs', execs),
+    calls, files: face('files', files), images: face('images', images), containers: face('containers', containers), volumes: face('volumes', volumes), networks: face('networks', networks), execs: face('execs', execs),
     events: face('events', { async *subscribe() { yield* EVENTS; } }),
     system: face('system', {
-      info: async () => INFO, version: () => VERSION, metrics: () => METRICS, networks: () => [{ name: 'host', driver: 'host', id: 'aa'.repeat(32) }, { name: 'none', driver: 'null', id: 'bb'.repeat(32) }],
+      info: async () => INFO, version: () => VERSION, metrics: () => METRICS,
       diskUsage: async () => ({ layersSizeBytes: 1984679, images: [imageView()], containers: [containerView()], volumes: [{ volume: storedVolume(), usage: { sizeBytes: 7, containers: 1 } }] }),
     }),
   };
@@ -120,6 +120,27 @@ const FAKE_USAGE: NonNullable<StatsSample['usage']> = {
 
 const storedVolume = () => ({ name: 'probevol', createdAt: '2026-11-20T19:34:31Z', labels: null, options: null, path: '/root/volumes/probevol/_data', mount: undefined, damaged: undefined });
 const noVolume = (name: string) => { if (name !== 'probevol') throw notFound(`get ${name}: no such volume`); };
+
+/** What inspect shows of a network; the API's tests change a field or two. */
+export const networkRecord = (changes: Partial<NetworkView['network']> = {}): NetworkView['network'] => ({
+  Id: 'aa'.repeat(32), Name: 'host', Created: '2026-11-20T19:32:47.128979461Z', Driver: 'host', EnableIPv6: false, Internal: false, Attachable: false, Ingress: false, ConfigOnly: false, ConfigFrom: '',
+  Options: {}, Labels: {}, IPAM: { Driver: 'default', Options: null, Config: [] }, pools: { v4: [], v6: [] }, ...changes,
+});
+const NETWORKS = [networkRecord(), networkRecord({ Id: 'bb'.repeat(32), Name: 'none', Driver: 'null' })];
+
+const networks: Engine['networks'] = {
+  list: () => NETWORKS.map((network) => ({ network, endpoints: [] })),
+  inspect(name) {
+    const network = NETWORKS.find(({ Id, Name }) => Name === name || Id.startsWith(name));
+    if (!network) throw notFound(`network ${name} not found`);
+    return { network, endpoints: [] };
+  },
+  create: async () => ({ id: 'cc'.repeat(32), warning: '' }),
+  async remove(name) { if (name !== 'probenet') throw notFound(`network ${name} not found`); },
+  prune: async () => [],
+  async connect(_name, { container }) { none(container); },
+  async disconnect(_name, { container }) { none(container); },
+};
 
 const volumes: Engine['volumes'] = {
   create: async ({ name }) => ({ ...storedVolume(), name }),
@@ -220,6 +241,7 @@ export const INFO: SystemInfo = {
   indexServerAddress: 'https://index.docker.io/v1/', insecureRegistries: ['10.0.0.0/8', 'reg:5000'], registryMirrors: ['http://127.0.0.1:5055/'],
   loggingDriver: 'json-file', logDrivers: ['journald', 'json-file', 'local', 'syslog'], httpProxy: '', httpsProxy: '', noProxy: '', eventListeners: 0, fileDescriptors: 29, threads: 11,
   crunVersion: '1.8.1', conmonVersion: '2.1.6', initBinary: '',
+  networkDrivers: ['bridge', 'host', 'macvlan', 'null'], ipv4Forwarding: true, bridgeNfIptables: true, bridgeNfIp6tables: true, addressPools: [],
   abilities: {
     memory: true, swap: true, reservation: true, swappiness: false, oomKillDisable: false, kernelMemory: false, kernelMemoryTcp: false, pids: true, cpuShares: true, cpuPeriod: true, cpuQuota: true,
     realtimePeriod: false, realtimeRuntime: false, cpuset: true, cpus: '0-1', mems: '0', blkioWeight: true, blkioWeightDevice: true, blkioThrottle: true, cgroupNamespaces: true,

@@ -47,7 +47,7 @@ export async function openApi(needs: { engine: Engine; log: Log; clock: Clock; c
   const server = openServer({
     routes: [
       ...systemRoutes(engine, clock), ...containerRoutes(engine.containers, clock), ...resourceRoutes(engine.containers), ...execRoutes(engine.execs), ...fileRoutes(engine.files), ...imageRoutes(engine.images),
-      ...networkRoutes(engine.system, clock), ...volumeRoutes(engine.volumes), ...laterRoutes(),
+      ...networkRoutes(engine.networks), ...volumeRoutes(engine.volumes), ...laterRoutes(),
     ],
     log, clock, legacy, engineVersion: DOCKER_VERSION, experimental: version.experimental,
   });

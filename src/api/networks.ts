@@ -1,95 +1,79 @@
-// Networks: the two that every host has. Networks that users make come with a later release.
-import type { Filters, PredefinedNetwork, SystemFace } from '../engine/index.ts';
-import { formatNanos, type Clock } from '../lib/clock.ts';
-import { EngineError, invalid, notFound } from '../lib/errors.ts';
+// Networks: parse the request, call one verb, present the result.
+import type { NetworksFace, NetworkView } from '../engine/index.ts';
+import { invalid } from '../lib/errors.ts';
+import type { NetworkPool, NetworkRecord } from '../store/index.ts';
+import type { NetworkConnectBody, NetworkCreateBody } from '../wire/types.ts';
 import { readJson } from './body.ts';
+import { sorted } from './present-containers.ts';
 import { required, since, type ApiVersion, type Route } from './routes.ts';
-import { networkCreateBody } from './shapes.ts';
+import { networkConnectBody, networkCreateBody, networkDisconnectBody } from './shapes.ts';
 
-/** Names that no user's network may take, also those this release does not offer. */
-const RESERVED: readonly string[] = ['bridge', 'host', 'none', 'default'];
+export const networkRoutes = (networks: NetworksFace): readonly Route[] => [
+  { method: 'GET', path: '/networks', async handle({ query, version }) {
+      // Who is in them: only clients from before 1.28 are told in the list.
+      return { status: 200, json: networks.list({ filters: query.filters() }).map((view) => presentNetwork(since(version, 28) ? { ...view, endpoints: [] } : view, version)) };
+  } },
+  { method: 'GET', path: '/networks/{name}', async handle(request) {
+      assertFlag('verbose', request.query.text('verbose'));
+      return { status: 200, json: presentNetwork(networks.inspect(required(request, 'name'), { scope: request.query.text('scope') }), request.version) };
+  } },
+  { method: 'POST', path: '/networks/create', async handle(request) {
+      const body = await readJson<NetworkCreateBody>(request, networkCreateBody, { required: true }) ?? {};
+      const { id, warning } = await networks.create(body, { unique: body.CheckDuplicate === true || since(request.version, 44) });
+      return { status: 201, json: { Id: id, Warning: warning } };
+  } },
+  { method: 'POST', path: '/networks/prune', async handle({ query }) {
+      const deleted = await networks.prune({ filters: query.filters() });
+      return { status: 200, json: { NetworksDeleted: deleted.length > 0 ? deleted : null } };
+  } },
+  { method: 'DELETE', path: '/networks/{name}', async handle(request) {
+      await networks.remove(required(request, 'name'));
+      return { status: 204 };
+  } },
+  { method: 'POST', path: '/networks/{name}/connect', async handle(request) {
+      const { Container, EndpointConfig } = await readJson<NetworkConnectBody>(request, networkConnectBody, { required: true }) ?? {};
+      await networks.connect(required(request, 'name'), { container: containerIn(Container), endpoint: EndpointConfig ?? {} });
+      return { status: 200 };
+  } },
+  { method: 'POST', path: '/networks/{name}/disconnect', async handle(request) {
+      const { Container, Force } = await readJson<NetworkConnectBody>(request, networkDisconnectBody, { required: true }) ?? {};
+      await networks.disconnect(required(request, 'name'), { container: containerIn(Container), force: Force ?? false });
+      return { status: 200 };
+  } },
+];
 
-type Network = PredefinedNetwork;
-
-export const networkRoutes = (system: SystemFace, clock: Clock): readonly Route[] => {
-  const created = formatNanos(clock.nowNanos());
-  const present = (network: Network, version: ApiVersion) => presentNetwork(network, { created, version });
-  return [
-    { method: 'GET', path: '/networks', async handle({ query, version }) {
-        const matches = filterOf(query.filters());
-        return { status: 200, json: system.networks().filter(matches).map((network) => present(network, version)) };
-    } },
-    { method: 'GET', path: '/networks/{name}', async handle(request) {
-        return { status: 200, json: present(find(system, required(request, 'name')), request.version) };
-    } },
-    { method: 'POST', path: '/networks/create', async handle(request) {
-        const name = (await readJson<{ Name?: string }>(request, networkCreateBody, { required: true }))?.Name ?? '';
-        if (name === '') throw invalid('network name cannot be empty');
-        if (RESERVED.includes(name)) throw new EngineError('forbidden', `operation is not permitted on predefined ${name} network `);
-        throw missing(`cannot create network ${name}`);
-    } },
-    { method: 'POST', path: '/networks/prune', async handle({ query }) {
-        query.filters();
-        return { status: 200, json: { NetworksDeleted: null } };
-    } },
-    { method: 'DELETE', path: '/networks/{name}', async handle(request) {
-        const { name } = find(system, required(request, 'name'));
-        throw new EngineError('forbidden', `${name} is a pre-defined network and cannot be removed`);
-    } },
-    { method: 'POST', path: '/networks/{name}/connect', async handle(request) {
-        const { name } = find(system, required(request, 'name'));
-        throw missing(`cannot connect a container to network ${name}`);
-    } },
-    { method: 'POST', path: '/networks/{name}/disconnect', async handle(request) {
-        const { name } = find(system, required(request, 'name'));
-        throw missing(`cannot disconnect a container from network ${name}`);
-    } },
-  ];
-};
-
-const missing = (what: string) => new EngineError('not-implemented', `${what}: this release has the networks host and none; networks of your own come with a later one`);
-
-/** By ID, name, or prefix of an ID, in this order. */
-function find(system: SystemFace, asked: string): Network {
-  const networks = system.networks();
-  const found = networks.find((network) => network.id === asked) ?? networks.find((network) => network.name === asked);
-  if (found) return found;
-  const byPrefix = networks.filter((network) => network.id.startsWith(asked));
-  if (byPrefix.length > 1) throw invalid(`network ${asked} is ambiguous (${byPrefix.length} matches found on ID prefix)`);
-  if (!byPrefix[0]) throw notFound(`network ${asked} not found`);
-  return byPrefix[0];
+/** What Go's ParseBool takes; nothing at all is false. */
+function assertFlag(name: string, text: string): void {
+  if (!/^(?:|1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/.test(text)) throw invalid(`invalid value for ${name}: ${text}: strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
 }
 
-/** Every key must match, by any of its values. */
-function filterOf(filters: Filters): (network: Network) => boolean {
-  const tests = [...filters].map(([key, values]) => {
-    const test = testOf(key, values);
-    return (network: Network) => values.length === 0 || values.some((value) => test(network, value));
-  });
-  return (network) => tests.every((test) => test(network));
+function containerIn(word = ''): string {
+  if (word === '') throw invalid('invalid name or ID supplied: ""');
+  return word;
 }
 
-function testOf(key: string, values: readonly string[]): (network: Network, value: string) => boolean {
-  switch (key) {
-    case 'name': return (network, value) => network.name.includes(value);
-    case 'id': return (network, value) => network.id.startsWith(value);
-    case 'driver': return (network, value) => network.driver === value;
-    case 'scope': return (_network, value) => value === 'local';
-    case 'label': return () => false;
-    case 'dangling': return (_network, value) => ['false', '0'].includes(value.toLowerCase());
-    case 'type': {
-      const unknown = values.find((value) => value !== 'builtin' && value !== 'custom');
-      if (unknown !== undefined) throw invalid(`invalid filter: 'type'='${unknown}'`);
-      return (_network, value) => value === 'builtin';
-    }
-    default: throw invalid(`invalid filter '${key}'`);
-  }
-}
-
-function presentNetwork(network: Network, { created, version }: { created: string; version: ApiVersion }) {
+function presentNetwork({ network, endpoints }: NetworkView, version: ApiVersion) {
   return {
-    Name: network.name, Id: network.id, Created: created, Scope: 'local', Driver: network.driver, ...(since(version, 48) ? { EnableIPv4: true } : {}),
-    EnableIPv6: false, IPAM: { Driver: 'default', Options: null, Config: [] }, Internal: false, Attachable: false, Ingress: false,
-    ConfigFrom: { Network: '' }, ConfigOnly: false, Containers: {}, Options: {}, Labels: {},
+    Name: network.Name, Id: network.Id, Created: network.Created, Scope: 'local', Driver: network.Driver, ...(since(version, 48) ? { EnableIPv4: true } : {}),
+    EnableIPv6: network.EnableIPv6, IPAM: { Driver: network.IPAM.Driver, Options: network.IPAM.Options && sorted(network.IPAM.Options), Config: presentSubnets(network) },
+    Internal: network.Internal, Attachable: network.Attachable, Ingress: network.Ingress, ConfigFrom: { Network: network.ConfigFrom }, ConfigOnly: network.ConfigOnly,
+    Containers: Object.fromEntries(endpoints.toSorted((one, other) => (one.containerId < other.containerId ? -1 : 1)).map((endpoint) => [endpoint.containerId, {
+      Name: endpoint.containerName, EndpointID: endpoint.endpointId, MacAddress: endpoint.mac, IPv4Address: endpoint.ipv4, IPv6Address: endpoint.ipv6,
+    }])),
+    Options: sorted(network.Options), Labels: sorted(network.Labels),
   };
 }
+
+/** Each family as it was asked for, and as it was chosen where nothing was asked. */
+function presentSubnets({ IPAM: { Config: asked }, pools }: NetworkRecord): object[] {
+  const isV6 = (subnet: string) => subnet.includes(':');
+  const family = (v6: boolean, chosen: readonly NetworkPool[]) => {
+    const own = asked.filter(({ Subnet }) => isV6(Subnet) === v6);
+    return own.length > 0 ? own.map(presentAsked) : chosen.map(({ subnet, gateway }) => ({ Subnet: subnet, ...(gateway === '' ? {} : { Gateway: gateway }) }));
+  };
+  return [...family(false, pools.v4), ...family(true, pools.v6)];
+}
+
+const presentAsked = ({ Subnet, IPRange, Gateway, AuxiliaryAddresses }: NetworkRecord['IPAM']['Config'][number]) => ({
+  Subnet, ...(IPRange === '' ? {} : { IPRange }), ...(Gateway === '' ? {} : { Gateway }), ...(Object.keys(AuxiliaryAddresses).length === 0 ? {} : { AuxiliaryAddresses: sorted(AuxiliaryAddresses) }),
+});

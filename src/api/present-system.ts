@@ -27,10 +27,10 @@ export function presentInfo(info: SystemInfo, version: ApiVersion) {
   return {
     ID: info.id, Containers: info.containers.total, ContainersRunning: info.containers.running, ContainersPaused: info.containers.paused,
     ContainersStopped: info.containers.stopped, Images: info.images, Driver: 'overlay2', DriverStatus: info.driverStatus,
-    Plugins: { Volume: ['local'], Network: ['host', 'null'], Authorization: null, Log: info.logDrivers },
+    Plugins: { Volume: ['local'], Network: info.networkDrivers, Authorization: null, Log: info.logDrivers },
     MemoryLimit: can.memory, SwapLimit: can.swap, ...(keeps(version, 42) ? { KernelMemory: can.kernelMemory } : {}), KernelMemoryTCP: can.kernelMemoryTcp,
-    CpuCfsPeriod: can.cpuPeriod, CpuCfsQuota: can.cpuQuota, CPUShares: can.cpuShares, CPUSet: can.cpuset, PidsLimit: can.pids, IPv4Forwarding: true,
-    ...(keeps(version, 50) ? { BridgeNfIptables: true, BridgeNfIp6tables: true } : {}),
+    CpuCfsPeriod: can.cpuPeriod, CpuCfsQuota: can.cpuQuota, CPUShares: can.cpuShares, CPUSet: can.cpuset, PidsLimit: can.pids, IPv4Forwarding: info.ipv4Forwarding,
+    ...(keeps(version, 50) ? { BridgeNfIptables: info.bridgeNfIptables, BridgeNfIp6tables: info.bridgeNfIp6tables } : {}),
     Debug: info.debug, NFd: info.fileDescriptors, OomKillDisable: can.oomKillDisable, NGoroutines: info.threads, SystemTime: info.systemTime,
     LoggingDriver: info.loggingDriver, CgroupDriver: info.cgroupDriver, CgroupVersion: info.cgroupVersion, NEventsListener: info.eventListeners,
     KernelVersion: info.kernelVersion, OperatingSystem: info.operatingSystem, OSVersion: info.osVersion, OSType: info.osType, Architecture: info.architecture,
@@ -40,6 +40,7 @@ export function presentInfo(info: SystemInfo, version: ApiVersion) {
     DefaultRuntime: info.defaultRuntime, Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive', ControlAvailable: false, Error: '', RemoteManagers: null },
     LiveRestoreEnabled: info.liveRestore, Isolation: '', InitBinary: info.initBinary, ContainerdCommit: { ID: '', Expected: '' },
     RuncCommit: { ID: info.crunVersion, Expected: info.crunVersion }, InitCommit: { ID: '', Expected: '' }, SecurityOptions: info.securityOptions,
+    ...(info.addressPools.length > 0 ? { DefaultAddressPools: info.addressPools.map(({ base, size }) => ({ Base: base, Size: size })) } : {}),
     CDISpecDirs: [], Warnings: info.warnings.length > 0 ? info.warnings : null,
   };
 }

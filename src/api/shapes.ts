@@ -1,6 +1,6 @@
 // Request bodies, one table of fields for each; the types are those of Docker's Go structs.
 import type {
-  ContainerConfig, CreateBody, DeviceMapping, DeviceRequest, EndpointSettings, ExecCreateBody, HealthConfig, HostConfig, LogConfig, MountSpec,
+  ContainerConfig, CreateBody, DeviceMapping, DeviceRequest, EndpointSettings, ExecCreateBody, HealthConfig, HostConfig, LogConfig, MountSpec, NetworkConnectBody, NetworkCreateBody,
   PortBinding, RegistryAuth, RestartPolicy, ThrottleDevice, Ulimit, WeightDevice,
 } from '../wire/types.ts';
 import { flag, keySet, list, map, natural, natural16, natural32, numbers, record, text, textMap, texts, whole, words, type Fields } from './shape.ts';
@@ -59,4 +59,12 @@ export const execCreateBody = record<ExecCreateBody>({
 export interface ExecStartBody { Detach?: boolean; Tty?: boolean; ConsoleSize?: [height: number, width: number] }
 export const execStartBody = record<ExecStartBody>({ Detach: flag, Tty: flag, ConsoleSize: consoleSize });
 export const registryAuth = record<RegistryAuth>({ username: text, password: text, auth: text, email: text, serveraddress: text, identitytoken: text, registrytoken: text });
-export const networkCreateBody = record<{ Name?: string; Driver?: string }>({ Name: text, Driver: text });
+export const networkCreateBody = record<NetworkCreateBody>({
+  Name: text, CheckDuplicate: flag, Driver: text, Scope: text, EnableIPv4: flag, EnableIPv6: flag,
+  IPAM: record<NonNullable<NetworkCreateBody['IPAM']>>({
+    Driver: text, Options: textMap, Config: list(record<{ Subnet?: string; IPRange?: string; Gateway?: string; AuxiliaryAddresses?: object }>({ Subnet: text, IPRange: text, Gateway: text, AuxiliaryAddresses: textMap }), {}),
+  }),
+  Internal: flag, Attachable: flag, Ingress: flag, ConfigOnly: flag, ConfigFrom: record<{ Network?: string }>({ Network: text }), Options: textMap, Labels: textMap,
+});
+export const networkConnectBody = record<Omit<NetworkConnectBody, 'Force'>>({ Container: text, EndpointConfig: endpoint });
+export const networkDisconnectBody = record<Omit<NetworkConnectBody, 'EndpointConfig'>>({ Container: text, Force: flag });

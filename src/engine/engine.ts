@@ -3,6 +3,7 @@ import type { Kernel } from '../kernel/index.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import type { Logs } from '../logs/index.ts';
+import type { Network } from '../network/index.ts';
 import type { Registry } from '../registry/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import type { Store } from '../store/index.ts';
@@ -20,6 +21,8 @@ import { openFiles } from './files/files.ts';
 import { Metrics } from './metrics.ts';
 import { openImages } from './images/images.ts';
 import type { Engine } from './index.ts';
+import { openNetworks } from './networks/open.ts';
+import { openNetworkVerbs } from './networks/verbs.ts';
 import { recover } from './recover.ts';
 import { openSystem, type SystemFacts } from './system.ts';
 import { openVolumes } from './volumes/verbs.ts';
@@ -32,6 +35,7 @@ export interface EngineNeeds {
   registry: Registry;
   logs: Logs;
   kernel: Kernel;
+  network: Network;
   clock: Clock;
   log: Log;
   facts: SystemFacts;
@@ -55,7 +59,8 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
   const table = new ContainerTable();
   const execs = new ExecTable((exec) => forgetNote(needs, exec));
   const volumes = new Volumes({ ...needs, events, table });
-  const most = { ...needs, defaults: needs.defaults ?? NO_DEFAULTS, events, table, volumes, execs, metrics: new Metrics(clock), hostName: facts.hostName, platform: facts.platform, daemonId: facts.daemonId };
+  const networks = await openNetworks({ ...needs, events, table, daemonId: facts.daemonId });
+  const most = { ...needs, networks, defaults: needs.defaults ?? NO_DEFAULTS, events, table, volumes, execs, metrics: new Metrics(clock), hostName: facts.hostName, platform: facts.platform, daemonId: facts.daemonId };
   const health = openHealthWatch(most, (container) => { if (facts.experimental) restartUnhealthy(parts, container); });
   const parts: ContainerNeeds = { ...most, health };
   const users = (id: string) => table.all().filter((container) => container.record.Image === id).map((container) => ({ id: container.id, running: container.running }));
@@ -75,10 +80,12 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
     publish(parts, container, { action: 'oom' });
   });
   const wanted = await recover(parts); // watching already: an adopted task may end at any moment
+  await needs.network.settle();
   return {
     images: openImages({ ...needs, events, users, platform: facts.platform }),
     containers: openContainers(parts),
     volumes: openVolumes(parts),
+    networks: openNetworkVerbs(parts),
     execs: openExecs(parts),
     files: openFiles(parts, facts.engineVersion),
     events,

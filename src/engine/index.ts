@@ -1,9 +1,9 @@
 // The verbs. Routers call these; what they return are records and plain values, which api/present.ts turns into Docker's JSON.
 import type { ImageConfig, Platform } from '../oci/manifest.ts';
 import type { ImageId } from '../oci/digest.ts';
-import type { ContainerRecord, OverlayMount, RecordedNetworkSettings, StoredVolume } from '../store/index.ts';
-import type { PredefinedNetwork } from './networks.ts';
-import type { CreateBody, EventLine, ExecCreateBody, HostConfig, MountPoint, ProgressLine, RegistryAuth, StringMap, UpdateBody } from '../wire/types.ts';
+import type { ContainerRecord, NetworkRecord, OverlayMount, RecordedNetworkSettings, StoredVolume } from '../store/index.ts';
+import type { NetworkEndpoint } from './networks/networks.ts';
+import type { CreateBody, EndpointSettings, EventLine, ExecCreateBody, HostConfig, MountPoint, NetworkCreateBody, ProgressLine, RegistryAuth, StringMap, UpdateBody } from '../wire/types.ts';
 import type { LogRecord } from '../logs/index.ts';
 import type { PathStat } from '../rootfs/index.ts';
 import type { Abilities, Usage } from '../runtime/index.ts';
@@ -17,6 +17,7 @@ export interface Engine {
   readonly images: ImagesFace;
   readonly containers: ContainersFace;
   readonly volumes: VolumesFace;
+  readonly networks: NetworksFace;
   readonly execs: ExecsFace;
   readonly files: FilesFace;
   readonly events: EventsFace;
@@ -123,6 +124,25 @@ export interface VolumesFace {
 /** `sizeBytes` is -1 when it could not be found out. */
 export interface VolumeView { volume: StoredVolume; usage: { sizeBytes: number; containers: number } }
 
+/** Names are found by exact ID, exact name, unique start of an ID. not-found: `network NAME not found`; invalid where several are meant. */
+export interface NetworksFace {
+  /** Predefined ones first, then in the order of making. */
+  list(options: { filters: Filters }): NetworkView[];
+  /** `scope`: '' or where the network must be known. */
+  inspect(name: string, options: { scope: string }): NetworkView;
+  /** `unique`: conflict when there is one of that name; else that is a warning. All or nothing. */
+  create(body: NetworkCreateBody, options: { unique: boolean }): Promise<{ id: string; warning: string }>;
+  /** forbidden for predefined ones, and while a running container is in it. */
+  remove(name: string): Promise<void>;
+  /** Names of those removed: users' networks that no running container is in. */
+  prune(options: { filters: Filters }): Promise<string[]>;
+  connect(name: string, options: { container: string; endpoint: Partial<EndpointSettings> }): Promise<void>;
+  disconnect(name: string, options: { container: string; force: boolean }): Promise<void>;
+}
+
+/** `endpoints`: of the containers in it now. */
+export interface NetworkView { network: NetworkRecord; endpoints: readonly NetworkEndpoint[] }
+
 export interface LogsOptions extends Signalled { stdout: boolean; stderr: boolean; follow: boolean; tail: number | 'all'; sinceNs: bigint | undefined; untilNs: bigint | undefined }
 
 export interface AttachOptions extends Signalled {
@@ -187,7 +207,6 @@ export interface EventsFace {
 
 export interface SystemFace {
   info(): Promise<SystemInfo>;
-  networks(): readonly PredefinedNetwork[];
   version(): SystemVersion;
   metrics(): MetricsView;
   diskUsage(): Promise<{ layersSizeBytes: number; images: ImageView[]; containers: ContainerView[]; volumes: VolumeView[] }>;
@@ -209,10 +228,14 @@ export interface SystemInfo {
   eventListeners: number; fileDescriptors: number; threads: number; crunVersion: string; conmonVersion: string; initBinary: string;
   /** What the kernel can limit. */
   abilities: Abilities;
+  networkDrivers: readonly string[];
+  /** As they are now, whoever has set them. */
+  ipv4Forwarding: boolean; bridgeNfIptables: boolean; bridgeNfIp6tables: boolean;
+  addressPools: ReadonlyArray<{ base: string; size: number }>;
 }
 
 export { openEngine } from './engine.ts';
 export type { ContainerDefaults } from './containers/needs.ts';
 export { BUCKET_SECONDS, type MetricsView, type Timings } from './metrics.ts';
-export type { PredefinedNetwork } from './networks.ts';
+export type { NetworkEndpoint } from './networks/networks.ts';
 export type { SystemFacts } from './system.ts';

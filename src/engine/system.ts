@@ -6,11 +6,11 @@ import type { Abilities } from '../runtime/index.ts';
 import type { ContainerNeeds } from './containers/needs.ts';
 import { listContainers } from './containers/list.ts';
 import { totalBytes } from './images/remove.ts';
+import type { NetNamespace } from '../kernel/index.ts';
 import { listImages } from './images/view.ts';
 import { LOG_DRIVERS } from '../logs/index.ts';
 import type { SystemFace, SystemInfo } from './index.ts';
 import { volumesWithUsage } from './volumes/verbs.ts';
-import { predefinedNetworks } from './networks.ts';
 
 /** What does not change while the daemon runs; gathered by the daemon. */
 export interface SystemFacts {
@@ -44,7 +44,6 @@ export function openSystem(needs: ContainerNeeds & { usersOf: (id: string) => nu
       components: [{ name: 'crun', version: runtime.facts.crunVersion }, { name: 'conmon', version: runtime.facts.conmonVersion }, { name: 'node', version: facts.nodeVersion }],
     }),
     info: async () => infoOf(needs, facts),
-    networks: () => predefinedNetworks(facts.daemonId),
     metrics: () => ({
       actions: needs.metrics.actions(), containers: countStates(needs), healthChecks: needs.metrics.healthChecks, healthChecksFailed: needs.metrics.healthChecksFailed,
       events: needs.events.published, eventSubscribers: needs.events.listeners,
@@ -72,6 +71,8 @@ function infoOf(needs: ContainerNeeds, facts: SystemFacts): SystemInfo {
   const states = countStates(needs);
   const can = runtime.facts.abilities;
   const note = runtime.facts.cgroupNote;
+  using host = needs.kernel.net.host();
+  const forwarding = forwardingOf(host);
   return {
     id: facts.daemonId, name: facts.hostName,
     containers: { total: table.all().length, ...states },
@@ -84,15 +85,33 @@ function infoOf(needs: ContainerNeeds, facts: SystemFacts): SystemInfo {
     defaultRuntime: needs.defaults.runtime, runtimes: runtime.facts.runtimes,
     securityOptions: [...runtime.facts.guards, ...(store.idMap ? ['name=userns'] : []), ...(runtime.facts.cgroupVersion === 2 ? ['name=cgroupns'] : [])],
     labels: facts.labels,
-    warnings: [...facts.warnings, ...missingLimits(can, runtime.facts.cgroupVersion), ...(note === '' ? [] : [`WARNING: ${note}`]),
+    warnings: [...facts.warnings, ...missingLimits(can, runtime.facts.cgroupVersion), ...missingForwarding(forwarding), ...(note === '' ? [] : [`WARNING: ${note}`]),
       ...(runtime.facts.missingCapabilities.length === 0 ? [] : [`WARNING: this machine lacks ${runtime.facts.missingCapabilities.join(', ')}; privileged containers run without`]),
+      ...needs.networks.all().flatMap(({ Id, Name }) => needs.networks.brokenOf(Id)?.replace(/^/, `WARNING: network ${Name} could not be set up: `) ?? []),
       ...store.recovered.quarantined.map(({ path, reason }) => `WARNING: a damaged record was set aside: ${path}: ${reason}`)],
     systemTime: formatNanos(needs.clock.nowNanos()), indexServerAddress: 'https://index.docker.io/v1/',
     insecureRegistries: facts.insecureRegistries, registryMirrors: facts.registryMirrors, loggingDriver: needs.defaults.log.driver, logDrivers: LOG_DRIVERS.filter((name) => name !== 'none'),
     httpProxy: facts.proxy.http ?? '', httpsProxy: facts.proxy.https ?? '', noProxy: facts.proxy.no ?? '',
     eventListeners: needs.events.listeners, fileDescriptors: 0, threads: 0, crunVersion: runtime.facts.crunVersion, conmonVersion: runtime.facts.conmonVersion,
     initBinary: 'docker-init', abilities: can,
+    networkDrivers: NETWORK_DRIVERS, ...forwarding, addressPools: needs.network.settings.addressPools,
   };
+}
+
+/** By name, as Docker sorts them. */
+const NETWORK_DRIVERS = ['bridge', 'host', 'macvlan', 'null'] as const;
+
+type Forwarding = Pick<SystemInfo, 'ipv4Forwarding' | 'bridgeNfIptables' | 'bridgeNfIp6tables'>;
+
+/** Whether packets of bridges get anywhere, and pass the firewall. */
+function forwardingOf(host: Pick<NetNamespace, 'sysctl'>): Forwarding {
+  const isOn = (path: string) => host.sysctl(path)?.trim() === '1';
+  return { ipv4Forwarding: isOn('ipv4/ip_forward'), bridgeNfIptables: isOn('bridge/bridge-nf-call-iptables'), bridgeNfIp6tables: isOn('bridge/bridge-nf-call-ip6tables') };
+}
+
+function missingForwarding({ ipv4Forwarding, bridgeNfIptables, bridgeNfIp6tables }: Forwarding): string[] {
+  const wanted = [[ipv4Forwarding, 'IPv4 forwarding'], [bridgeNfIptables, 'bridge-nf-call-iptables'], [bridgeNfIp6tables, 'bridge-nf-call-ip6tables']] as const;
+  return wanted.filter(([there]) => !there).map(([, what]) => `WARNING: ${what} is disabled`);
 }
 
 /** In the words that Docker has for each, which scripts look for. */

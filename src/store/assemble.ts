@@ -12,6 +12,7 @@ import type { Store } from './index.ts';
 import { openLayers } from './layers.ts';
 import { directoriesOf, layoutOf, MODE } from './layout.ts';
 import { openNames } from './names.ts';
+import { openNetworks } from './networks.ts';
 import { erase, own, ownersOf, Report, type Owners, type Room } from './room.ts';
 import { lockRoot } from './root-lock.ts';
 import type { Extraction } from './staging.ts';
@@ -48,6 +49,8 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
   const layers = await openLayers(room, { extractors, mounts: kernel.mounts, files: kernel.files });
   const containers = await openContainers(room);
   const volumes = await openVolumes(room, { copier, mounts: kernel.mounts });
+  const namesNetwork = (id: string) => containers.loaded().some(({ record }) => Object.values(record.NetworkSettings.Networks ?? {}).some(({ NetworkID }) => NetworkID === id));
+  const networks = await openNetworks(room, { foreign: [], containersName: namesNetwork });
   const images = await openImages(room, layers.state);
   const names = await openNames(room, { known: images.known, usable: (id) => images.store.get(id) !== undefined });
   const leftovers = await sweep({ room, state: layers.state, referenced: layers.referenced, mounts: kernel.mounts });
@@ -56,7 +59,7 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
 
   undo.move();
   return {
-    root, idMap, images: images.store, names, layers: layers.store, containers, volumes, distribution: openDistribution(room), recovered: report,
+    root, idMap, images: images.store, names, layers: layers.store, containers, volumes, networks, distribution: openDistribution(room), recovered: report,
     collect: () => layers.collect(images.roots),
     async close() {
       await extractors.close();

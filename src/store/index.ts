@@ -186,7 +186,7 @@ export interface RecordedNetworkSettings {
   HairpinMode: boolean;
   LinkLocalIPv6Address: string;
   LinkLocalIPv6PrefixLen: number;
-  Networks: Record<string, EndpointSettings>;
+  Networks: Record<string, RecordedEndpoint>;
   Service: null;
   Ports: Record<string, Array<{ HostIp: string; HostPort: string }> | null> | null;
   SandboxKey: string;
@@ -195,6 +195,9 @@ export interface RecordedNetworkSettings {
   IsAnonymousEndpoint: boolean;
   HasSwarmEndpoint: boolean;
 }
+
+/** With what clients do not see: the address of the interface that was asked for (`MacAddress` is the one it has). */
+export interface RecordedEndpoint extends EndpointSettings { IPAMOperational?: boolean; DesiredMacAddress?: string }
 
 /** One mount of a container as Docker records it. What a client asked for is in Spec; anonymous volumes have none or one without Source. */
 export interface RecordedMountPoint {
@@ -215,12 +218,17 @@ export interface RecordedMountPoint {
 
 /** Networks that users made. The predefined ones are not recorded. */
 export interface NetworkStore {
-  /** All that could be read, or rebuilt, at opening; oldest first. */
+  /** All that could be read at opening, oldest first, with those of Docker's that were not known yet. */
   loaded(): NetworkRecord[];
+  /** Whether one went on purpose, as far as that was to be remembered. */
+  wasRemoved(id: string): boolean;
   /** Durable when resolved. */
   save(record: NetworkRecord): Promise<void>;
-  /** Durable when resolved. Fine when there is none. */
-  remove(id: string): Promise<void>;
+  /**
+   * Durable when resolved. Fine when there is none. With `remember` it is noted that this one went on purpose: who finds its ID
+   * in a container's record knows that it is not lost.
+   */
+  remove(id: string, options: { remember: boolean }): Promise<void>;
 }
 
 /** A network with Docker's field names, as inspect shows them, and what was chosen for it. */

@@ -19,6 +19,8 @@ export interface Layout {
   diffIdsByBlob: string;
   containers: string;
   volumes: string;
+  /** Ours alone, as all below. */
+  networks: string;
   /** Ours alone: lock, quarantine, and what is being removed. */
   own: string;
   quarantine: string;
@@ -42,6 +44,7 @@ export function layoutOf(root: string): Layout {
     diffIdsByBlob: `${image}/distribution/diffid-by-digest/sha256`,
     containers: `${root}/containers`,
     volumes: `${root}/volumes`,
+    networks: `${own}/networks`,
     own,
     quarantine: `${own}/quarantine`,
     removed: `${own}/removed`,
@@ -62,7 +65,7 @@ export function directoriesOf(root: string): ReadonlyArray<readonly [path: strin
     [`${image}/distribution/diffid-by-digest`, 0o755], [`${image}/distribution/diffid-by-digest/sha256`, 0o755],
     [`${root}/containers`, 0o710],
     [`${root}/volumes`, MODE.volume],
-    [`${root}/vaquita/quarantine`, 0o700], [`${root}/vaquita/removed`, 0o700],
+    [`${root}/vaquita/quarantine`, 0o700], [`${root}/vaquita/removed`, 0o700], [`${root}/vaquita/networks`, 0o700],
   ];
 }
 

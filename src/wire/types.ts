@@ -159,6 +159,28 @@ export interface EndpointSettings {
   DNSNames?: string[] | null;
 }
 
+/** Body of POST /networks/create. */
+export interface NetworkCreateBody {
+  Name?: string;
+  CheckDuplicate?: boolean;
+  Driver?: string;
+  /** local, or for clusters swarm and global. */
+  Scope?: string;
+  EnableIPv4?: boolean;
+  EnableIPv6?: boolean;
+  IPAM?: { Driver?: string; Options?: StringMap; Config?: Array<{ Subnet?: string; IPRange?: string; Gateway?: string; AuxiliaryAddresses?: StringMap }> };
+  Internal?: boolean;
+  Attachable?: boolean;
+  Ingress?: boolean;
+  ConfigOnly?: boolean;
+  ConfigFrom?: { Network?: string };
+  Options?: StringMap;
+  Labels?: StringMap;
+}
+
+/** Body of POST /networks/{name}/connect; the one of disconnect has `Force`. */
+export interface NetworkConnectBody { Container?: string; EndpointConfig?: Partial<EndpointSettings>; Force?: boolean }
+
 /** Body of POST /containers/create. */
 export interface CreateBody extends Partial<ContainerConfig> {
   HostConfig?: Partial<HostConfig> | null;

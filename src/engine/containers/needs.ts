@@ -12,6 +12,8 @@ import type { Container } from './container.ts';
 import type { ResourceDefaults } from './placement.ts';
 import type { ExecTable } from './exec-table.ts';
 import type { HealthWatch } from './health-watch.ts';
+import type { Network } from '../../network/index.ts';
+import type { Networks } from '../networks/networks.ts';
 import type { Volumes } from '../volumes/volumes.ts';
 import type { ContainerTable } from './table.ts';
 
@@ -25,6 +27,9 @@ export interface ContainerNeeds {
   log: Log;
   table: ContainerTable;
   volumes: Volumes;
+  /** Networks in the kernel, and those that there are. */
+  network: Network;
+  networks: Networks;
   execs: ExecTable;
   health: HealthWatch;
   metrics: Metrics;
