@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { RecordingDisk } from '../../test/kit/recording-disk.ts';
+import { buildBolt } from '../../test/kit/bolt.ts';
 import { openTestStore, quickDisk, seeded, temporary } from '../../test/kit/store.ts';
 import type { MountEntry } from '../kernel/index.ts';
 import { kindOf } from '../lib/errors.ts';
@@ -97,20 +98,26 @@ test('what Docker made is used as it is, and what is damaged is told', async () 
   folder('lost-options', { 'opts.json': '' });
   folder('mended', { 'opts.json': '{"Mount', 'vaquita.json': JSON.stringify({ Driver: 'local', CreatedAt: '2026-01-01T00:00:00Z', Labels: { k: 'v' }, Options: TMPFS }) });
   folder('lost-record', { 'vaquita.json': '{' });
+  folder('labelled', {});
+  folder('labelled-ours', { 'vaquita.json': JSON.stringify({ Driver: 'local', CreatedAt: '2026-01-01T00:00:00Z', Labels: null, Options: null }) });
+  folder('labelled-torn', { 'opts.json': '{"Mou' });
   folder('half-made', { 'vaquita.json': '{}', 'opts.json': '' }, false);
   folder('half-removed', {}, false);
   mkdirSync(`${root.path}/volumes/half-removed/_removed/deep`, { recursive: true });
   folder('somebodys', { important: 'data' }, false);
-  writeFileSync(`${root.path}/volumes/metadata.db`, '');
+  const docker = (name: string, options: object) => JSON.stringify({ Name: name, Driver: 'local', Labels: { of: 'docker' }, Options: options });
+  writeFileSync(`${root.path}/volumes/metadata.db`, buildBolt({ volumes: { labelled: docker('labelled', {}), 'labelled-ours': docker('labelled-ours', {}), 'labelled-torn': docker('labelled-torn', TMPFS), gone: docker('gone', {}), torn: '{"Na' } }));
   const store = await openTestStore(root.path);
   const none = { labels: null, options: null, mount: undefined, damaged: false };
   assert.deepEqual(about(store), [
     { ...none, name: 'dockers' }, { ...none, name: 'dockers-empty' },
     { ...none, name: 'dockers-nfs', options: { type: 'nfs', o: 'addr=10.0.0.1,rw', device: ':/srv' }, mount: { type: 'nfs', options: 'addr=10.0.0.1,rw', device: ':/srv' } },
+    { ...none, name: 'labelled', labels: { of: 'docker' }, options: {} }, { ...none, name: 'labelled-ours' },
+    { ...none, name: 'labelled-torn', labels: { of: 'docker' }, options: TMPFS, mount: { type: 'tmpfs', options: 'size=1m', device: 'tmpfs' } },
     { ...none, name: 'lost-options', damaged: true }, { ...none, name: 'lost-record' },
     { ...none, name: 'mended', labels: { k: 'v' }, options: TMPFS, mount: { type: 'tmpfs', options: 'size=1m', device: 'tmpfs' } },
   ]);
-  assert.deepEqual(store.recovered.quarantined.map(({ path }) => path.replace(/.*volumes./, '').replace(/^\d.*-/, '')).toSorted(), ['lost-options/opts.json', 'lost-record_vaquita.json', 'mended/opts.json', 'somebodys'].toSorted());
+  assert.deepEqual(store.recovered.quarantined.map(({ path }) => path.replace(/.*volumes./, '').replace(/^\d.*-/, '')).toSorted(), ['lost-options/opts.json', 'lost-record_vaquita.json', 'mended/opts.json', 'somebodys', 'labelled-torn/opts.json', 'metadata.db: torn'].toSorted());
   assert.deepEqual(readdirSync(`${root.path}/volumes`).filter((name) => name.startsWith('half')), []);
   assert.match(store.volumes.get('dockers')?.createdAt ?? '', /^\d{4}-/);
   await assert.rejects(store.volumes.create({ ...plain, name: 'somebodys' }), /other files; move them away/);

@@ -1,5 +1,6 @@
 // Volumes: one folder each with its data, as Docker has them. Docker's own list of them (metadata.db) is made again from the folders, so
-// that whatever stands here is found by it; what it keeps only there (labels) stands in a small record of ours beside the data.
+// that whatever stands here is found by it; what it keeps only there (labels) stands in a small record of ours beside the data. Of volumes that
+// have none, because Docker made them, it is read from that list.
 //
 // A volume is there as long as its folder has `_data`: that is made last and is the first to go, so a power cut leaves it whole or not at all.
 import { lstatSync } from 'node:fs';
@@ -9,6 +10,7 @@ import type { Mounts } from '../kernel/index.ts';
 import type { StringMap } from '../wire/types.ts';
 import { treeSizeBytes } from './active.ts';
 import { STAGED_PREFIX } from './disk.ts';
+import { readDockerVolumes, type DockerVolume } from './docker-databases.ts';
 import type { LocalMount, StoredVolume, VolumeSource, VolumeStore } from './index.ts';
 import { isVolumeName, MODE, volumePath } from './layout.ts';
 import { isObject, readObject, type JsonObject } from './records.ts';
@@ -128,13 +130,14 @@ const isLeftover = ({ disk }: Room, path: string): boolean => disk.list(path).ev
 async function loadVolumes(room: Room, mounts: Pick<Mounts, 'list'>): Promise<Map<string, StoredVolume>> {
   const { disk, at, log } = room;
   const found = new Map<string, StoredVolume>();
+  const docker = dockersList(room);
   for (const name of disk.list(at.volumes).toSorted()) {
     const path = volumePath(at, name);
     if (!isVolumeName(name) || disk.kind(path) !== 'directory') continue;
     for (const file of [OPTIONS, RECORD]) await disk.remove(`${path}/${STAGED_PREFIX}${file}`);
     if (disk.kind(`${path}/${DATA}`) === 'directory') {
       if (disk.kind(`${path}/${FILLING}`) !== undefined) await erase(room, [`${path}/${FILLING}`]);
-      found.set(name, await readVolume(room, name));
+      found.set(name, await readVolume(room, name, docker));
     } else if (isLeftover(room, path)) {
       try {
         assertUnmounted(mounts, path);
@@ -148,11 +151,26 @@ async function loadVolumes(room: Room, mounts: Pick<Mounts, 'list'>): Promise<Ma
   return found;
 }
 
-async function readVolume(room: Room, name: string): Promise<StoredVolume> {
+/** Read when it is first asked for: where all volumes are our own, nobody needs it. */
+function dockersList(room: Room): (name: string) => DockerVolume | undefined {
+  let volumes: ReadonlyMap<string, DockerVolume> | undefined;
+  return (name) => {
+    if (!volumes) {
+      const read = readDockerVolumes(room.disk, `${room.at.volumes}/metadata.db`);
+      volumes = read.volumes;
+      for (const { key, reason } of read.skipped) passOver(room, key.startsWith('/') ? key : `${room.at.volumes}/metadata.db: ${key}`, reason);
+    }
+    return volumes.get(name);
+  };
+}
+
+async function readVolume(room: Room, name: string, docker: (name: string) => DockerVolume | undefined): Promise<StoredVolume> {
   const { disk, at } = room;
   const path = volumePath(at, name);
-  const record = await readRecord(room, path);
-  const given = textMapOf(record['Options']);
+  const own = await readRecord(room, path);
+  const theirs = own === undefined ? docker(name) : undefined;
+  const labels = textMapOf(own?.['Labels']) ?? theirs?.labels ?? null;
+  const given = textMapOf(own?.['Options']) ?? theirs?.options ?? null;
   let options = given;
   let damaged: string | undefined;
   try {
@@ -165,16 +183,16 @@ async function readVolume(room: Room, name: string): Promise<StoredVolume> {
     else damaged = messageOf(error);
     passOver(room, `${path}/${OPTIONS}`, mended ? `${messageOf(error)} (written again)` : messageOf(error));
   }
-  const createdAt = typeof record['CreatedAt'] === 'string' ? record['CreatedAt'] : bornAt(`${path}/${DATA}`);
-  return { name, createdAt, labels: textMapOf(record['Labels']), options, path: `${path}/${DATA}`, mount: localMount(options ?? {}), damaged };
+  const createdAt = typeof own?.['CreatedAt'] === 'string' ? own['CreatedAt'] : bornAt(`${path}/${DATA}`);
+  return { name, createdAt, labels, options, path: `${path}/${DATA}`, mount: localMount(options ?? {}), damaged };
 }
 
-async function readRecord(room: Room, path: string): Promise<JsonObject> {
+async function readRecord(room: Room, path: string): Promise<JsonObject | undefined> {
   try {
-    return readObject(room.disk, `${path}/${RECORD}`) ?? {};
+    return readObject(room.disk, `${path}/${RECORD}`);
   } catch (error) {
     await setAside(room, `${path}/${RECORD}`, messageOf(error));
-    return {};
+    return undefined;
   }
 }
 
