@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EngineError, type Kind } from '../lib/errors.ts';
-import { CONTAINER_ID, EXEC_ID, IMAGE_ID, containerView } from './fake-engine.ts';
+import { CONTAINER_ID, EXEC_ID, IMAGE_ID, containerView, networkRecord } from './fake-engine.ts';
 import { openTestApi, type Ask } from './test-kit.ts';
 
 const SWARM = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
@@ -97,10 +97,22 @@ const TABLE: ReadonlyArray<[request: string, status: number, body: unknown, call
   ['POST /auth', 200, { IdentityToken: '', Status: 'Login Succeeded' }, ['images.login', { username: 'a', password: 'b', serveraddress: 's' }, {}], { body: { username: 'a', password: 'b', serveraddress: 's' } }],
   ['GET /system/df?type=x', 400, { message: 'unknown object type: x' }],
   ['GET /networks/nosuch', 404, { message: 'network nosuch not found' }],
-  ['GET /networks?filters={"nosuch":["x"]}', 400, { message: "invalid filter 'nosuch'" }],
-  ['DELETE /networks/host', 403, { message: 'host is a pre-defined network and cannot be removed' }],
-  ['POST /networks/create', 403, { message: 'operation is not permitted on predefined bridge network ' }, undefined, { body: { Name: 'bridge' } }],
-  ['POST /networks/create', 501, { message: 'cannot create network pn: this release has the networks host and none; networks of your own come with a later one' }, undefined, { body: { Name: 'pn' } }],
+  ['GET /networks?filters={"name":["x"]}', 200, undefined, ['networks.list', { filters: { name: ['x'] } }]],
+  ['GET /networks/host?scope=swarm&verbose=1', 200, undefined, ['networks.inspect', 'host', { scope: 'swarm' }]],
+  ['GET /networks/host?verbose=bogus', 400, { message: 'invalid value for verbose: bogus: strconv.ParseBool: parsing "bogus": invalid syntax' }],
+  ['DELETE /networks/probenet', 204, '', ['networks.remove', 'probenet']],
+  ['DELETE /networks/nosuch', 404, { message: 'network nosuch not found' }],
+  ['POST /networks/create', 400, { message: 'invalid JSON: got EOF while reading request body' }],
+  ['POST /v1.43/networks/create', 201, { Id: 'cc'.repeat(32), Warning: '' }, ['networks.create', { Name: 'pn', IPAM: { Config: [{ Subnet: '10.1.0.0/16', AuxiliaryAddresses: { a: '10.1.0.9' } }, {}] } }, { unique: false }],
+    { body: { Name: 'pn', Labels: null, IPAM: { Config: [{ Subnet: '10.1.0.0/16', AuxiliaryAddresses: { a: '10.1.0.9' } }, null] } } }],
+  ['POST /v1.41/networks/create', 201, { Id: 'cc'.repeat(32), Warning: '' }, ['networks.create', { Name: 'pn', CheckDuplicate: true }, { unique: true }], { body: { Name: 'pn', CheckDuplicate: true } }],
+  ['POST /v1.44/networks/create', 201, { Id: 'cc'.repeat(32), Warning: '' }, ['networks.create', { Name: 'pn' }, { unique: true }], { body: { Name: 'pn' } }],
+  ['POST /networks/pn/connect', 200, '', ['networks.connect', 'pn', { container: 'probe', endpoint: { Aliases: ['a'], IPAMConfig: { IPv4Address: '10.1.0.9' } } }], { body: { Container: 'probe', EndpointConfig: { Aliases: ['a'], IPAMConfig: { IPv4Address: '10.1.0.9' } } } }],
+  ['POST /networks/pn/connect', 200, '', ['networks.connect', 'pn', { container: 'probe', endpoint: {} }], { body: { Container: 'probe', EndpointConfig: null } }],
+  ['POST /networks/pn/connect', 400, { message: 'invalid name or ID supplied: ""' }, undefined, { body: {} }],
+  ['POST /networks/pn/connect', 404, { message: 'No such container: nosuch' }, undefined, { body: { Container: 'nosuch' } }],
+  ['POST /networks/pn/disconnect', 200, '', ['networks.disconnect', 'pn', { container: 'probe', force: true }], { body: { Container: 'probe', Force: true } }],
+  ['POST /networks/pn/disconnect', 400, { message: 'invalid name or ID supplied: ""' }, undefined, { body: { Force: true } }],
   ['POST /networks/prune', 200, { NetworksDeleted: null }],
   ['GET /volumes', 200, { Volumes: [PROBEVOL], Warnings: null }, ['volumes.list', { filters: {} }]],
   ['GET /volumes/probevol', 200, PROBEVOL, ['volumes.inspect', 'probevol']],
@@ -150,13 +162,31 @@ test('each kind of error has its status', async () => {
   assert.equal((await api.ask('POST', '/containers/probe/pause')).status, 500);
 });
 
-test('the networks that there are, by name, ID and the start of it', async () => {
-  await using api = await openTestApi();
-  const networks = await api.json('GET', '/networks') as Array<{ Name: string; Id: string; Driver: string }>;
-  assert.deepEqual(networks.map(({ Name, Driver }) => [Name, Driver]), [['host', 'host'], ['none', 'null']]);
-  const [host] = networks;
-  assert.ok(host);
-  for (const word of ['host', host.Id, host.Id.slice(0, 12)]) assert.deepEqual(await api.json('GET', `/networks/${word}`), host);
+test('a network is shown as Docker shows it', async () => {
+  const own = networkRecord({
+    Id: 'ee'.repeat(32), Name: 'pn', Driver: 'bridge', EnableIPv6: true, Internal: true, ConfigFrom: 'template', Options: { b: '1', a: '2' }, Labels: { z: '', y: 'x' },
+    IPAM: { Driver: 'default', Options: {}, Config: [{ Subnet: 'fd00:1::/64', IPRange: '', Gateway: '', AuxiliaryAddresses: {} }] },
+    pools: { v4: [{ subnet: '172.20.0.0/16', range: '172.20.0.0/16', gateway: '172.20.0.1', aux: {} }], v6: [{ subnet: 'fd00:1::/64', range: 'fd00:1::/64', gateway: 'fd00:1::1', aux: {} }] },
+  });
+  const endpoint = { containerId: 'c2', containerName: 'web', endpointId: 'e2', mac: '02:42:ac:14:00:02', ipv4: '172.20.0.2/16', ipv6: '' };
+  const view = { network: own, endpoints: [endpoint, { ...endpoint, containerId: 'c1' }] };
+  await using api = await openTestApi({ networks: { list: () => [view], inspect: () => view } });
+  const shown = (containers: string) => `{"Name":"pn","Id":"${own.Id}","Created":"2026-11-20T19:32:47.128979461Z","Scope":"local","Driver":"bridge","EnableIPv6":true,"IPAM":{"Driver":"default","Options":{},`
+    + '"Config":[{"Subnet":"172.20.0.0/16","Gateway":"172.20.0.1"},{"Subnet":"fd00:1::/64"}]},"Internal":true,"Attachable":false,"Ingress":false,"ConfigFrom":{"Network":"template"},"ConfigOnly":false,'
+    + `"Containers":${containers},"Options":{"a":"2","b":"1"},"Labels":{"y":"x","z":""}}`;
+  const one = (id: string) => `"${id}":{"Name":"web","EndpointID":"e2","MacAddress":"02:42:ac:14:00:02","IPv4Address":"172.20.0.2/16","IPv6Address":""}`;
+  assert.equal((await api.ask('GET', '/v1.41/networks/pn')).body, `${shown(`{${one('c1')},${one('c2')}}`)}\n`);
+  assert.equal((await api.ask('GET', '/v1.41/networks')).body, `[${shown('{}')}]\n`);
+  assert.equal((await api.ask('GET', '/v1.27/networks')).body, `[${shown(`{${one('c1')},${one('c2')}}`)}]\n`);
+  assert.ok((await api.ask('GET', '/networks/pn')).body.includes('"Driver":"bridge","EnableIPv4":true,"EnableIPv6":true'));
+});
+
+test('subnets that were asked for are shown as they were asked for', async () => {
+  const asked = networkRecord({ IPAM: { Driver: 'default', Options: null, Config: [{ Subnet: '10.1.2.3/16', IPRange: '10.1.5.0/24', Gateway: '', AuxiliaryAddresses: { a: '10.1.0.9' } }] },
+    pools: { v4: [{ subnet: '10.1.0.0/16', range: '10.1.5.0/24', gateway: '10.1.0.1', aux: {} }], v6: [] } });
+  await using api = await openTestApi({ networks: { inspect: () => ({ network: asked, endpoints: [] }) } });
+  const { IPAM } = await api.json('GET', '/networks/x') as { IPAM: object };
+  assert.deepEqual(IPAM, { Driver: 'default', Options: null, Config: [{ Subnet: '10.1.2.3/16', IPRange: '10.1.5.0/24', AuxiliaryAddresses: { a: '10.1.0.9' } }] });
 });
 
 test('progress is lines; an error before the first is an answer, after it a line', async () => {

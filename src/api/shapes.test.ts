@@ -5,12 +5,12 @@ import { test } from 'node:test';
 import { brokenBodies, withField } from '../../test/integration/create-bodies/broken.ts';
 import { CONTAINER_ID, EXEC_ID } from './fake-engine.ts';
 import type { Shape } from './shape.ts';
-import { execCreateBody, execStartBody, networkCreateBody, registryAuth, updateBody } from './shapes.ts';
+import { execCreateBody, execStartBody, networkConnectBody, networkCreateBody, networkDisconnectBody, registryAuth, updateBody } from './shapes.ts';
 import { openTestApi } from './test-kit.ts';
 
 const BODIES: ReadonlyArray<[path: string, shape: Shape, least: number]> = [
   [`/containers/${CONTAINER_ID}/update`, updateBody, 400], [`/containers/${CONTAINER_ID}/exec`, execCreateBody, 40], [`/exec/${EXEC_ID}/start`, execStartBody, 10],
-  ['/auth', registryAuth, 20], ['/networks/create', networkCreateBody, 8],
+  ['/auth', registryAuth, 20], ['/networks/create', networkCreateBody, 60], ['/networks/pn/connect', networkConnectBody, 60], ['/networks/pn/disconnect', networkDisconnectBody, 5],
 ];
 
 for (const [path, shape, least] of BODIES) {

@@ -7,13 +7,14 @@ import type { Log } from '../lib/log.ts';
 import { openContainers } from './containers.ts';
 import { directoryOf, type Disk } from './disk.ts';
 import { openDistribution } from './distribution.ts';
+import { readDockerNetworks } from './docker-databases.ts';
 import { openImages } from './images.ts';
-import type { Store } from './index.ts';
+import type { NetworkRecord, Store } from './index.ts';
 import { openLayers } from './layers.ts';
 import { directoriesOf, layoutOf, MODE } from './layout.ts';
 import { openNames } from './names.ts';
 import { openNetworks } from './networks.ts';
-import { erase, own, ownersOf, Report, type Owners, type Room } from './room.ts';
+import { erase, own, ownersOf, passOver, Report, type Owners, type Room } from './room.ts';
 import { lockRoot } from './root-lock.ts';
 import type { Extraction } from './staging.ts';
 import { sweep } from './sweep.ts';
@@ -50,7 +51,7 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
   const containers = await openContainers(room);
   const volumes = await openVolumes(room, { copier, mounts: kernel.mounts });
   const namesNetwork = (id: string) => containers.loaded().some(({ record }) => Object.values(record.NetworkSettings.Networks ?? {}).some(({ NetworkID }) => NetworkID === id));
-  const networks = await openNetworks(room, { foreign: [], containersName: namesNetwork });
+  const networks = await openNetworks(room, { foreign: foreignNetworks(room), containersName: namesNetwork });
   const images = await openImages(room, layers.state);
   const names = await openNames(room, { known: images.known, usable: (id) => images.store.get(id) !== undefined });
   const leftovers = await sweep({ room, state: layers.state, referenced: layers.referenced, mounts: kernel.mounts });
@@ -67,6 +68,16 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
       lock[Symbol.dispose]();
     },
   };
+}
+
+/** What an older engine on this root knows; one of its networks that is not for us is no damage. */
+function foreignNetworks(room: Room): NetworkRecord[] {
+  const { records, skipped } = readDockerNetworks(room.disk, room.at.dockerNetworks);
+  for (const { key, reason } of skipped) {
+    if (key === room.at.dockerNetworks) passOver(room, key, reason);
+    else room.log.info('a network of another engine is not taken over', { key, reason });
+  }
+  return records;
 }
 
 async function makeRoot(disk: Disk, root: string, own: string): Promise<void> {

@@ -19,6 +19,8 @@ export interface Layout {
   diffIdsByBlob: string;
   containers: string;
   volumes: string;
+  /** Docker's own database of its networks; never written. */
+  dockerNetworks: string;
   /** Ours alone, as all below. */
   networks: string;
   /** Ours alone: lock, quarantine, and what is being removed. */
@@ -44,6 +46,7 @@ export function layoutOf(root: string): Layout {
     diffIdsByBlob: `${image}/distribution/diffid-by-digest/sha256`,
     containers: `${root}/containers`,
     volumes: `${root}/volumes`,
+    dockerNetworks: `${root}/network/files/local-kv.db`,
     networks: `${own}/networks`,
     own,
     quarantine: `${own}/quarantine`,

@@ -92,7 +92,7 @@ async function readRemoved(room: Room): Promise<string[]> {
 }
 
 /** `corrupt` when it says too little to make the network of it; a field that is merely missing has its zero. */
-export function parseNetwork(json: JsonObject | unknown, id: string): NetworkRecord {
+export function parseNetwork(json: unknown, id: string): NetworkRecord {
   if (!isObject(json)) throw corrupt('no JSON object');
   const text = (object: JsonObject, key: string): string => {
     const value = object[key] ?? '';
@@ -108,7 +108,7 @@ export function parseNetwork(json: JsonObject | unknown, id: string): NetworkRec
     Id: id, Name: name, Created: text(json, 'Created'), Driver: driver, EnableIPv6: flag('EnableIPv6'), Internal: flag('Internal'), Attachable: flag('Attachable'), Ingress: flag('Ingress'),
     ConfigOnly: flag('ConfigOnly'), ConfigFrom: text(json, 'ConfigFrom'), Options: textMap(json['Options']), Labels: textMap(json['Labels']),
     IPAM: {
-      Driver: text(ipam, 'Driver') || 'default', Options: ipam['Options'] == null ? null : textMap(ipam['Options']),
+      Driver: text(ipam, 'Driver') || 'default', Options: isAbsent(ipam['Options']) ? null : textMap(ipam['Options']),
       Config: objectsAt(ipam, 'Config').map((one) => ({ Subnet: text(one, 'Subnet'), IPRange: text(one, 'IPRange'), Gateway: text(one, 'Gateway'), AuxiliaryAddresses: textMap(one['AuxiliaryAddresses']) })),
     },
     pools: { v4: poolsAt(objectAt(json, 'pools'), 'v4'), v6: poolsAt(objectAt(json, 'pools'), 'v6') },
@@ -131,8 +131,10 @@ function objectsAt(json: JsonObject, key: string): JsonObject[] {
   return value;
 }
 
+const isAbsent = (value: unknown): boolean => value === undefined || value === null;
+
 function textMap(value: unknown): StringMap {
-  if (value == null) return {};
+  if (isAbsent(value)) return {};
   if (!isObject(value) || !Object.values(value).every((each) => typeof each === 'string')) throw corrupt('no map of texts');
   return value as StringMap;
 }

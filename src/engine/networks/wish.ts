@@ -93,7 +93,7 @@ function fromTemplate(draft: NetworkDraft, templateOf: (name: string) => Network
 export function planOf(draft: NetworkDraft): NetworkWish | undefined {
   if (draft.ConfigOnly || !isMade(draft.Driver)) return undefined;
   return {
-    driver: draft.Driver, ipv6: draft.EnableIPv6, options: draft.Options, internal: draft.Internal,
+    name: draft.Name, driver: draft.Driver, ipv6: draft.EnableIPv6, options: draft.Options, internal: draft.Internal,
     config: draft.IPAM.Config.map(({ Subnet, IPRange, Gateway, AuxiliaryAddresses }) => ({ subnet: Subnet, ipRange: IPRange, gateway: Gateway, auxAddresses: AuxiliaryAddresses })),
   };
 }
