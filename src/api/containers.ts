@@ -25,7 +25,7 @@ const viewRoutes = (containers: ContainersFace, clock: Clock): readonly Route[] 
       const views = await containers.list({ all: query.flag('all') || limit > 0, limit: Math.max(0, limit), size: query.flag('size'), filters: query.filters() });
       return { status: 200, json: views.map((view) => presentSummary(view, { version, now: clock.now() })) };
   } },
-  { method: 'GET', path: '/containers/{name}/json', async handle(request) {
+  { method: 'GET', path: '/containers/{name*}/json', async handle(request) {
       const view = await containers.inspect(required(request, 'name'), { size: request.query.flag('size') });
       return { status: 200, json: presentContainer(view, request.version) };
   } },
@@ -95,7 +95,7 @@ async function create(containers: ContainersFace, request: ApiRequest) {
   if (!body || said.length === 0) throw invalid('config cannot be empty in order to create a container');
   const { version, query, signal } = request;
   const platform = since(version, 41) ? query.optional('platform') : undefined;
-  const { id, warnings } = await containers.create({ name: query.optional('name'), body: bodyAsMeant(body, version), platform, signal });
+  const { id, warnings } = await containers.create({ name: query.optional('name'), body: bodyAsMeant(body, version), platform, fitNetworks: since(version, 44), signal });
   return { status: 201, json: { Id: id, Warnings: [...warnings, ...versionWarnings(body, version)] } };
 }
 

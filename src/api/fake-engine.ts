@@ -289,7 +289,7 @@ export function containerView(changes: Partial<ContainerView> = {}): ContainerVi
       HasBeenManuallyStopped: false, MountPoints: {}, SecretReferences: null, ConfigReferences: null, AppArmorProfile: '', HostnamePath: '/h', HostsPath: '/hosts',
       ShmPath: '', ResolvConfPath: '/resolv', SeccompProfile: '', NoNewPrivileges: false, LocalLogCacheMeta: { HaveNotifyEnabled: false },
     },
-    hostConfig: HOST_CONFIG, status: 'running', imageName: 'busybox', imageId: IMAGE_ID,
+    hostConfig: HOST_CONFIG, names: [changes.record?.Name ?? '/probe'], status: 'running', imageName: 'busybox', imageId: IMAGE_ID,
     graph: { lowerDirs: ['/r/a-init/diff', '/r/b/diff'], upperDir: '/r/a/diff', workDir: '/r/a/work', mergedDir: '/r/a/merged', data: '' },
     mounts: [], execIds: [], sizeRwBytes: undefined, sizeRootFsBytes: undefined, network: changes.record?.NetworkSettings ?? NETWORK, ...changes,
   };

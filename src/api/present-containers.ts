@@ -1,10 +1,14 @@
 // Container and exec records as Docker's JSON, with what API versions differ in.
 import type { ContainerView, ExecView } from '../engine/index.ts';
 import { ZERO_TIME } from '../lib/clock.ts';
-import type { OverlayMount, RecordedNetworkSettings } from '../store/index.ts';
-import type { ContainerConfig, ContainerState, EndpointSettings, HostConfig, MountSpec, StringMap } from '../wire/types.ts';
+import type { OverlayMount, RecordedEndpoint, RecordedNetworkSettings } from '../store/index.ts';
+import type { ContainerConfig, ContainerState, HostConfig, MountSpec, StringMap } from '../wire/types.ts';
 import { humanDuration } from '../wire/units.ts';
 import { keeps, since, type ApiVersion } from './routes.ts';
+
+const SHORT_ID = 12;
+/** Networks without names. */
+const PREDEFINED: readonly string[] = ['bridge', 'host', 'none'];
 
 /** GET /containers/{name}/json */
 export function presentContainer(view: ContainerView, version: ApiVersion) {
@@ -18,7 +22,7 @@ export function presentContainer(view: ContainerView, version: ApiVersion) {
     GraphDriver: { Data: view.graph ? { ID: record.ID, ...graphData(view.graph) } : null, Name: record.Driver },
     ...(view.sizeRwBytes === undefined ? {} : { SizeRw: view.sizeRwBytes }),
     ...(view.sizeRootFsBytes === undefined ? {} : { SizeRootFs: view.sizeRootFsBytes }),
-    Mounts: view.mounts, Config: presentConfig(record.Config), NetworkSettings: presentNetworkSettings(view.network, version),
+    Mounts: view.mounts, Config: presentConfig(record.Config), NetworkSettings: presentNetworkSettings(view, version),
   };
 }
 
@@ -27,12 +31,12 @@ export function presentSummary(view: ContainerView, options: { version: ApiVersi
   const { record, hostConfig } = view;
   const annotations = hostConfig.Annotations && Object.keys(hostConfig.Annotations).length > 0 && since(options.version, 46) ? { Annotations: hostConfig.Annotations } : {};
   return {
-    Id: record.ID, Names: [record.Name], Image: view.imageName, ImageID: view.imageId, Command: commandLine(record.Path, record.Args),
+    Id: record.ID, Names: view.names, Image: view.imageName, ImageID: view.imageId, Command: commandLine(record.Path, record.Args),
     Created: secondsOf(record.Created), Ports: presentPorts(view.network.Ports),
     ...(view.sizeRwBytes ? { SizeRw: view.sizeRwBytes } : {}), ...(view.sizeRootFsBytes ? { SizeRootFs: view.sizeRootFsBytes } : {}),
     Labels: sorted(record.Config.Labels ?? {}), State: view.status, Status: statusText(record.State, options.now),
     HostConfig: { NetworkMode: hostConfig.NetworkMode, ...annotations },
-    NetworkSettings: { Networks: presentEndpoints(view.network.Networks, options.version) }, Mounts: view.mounts,
+    NetworkSettings: { Networks: presentEndpoints(view, options.version) }, Mounts: view.mounts,
   };
 }
 
@@ -131,7 +135,8 @@ function presentConfig(config: ContainerConfig): object {
 }
 
 /** The fields beside Networks are those of the default bridge, kept for clients from before there were others. */
-function presentNetworkSettings(settings: RecordedNetworkSettings, version: ApiVersion) {
+function presentNetworkSettings(view: ContainerView, version: ApiVersion) {
+  const { network: settings } = view;
   const bridge = settings.Networks['bridge'];
   return {
     Bridge: settings.Bridge, SandboxID: settings.SandboxID, SandboxKey: settings.SandboxKey, Ports: settings.Ports ?? {},
@@ -139,18 +144,23 @@ function presentNetworkSettings(settings: RecordedNetworkSettings, version: ApiV
     SecondaryIPAddresses: settings.SecondaryIPAddresses, SecondaryIPv6Addresses: settings.SecondaryIPv6Addresses,
     EndpointID: bridge?.EndpointID ?? '', Gateway: bridge?.Gateway ?? '', GlobalIPv6Address: bridge?.GlobalIPv6Address ?? '',
     GlobalIPv6PrefixLen: bridge?.GlobalIPv6PrefixLen ?? 0, IPAddress: bridge?.IPAddress ?? '', IPPrefixLen: bridge?.IPPrefixLen ?? 0,
-    IPv6Gateway: bridge?.IPv6Gateway ?? '', MacAddress: bridge?.MacAddress ?? '', Networks: presentEndpoints(settings.Networks, version),
+    IPv6Gateway: bridge?.IPv6Gateway ?? '', MacAddress: bridge?.MacAddress ?? '', Networks: presentEndpoints(view, version),
   };
 }
 
-function presentEndpoints(networks: RecordedNetworkSettings['Networks'], version: ApiVersion): Record<string, object> {
-  return Object.fromEntries(Object.entries(networks ?? {}).map(([name, endpoint]) => [name, presentEndpoint(endpoint, version)]));
+function presentEndpoints(view: ContainerView, version: ApiVersion): Record<string, object> {
+  return sorted(Object.fromEntries(Object.entries(view.network.Networks ?? {}).map(([name, endpoint]) => [name, presentEndpoint(view, { name, endpoint, version })])));
 }
 
-function presentEndpoint(endpoint: EndpointSettings, version: ApiVersion): object {
-  const { GwPriority, DNSNames, IPAMConfig, ...rest } = endpoint;
+function presentEndpoint({ record }: ContainerView, { name, endpoint, version }: { name: string; endpoint: RecordedEndpoint; version: ApiVersion }): object {
+  const { GwPriority, DNSNames: _none, DesiredMacAddress: _asked, IPAMOperational: _inner, IPAMConfig, ...rest } = endpoint;
+  // Where names are resolved a container has these two without being asked; from 1.45 on they stand apart from what the user said.
+  const given = [record.ID.slice(0, SHORT_ID), record.Config.Hostname];
+  const said = (endpoint.Aliases ?? []).filter((alias) => !given.includes(alias));
+  const resolved = !PREDEFINED.includes(name);
   return {
-    ...rest, IPAMConfig: IPAMConfig === null ? null : saying(IPAMConfig), ...(since(version, 48) ? { GwPriority: GwPriority ?? 0 } : {}), ...(since(version, 44) ? { DNSNames: DNSNames ?? null } : {}),
+    ...rest, IPAMConfig: IPAMConfig === null ? null : saying(IPAMConfig), ...(keeps(version, 45) ? {} : { Aliases: said.length > 0 ? said : null }), ...(since(version, 48) ? { GwPriority: GwPriority ?? 0 } : {}),
+    ...(since(version, 44) ? { DNSNames: resolved ? [...new Set([record.Name.replace(/^\//, ''), ...said, ...given])] : null } : {}),
   };
 }
 
@@ -158,9 +168,9 @@ function commandLine(path: string, args: readonly string[]): string {
   return [path, ...args.map((arg) => (arg.includes(' ') ? `'${arg}'` : arg))].join(' ');
 }
 
-/** "80/tcp" and its bindings; an exposed port without any is shown alone. */
+/** "80/tcp" and its bindings, by number; an exposed port without any is shown alone. */
 function presentPorts(ports: RecordedNetworkSettings['Ports']) {
-  return Object.entries(ports ?? {}).flatMap(([spec, bindings]) => {
+  return Object.entries(ports ?? {}).toSorted(([a], [b]) => Number.parseInt(a, 10) - Number.parseInt(b, 10) || (a < b ? -1 : 1)).flatMap(([spec, bindings]) => {
     const [port = '', type = 'tcp'] = spec.split('/');
     const PrivatePort = Number(port) || 0;
     if (!bindings?.length) return [{ PrivatePort, Type: type }];

@@ -59,6 +59,8 @@ export interface ImageHistoryEntry { id: string; createdSeconds: number; created
 export interface ContainerView {
   record: ContainerRecord;
   hostConfig: HostConfig;
+  /** With slashes: its own, and those that links gave it; sorted. */
+  names: readonly string[];
   /** One word of Docker's: created, running, paused, restarting, removing, exited, dead. */
   status: string;
   /** What the image was called at creation; list shows the ID's start when that name now means another image. */
@@ -66,7 +68,6 @@ export interface ContainerView {
   imageId: ImageId;
   graph: OverlayMount | undefined;
   mounts: readonly MountPoint[];
-  /** The record's, completed with what is made anew for every run. */
   network: RecordedNetworkSettings;
   execIds: readonly string[];
   sizeRwBytes: number | undefined;
@@ -74,8 +75,8 @@ export interface ContainerView {
 }
 
 export interface ContainersFace {
-  /** `platform` as the client wrote it; what it leaves out is this machine's. */
-  create(options: Signalled & { name: string | undefined; body: CreateBody; platform: string | undefined }): Promise<{ id: string; warnings: string[] }>;
+  /** `platform` as the client wrote it; what it leaves out is this machine's. `fitNetworks`: what does not fit to a network is refused now, not at the start. */
+  create(options: Signalled & { name: string | undefined; body: CreateBody; platform: string | undefined; fitNetworks: boolean }): Promise<{ id: string; warnings: string[] }>;
   list(options: { all: boolean; limit: number; size: boolean; filters: Filters }): Promise<ContainerView[]>;
   /** By exact ID, exact name (with or without slash), or unique prefix of an ID, in this order. */
   inspect(name: string, options: { size: boolean }): Promise<ContainerView>;

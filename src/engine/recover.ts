@@ -5,6 +5,7 @@ import { adoptExecs } from './containers/exec-run.ts';
 import { logSubject } from './containers/log.ts';
 import type { ContainerNeeds } from './containers/needs.ts';
 import { finishRemoval, removeContainer } from './containers/remove.ts';
+import { adoptNetwork } from './containers/run-network.ts';
 import { unmountOverlay } from './containers/start.ts';
 import { stateOf, type State } from './containers/state.ts';
 import { handleExit } from './containers/watch.ts';
@@ -60,6 +61,7 @@ export async function recover(needs: ContainerNeeds): Promise<Wanted[]> {
     }
   }));
   needs.volumes.letGoOfOthers();
+  await needs.network.settle().catch((error: unknown) => needs.log.error('what earlier runs left in the network could not be taken away', { error }));
   unmountStrays(needs);
   await endLostExecs(needs, queue);
   for (const container of queue) needs.health.follow(container);
@@ -109,6 +111,7 @@ async function repair(needs: ContainerNeeds, container: Container): Promise<Want
     case 'adopt':
       container.record = { ...container.record, State: { ...container.record.State, Pid: decision.pid, Paused: decision.paused } };
       needs.volumes.adopt(container);
+      await keepNetwork(needs, container, decision.pid);
       needs.health.recall(container);
       await adoptExecs(needs, container);
       needs.logs.adopt(logSubject(needs, container), { running: true });
@@ -137,6 +140,15 @@ async function repair(needs: ContainerNeeds, container: Container): Promise<Want
   if (restarting) await endRestarting(needs, container);
   if (!wantsToRun(container)) return undefined;
   return decision.do === 'record-exit' && observed.task === 'gone' && observed.exit ? 'again' : 'anew';
+}
+
+/** A container whose network is out of order runs on: to end it would help nobody. */
+async function keepNetwork(needs: ContainerNeeds, container: Container, pid: number): Promise<void> {
+  try {
+    await adoptNetwork(needs, container, pid);
+  } catch (error) {
+    needs.log.error('a container runs on without its network, until it is started again', { container: container.id, error });
+  }
 }
 
 /** It waited for a restart that its policy no longer asks for. */

@@ -1,14 +1,14 @@
 // The verbs on containers, put together from their parts.
-import { conflict, EngineError, invalid, kindOf, messageOf } from '../../lib/errors.ts';
+import { conflict, EngineError, kindOf, messageOf } from '../../lib/errors.ts';
 import type { ContainersFace } from '../index.ts';
 import { attachContainer } from './attach.ts';
-import type { Container } from './container.ts';
 import { createContainer } from './create.ts';
 import { listContainers } from './list.ts';
 import { readLogs } from './log.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { pruneContainers } from './prune.ts';
 import { removeContainer } from './remove.ts';
+import { renameContainer } from './rename.ts';
 import { restartByHand, startByHand } from './restart.ts';
 import { killContainer, pauseContainer, stopContainer, unpauseContainer } from './stop.ts';
 import { openStats } from './stats.ts';
@@ -36,7 +36,7 @@ export function openContainers(needs: ContainerNeeds): ContainersFace {
     },
     pause: (name) => pauseContainer(needs, table.find(name)),
     unpause: (name) => unpauseContainer(needs, table.find(name)),
-    rename: (name, newName) => rename(needs, table.find(name), newName),
+    rename: (name, newName) => renameContainer(needs, table.find(name), newName),
     remove: async (name, { force, volumes, link }) => {
       const container = table.find(name);
       // There are no links here, so the name can only be the container's own.
@@ -57,23 +57,4 @@ export function openContainers(needs: ContainerNeeds): ContainersFace {
     stats: openStats(needs),
     update: async (name, body) => updateContainer(needs, table.find(name), body),
   };
-}
-
-async function rename(needs: ContainerNeeds, container: Container, newName: string): Promise<void> {
-  if (newName === '') throw invalid('Neither old nor new names may be empty');
-  using _lock = await needs.table.hold(container);
-  const oldName = container.name;
-  if (newName.replace(/^\//, '') === oldName) throw invalid('Renaming a container with the same name as its current name');
-  using reserved = reserveNewName(needs, newName, container.id);
-  const record = { ...container.record, Name: `/${newName.replace(/^\//, '')}` };
-  await needs.store.containers.save(record);
-  container.record = record;
-  reserved.keep();
-  needs.table.releaseName(oldName);
-  publish(needs, container, { action: 'rename', extra: { oldName: `/${oldName}` } });
-}
-
-function reserveNewName(needs: ContainerNeeds, newName: string, id: string) {
-  try { return needs.table.reserveName(`/${newName.replace(/^\//, '')}`, id); }
-  catch (cause) { throw new EngineError(kindOf(cause), `Error when allocating new name: ${messageOf(cause)}`, { cause }); }
 }

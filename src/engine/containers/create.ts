@@ -23,8 +23,8 @@ import { validateEndpoints, validateNetwork } from './validate-network.ts';
 import { validateConfig, validateHostConfig } from './validate.ts';
 import { BARE, validateShared } from './validate-shared.ts';
 
-/** `platform` as the client wrote it. */
-export interface CreateOptions { name: string | undefined; body: CreateBody; platform?: string | undefined; signal: AbortSignal }
+/** `platform` as the client wrote it. `fitNetworks`: what does not fit to a network is refused now, not at the start. */
+export interface CreateOptions { name: string | undefined; body: CreateBody; platform?: string | undefined; fitNetworks?: boolean; signal: AbortSignal }
 
 /** Everything or nothing: a record, a snapshot and a name, all durable, or an error and none of them. */
 export async function createContainer(needs: ContainerNeeds, options: CreateOptions): Promise<{ id: string; warnings: string[] }> {
@@ -36,8 +36,8 @@ export async function createContainer(needs: ContainerNeeds, options: CreateOpti
   const joined = joinedById(needs.table, held);
   validateHostConfig(joined);
   validateShared(joined, { runtimes: Object.keys(needs.runtime.facts.runtimes), remapped: store.idMap !== undefined });
-  warnings.push(...validateNetwork(wanted, joined));
-  validateEndpoints(body, joined.NetworkMode);
+  warnings.push(...validateNetwork(wanted, joined, needs.networks.named('bridge') !== undefined));
+  validateEndpoints(body, { mode: joined.NetworkMode, networks: needs.networks, fit: options.fitNetworks ?? false });
   if (wanted.Image === '') throw invalid('no image was specified');
   const image = findImage(store, wanted.Image).config;
   const config = finalConfig(wanted, image, joined);
@@ -46,7 +46,7 @@ export async function createContainer(needs: ContainerNeeds, options: CreateOpti
   const id = clock.randomHex(32);
   const word = options.name || randomName(clock, (free) => table.isNameTaken(free));
   using name = table.reserveName(word, id);
-  const hostConfig = { ...joined, Links: resolvedLinks(table, joined.Links, word) };
+  const hostConfig = { ...joined, Links: resolvedLinks(table, joined) };
   const container = new Container({
     record: recordOf(needs, { id, name: word.replace(/^\//, ''), config: withIdentity(config, { id, hostConfig, hostName: needs.hostName }), hostConfig, image, body }),
     hostConfig,
@@ -109,7 +109,7 @@ function recordOf(needs: ContainerNeeds, of: { id: string; name: string; config:
   return {
     StreamConfig: {}, State: { ...NEVER_STARTED }, ID: of.id, Created: formatNanos(needs.clock.nowNanos()), Managed: false,
     Path: argv[0] ?? '', Args: argv.slice(1), Config: of.config, Image: of.image.id,
-    NetworkSettings: newNetworkSettings(of.body, of.hostConfig.NetworkMode),
+    NetworkSettings: newNetworkSettings(of.body, of.hostConfig.NetworkMode, needs.networks),
     LogPath: of.hostConfig.LogConfig.Type === 'json-file' ? `${folder}/container.log` : '',
     Name: `/${of.name}`, Driver: 'overlay2', OS: 'linux', MountLabel: security.mountLabel, ProcessLabel: security.processLabel, RestartCount: 0,
     HasBeenStartedBefore: false, HasBeenManuallyStopped: false, MountPoints: {}, SecretReferences: null, ConfigReferences: null,

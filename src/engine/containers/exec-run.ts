@@ -4,11 +4,12 @@ import type { ExecProcess, ExecTask } from '../../runtime/index.ts';
 import type { ExecCreateBody } from '../../wire/types.ts';
 import type { Container } from './container.ts';
 import type { Exec } from './exec-table.ts';
+import { knownLinks, linkEnvironment } from './links.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { failureCode } from './start.ts';
 import { rethrowUnlessGone } from './stop.ts';
 
-export type ExecNeeds = Pick<ContainerNeeds, 'clock' | 'events' | 'execs' | 'log' | 'runtime'>;
+export type ExecNeeds = Pick<ContainerNeeds, 'clock' | 'events' | 'execs' | 'log' | 'runtime' | 'table'>;
 
 /** Told when nobody could say how an exec ended. */
 const EXIT_UNKNOWN = 255;
@@ -32,7 +33,7 @@ export async function beginExec(needs: ExecNeeds, exec: Exec, options: { console
   try {
     const task = await needs.runtime.exec({
       containerId: container.id, execId: id, argv: exec.argv,
-      env: [...container.record.Config.Env ?? [], ...body.Env ?? []],
+      env: [...linkEnvironment(knownLinks(needs.table, container), container.name), ...container.record.Config.Env ?? [], ...body.Env ?? []],
       cwd: body.WorkingDir || container.record.Config.WorkingDir || '/',
       user: body.User ?? '', tty: body.Tty ?? false, stdin: body.AttachStdin ?? false, privileged: body.Privileged ?? false, ...options,
     });

@@ -8,7 +8,6 @@ import { findImage } from '../images/find.ts';
 import type { ContainerView, Filters } from '../index.ts';
 import type { Container } from './container.ts';
 import type { ContainerNeeds } from './needs.ts';
-import { shownNetworkSettings } from './networking.ts';
 import { statusWord } from './state.ts';
 import { viewContainer } from './view.ts';
 
@@ -53,7 +52,7 @@ function testsOf(needs: ContainerNeeds, filters: Filters): Test[] {
     any('status', ({ record }, status) => statusWord(record.State) === status),
     exitedTest(values('exited')), ancestorTest(needs, values('ancestor')), portTest(values('publish'), values('expose')),
     (container) => before.every((time) => madeAt(container) < time) && since.every((time) => madeAt(container) > time),
-    any('network', (container, network) => isInNetwork(needs, container, network)),
+    any('network', isInNetwork),
     any('health', ({ record }, health) => (record.State.Health?.Status ?? 'none') === health),
     any('volume', ({ record }, volume) => Object.values(record.MountPoints).some((point) => point.Destination === volume || (point.Name || point.Source) === volume)),
     () => isTask !== true, // there is no cluster
@@ -97,8 +96,8 @@ function portsOf(filter: string, values: readonly string[]): (port: number, prot
   return (port, protocol) => ranges.some((range) => range.protocol === protocol && port >= range.first && port <= range.last);
 }
 
-function isInNetwork(needs: ContainerNeeds, container: Container, network: string): boolean {
-  return Object.entries(shownNetworkSettings(container, needs.daemonId).Networks).some(([name, { NetworkID: id }]) => name === network || (id !== '' && id === network));
+function isInNetwork({ record }: Container, network: string): boolean {
+  return Object.entries(record.NetworkSettings.Networks ?? {}).some(([name, { NetworkID: id }]) => name === network || (id !== '' && id === network));
 }
 
 function nameMatches(pattern: string, name: string): boolean {

@@ -2,25 +2,27 @@
 import { formatNanos } from '../../lib/clock.ts';
 import { assert, EngineError, invalid, messageOf } from '../../lib/errors.ts';
 import type { ContainerRecord, OverlayMount } from '../../store/index.ts';
-import type { BundleMount, CreatedTask, Security } from '../../runtime/index.ts';
+import type { CreatedTask, Security } from '../../runtime/index.ts';
+import type { ContainerConfig, HostConfig } from '../../wire/types.ts';
 import type { Container } from './container.ts';
 import { beginHealth, decidePlan } from './health.ts';
 import { KeptConsole } from './kept.ts';
 import { logSubject } from './log.ts';
+import { knownLinks, linkEnvironment, linkedBy, liveLinks } from './links.ts';
 import { leaveMounts, readyMounts } from './mounts.ts';
-import { closeShm, idMapOf, joinedName, joinedSpaces, openShm } from './namespaces.ts';
+import { closeShm, idMapOf, joinedSpaces, openShm } from './namespaces.ts';
 import { isMounted, publish, type ContainerNeeds } from './needs.ts';
+import { followLink, ownFiles } from './own-files.ts';
 import { decideCgroup, withDefaultUlimits } from './placement.ts';
+import { lateSysctls, prepareNetwork, publishNetwork, type RunNetwork } from './run-network.ts';
 import { unstageMounts } from './staged-mounts.ts';
 import { assertStartable } from './state.ts';
-import { splitExtraHost } from './validate-network.ts';
 import { BARE } from './validate-shared.ts';
 
 /** Exit codes of a program that could not be run, as shells and Docker use them. */
 const CODE_NOT_FOUND = 127;
 const CODE_NOT_EXECUTABLE = 126;
 const CODE_FAILED = 128;
-const RESOLV_LIMIT_BYTES = 1 << 20;
 
 /** Runs the container's program. The caller holds the container's lock. Errors leave the container as it was, with State.Error set. */
 export async function startContainer(needs: ContainerNeeds, container: Container, signal?: AbortSignal): Promise<void> {
@@ -50,14 +52,16 @@ async function run(needs: ContainerNeeds, container: Container): Promise<void> {
   const joinNamespaces = joinedSpaces(needs, container, idMap !== undefined);
   const shmPath = await openShm(needs, container);
   container.record = { ...container.record, ShmPath: shmPath };
+  const links = liveLinks(needs.table, container);
+  const network = undo.use(await prepareNetwork(needs, container, links));
   const spec = await runtime.bundleOf({
     id: container.id,
-    config: container.record.Config,
-    hostConfig: withDefaultUlimits(container.hostConfig, needs.defaults.resources.ulimits),
+    config: withVariables(container.record.Config, linkEnvironment(links, container.name)),
+    hostConfig: withDefaultUlimits(network.sandbox ? withoutLateSysctls(container.hostConfig) : container.hostConfig, needs.defaults.resources.ulimits),
     argv: [container.record.Path, ...container.record.Args],
     rootfs: overlay.mergedDir,
     hostname: container.record.Config.Hostname,
-    mounts: await readyMounts(needs, container, await ownFiles(needs, container)),
+    mounts: await readyMounts(needs, container, await ownFiles(needs, container, { sandbox: network.sandbox, links })),
     cgroupPath: decideCgroup(container.id, { driver: runtime.facts.cgroupDriver, parent: container.hostConfig.CgroupParent || needs.defaults.resources.cgroupParent }),
     joinNamespaces, idMap, shmPath: shmPath || undefined, security: securityOf(container.record),
   });
@@ -71,37 +75,63 @@ async function run(needs: ContainerNeeds, container: Container): Promise<void> {
   undo.defer(() => task.discard());
   unstageMounts(needs, container);
   assert(task.pid > 1, `task of ${container.id} has pid ${task.pid}`);
-  await launch(needs, container, task);
+  await launch(needs, container, { task, network });
   undo.move();
 }
 
 /** Clients that wait are connected before the program runs, so that they miss nothing. */
-async function launch(needs: ContainerNeeds, container: Container, task: CreatedTask): Promise<void> {
+async function launch(needs: ContainerNeeds, container: Container, { task, network }: { task: CreatedTask; network: RunNetwork }): Promise<void> {
+  const attached = network.sandbox?.attach(task.pid);
+  attached?.catch(() => {}); // it is waited for below
   for (const pending of container.pending) {
     const console = await needs.runtime.attach(container.id);
     container.pending.delete(pending);
     if (!pending.give(console)) container.kept.keep(new KeptConsole(console)); // its end could be taken for the end of stdin
   }
-  const started = { ...container.record, HasBeenStartedBefore: true, HasBeenManuallyStopped: false };
+  const started = { ...container.record, NetworkSettings: network.settings(task.pid), HasBeenStartedBefore: true, HasBeenManuallyStopped: false };
   started.State = {
     ...container.record.State, Running: true, Paused: false, Restarting: false, OOMKilled: false, Pid: task.pid, ExitCode: 0, Error: '',
     StartedAt: formatNanos(needs.clock.nowNanos()), Health: beginHealth(decidePlan(container.record.Config), container.record.State.Health),
   };
   // On disk before the program runs: a daemon that dies in between finds a task that it knows of.
   await needs.store.containers.save(started, { durable: false });
+  await attached;
   await task.start();
   container.record = started;
   container.stopRequested = false;
+  network.settle();
+  for (const { network: { Name: name, Id: id } } of network.places) publishNetwork(needs, container, { action: 'connect', name, id });
+  await tellLinked(needs, container);
   publish(needs, container, { action: 'start' });
   needs.health.follow(container);
+}
+
+/** Who links to it finds it where it is now. */
+async function tellLinked(needs: ContainerNeeds, container: Container): Promise<void> {
+  for (const other of linkedBy(needs.table, container)) {
+    try {
+      for (const link of knownLinks(needs.table, other)) if (link.name === container.name) await followLink(needs, other, { alias: link.alias, link });
+    } catch (error) {
+      needs.log.error('a container does not know where another one that it links to is now', { container: other.id, link: container.name, error });
+    }
+  }
+}
+
+/** Of links, behind which the container's own stand. */
+const withVariables = (config: ContainerConfig, variables: readonly string[]): ContainerConfig => (variables.length > 0 ? { ...config, Env: [...variables, ...config.Env ?? []] } : config);
+
+function withoutLateSysctls(host: HostConfig): HostConfig {
+  const late = lateSysctls(host.Sysctls);
+  return host.Sysctls ? { ...host, Sysctls: Object.fromEntries(Object.entries(host.Sysctls).filter(([name]) => !(name in late))) } : host;
 }
 
 /** What the record says of a program that could not be run. */
 async function recordFailure(needs: ContainerNeeds, container: Container, error: unknown): Promise<void> {
   const message = messageOf(error);
+  const code = failureCode(message, container.record.Path);
   container.record = {
     ...container.record,
-    State: { ...container.record.State, Running: false, Restarting: false, Pid: 0, ExitCode: failureCode(message, container.record.Path), Error: message },
+    State: { ...container.record.State, Running: false, Restarting: false, Pid: 0, ExitCode: code === CODE_FAILED ? container.record.State.ExitCode || code : code, Error: message },
   };
   await needs.store.containers.save(container.record, { durable: false });
   for (const pending of container.pending) pending.give(undefined);
@@ -128,48 +158,6 @@ export function unmountOverlay(needs: Pick<ContainerNeeds, 'kernel' | 'store'>, 
   const overlay = needs.store.layers.active(id);
   if (!overlay) return;
   while (isMounted(needs, overlay.mergedDir)) needs.kernel.mounts.unmount(overlay.mergedDir, { lazy: true });
-}
-
-/** hostname, hosts and resolv.conf: written anew at every start, into the container's folder, and bound over the image's own. */
-async function ownFiles(needs: ContainerNeeds, container: Container): Promise<BundleMount[]> {
-  const joined = joinedName(container.hostConfig.NetworkMode);
-  if (joined !== undefined) return bindFiles(container, needs.table.find(joined).record); // names belong to a network
-  const { Hostname: hostname } = container.record.Config;
-  const onHost = container.hostConfig.NetworkMode === 'host';
-  const hosts = onHost ? hostFile(needs, '/etc/hosts') : `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n`;
-  const extra = (container.hostConfig.ExtraHosts ?? []).map(splitExtraHost).map(({ name, address }) => {
-    if (address === 'host-gateway') throw invalid('unable to derive the IP value for host-gateway: there is no bridge network');
-    return `${address}\t${name}\n`;
-  }).join('');
-  const write = (name: string, content: string) => needs.store.containers.writeFile(container.id, name, content);
-  const paths = {
-    HostnamePath: await write('hostname', `${hostname}\n`),
-    HostsPath: await write('hosts', hosts + extra),
-    ResolvConfPath: await write('resolv.conf', resolvConf(needs, container)),
-  };
-  return bindFiles(container, paths);
-}
-
-function bindFiles(container: Container, { HostnamePath, HostsPath, ResolvConfPath }: Pick<ContainerRecord, 'HostnamePath' | 'HostsPath' | 'ResolvConfPath'>): BundleMount[] {
-  container.record = { ...container.record, HostnamePath, HostsPath, ResolvConfPath };
-  const bind = (source: string, destination: string): BundleMount => ({ type: 'bind', source, destination, options: ['rbind', 'rprivate'] });
-  return [bind(ResolvConfPath, '/etc/resolv.conf'), bind(HostnamePath, '/etc/hostname'), bind(HostsPath, '/etc/hosts')];
-}
-
-function resolvConf(needs: ContainerNeeds, container: Container): string {
-  const { Dns, DnsSearch, DnsOptions } = container.hostConfig;
-  const [servers, search, options] = [Dns ?? [], DnsSearch ?? [], DnsOptions ?? []];
-  const host = hostFile(needs, '/etc/resolv.conf');
-  if (servers.length + search.length + options.length === 0) return host;
-  const kept = (word: string) => host.split('\n').filter((line) => line.startsWith(word)).map((line) => `${line}\n`).join('');
-  return (search.length > 0 ? `search ${search.join(' ')}\n` : kept('search'))
-    + (servers.length > 0 ? servers.map((server) => `nameserver ${server}\n`).join('') : kept('nameserver'))
-    + (options.length > 0 ? `options ${options.join(' ')}\n` : kept('options'));
-}
-
-function hostFile(needs: ContainerNeeds, path: string): string {
-  const bytes = needs.kernel.files.readInRoot('/', path, RESOLV_LIMIT_BYTES);
-  return bytes ? new TextDecoder().decode(bytes) : '';
 }
 
 /** Who joins the network of another is called by its name. */

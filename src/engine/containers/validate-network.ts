@@ -1,50 +1,48 @@
 // What a create body may not say about networks, names and ports, in Docker's words where it has some.
-import { invalid } from '../../lib/errors.ts';
+import { invalid, messageOf } from '../../lib/errors.ts';
 import { isIp, isIpv4, isIpv6, isMac, parsePortRange, splitPort } from '../../wire/address.ts';
 import type { ContainerConfig, CreateBody, EndpointSettings, HostConfig } from '../../wire/types.ts';
+import { assertFits, findNetwork, networkName, type NetworkLookup } from './networking.ts';
 
 type Endpoints = Readonly<Record<string, Partial<EndpointSettings> | null>>;
 
-/** Refuses what contradicts itself or needs what is not there; the warnings are for the client. */
-export function validateNetwork(config: ContainerConfig, host: HostConfig): string[] {
-  validateMode(host.NetworkMode);
+/** Refuses what contradicts itself or needs what is not there; the warnings are for the client. `hasBridge`: whether this daemon has a default network. */
+export function validateNetwork(config: ContainerConfig, host: HostConfig, hasBridge: boolean): string[] {
+  if (host.NetworkMode === 'container:') throw invalid('Invalid network mode: invalid container format container:<name|id>');
   validateHosts(host.ExtraHosts ?? []);
-  validatePorts(host);
+  validatePorts(host, hasBridge);
   if (config.MacAddress && !isMac(config.MacAddress)) throw invalid(`invalid MacAddress: ${config.MacAddress} is no MAC address`);
   if (host.NetworkMode.startsWith('container:')) refuseOwnNetwork(config, host);
   else refuseUnshared(config, host);
   return host.NetworkMode === 'host' && publishes(host) ? ['Published ports are discarded when using host network mode'] : [];
 }
 
-/** The endpoints a body asks for: each must be of the network that the container is on. */
-export function validateEndpoints(body: CreateBody, mode: string): void {
+/** The endpoints a body asks for. With `fit` they are held against their networks, as far as those are there, and all faults are told at once. */
+export function validateEndpoints(body: CreateBody, { mode, networks, fit }: { mode: string; networks: NetworkLookup; fit: boolean }): void {
   const endpoints: Endpoints = body.NetworkingConfig?.EndpointsConfig ?? {};
+  const main = networkName(networks, mode);
+  const misfits: string[] = [];
   for (const [name, endpoint] of Object.entries(endpoints)) {
     if (endpoint === null) throw invalid(`no EndpointSettings for ${name}`);
     validateEndpoint(name, endpoint);
-    if (!isKnownNetwork(name)) throw noSuchNetwork(name);
+    if (body.MacAddress && endpoint.MacAddress && networkName(networks, name) === main && endpoint.MacAddress.toLowerCase() !== body.MacAddress.toLowerCase()) {
+      throw invalid('the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty');
+    }
+    const fault = fit ? misfitOf(networks, name, endpoint) : undefined;
+    if (fault !== undefined) misfits.push(`invalid config for network ${name}: invalid endpoint settings:\n${fault}`);
   }
-  const names = Object.keys(endpoints);
-  if (names.length > 1) throw invalid(`Container cannot be connected to network endpoints: ${names.join(', ')}`);
-  const [name] = names;
-  if (name !== undefined && !mode.startsWith('container:') && ownName(name) !== ownName(mode)) throw invalid(`Container cannot be connected to network endpoints: ${mode}, ${name}`);
+  if (misfits.length > 0) throw invalid(misfits.join('\n'));
 }
 
-/** The name of the network that a mode means: without a bridge, the default one is none. */
-export const ownName = (mode: string): string => (mode === 'default' ? 'none' : mode);
-
-const isKnownNetwork = (name: string): boolean => ['default', 'none', 'host'].includes(name);
-
-const noSuchNetwork = (name: string) => invalid(`network mode "${name}": this version has the networks "host" and "none" (and container:NAME) only`);
-
-function validateMode(mode: string): void {
-  if (mode.startsWith('container:')) {
-    if (mode === 'container:') throw invalid('Invalid network mode: invalid container format container:<name|id>');
-  } else if (!isKnownNetwork(mode)) throw noSuchNetwork(mode);
+/** A network that is not there yet is no fault: it may come before the start. */
+function misfitOf(networks: NetworkLookup, name: string, endpoint: Partial<EndpointSettings>): string | undefined {
+  const network = findNetwork(networks, name === 'default' ? networkName(networks, name) : name);
+  try { if (network) assertFits(network, endpoint); } catch (error) { return messageOf(error); }
+  return undefined;
 }
 
 /** Addresses and names of an endpoint. Errors: invalid. */
-function validateEndpoint(name: string, { IPAMConfig: ipam, MacAddress: mac }: Partial<EndpointSettings>): void {
+export function validateEndpoint(name: string, { IPAMConfig: ipam, MacAddress: mac }: Partial<EndpointSettings>): void {
   if (ipam?.IPv4Address && !isIpv4(ipam.IPv4Address)) throw invalid(`invalid IPv4 address: ${ipam.IPv4Address}`);
   if (ipam?.IPv6Address && !isIpv6(ipam.IPv6Address)) throw invalid(`invalid IPv6 address: ${ipam.IPv6Address}`);
   for (const address of ipam?.LinkLocalIPs ?? []) if (!isIp(address)) throw invalid(`invalid link-local IP address: ${address}`);
@@ -65,16 +63,20 @@ function validateHosts(entries: readonly string[]): void {
   }
 }
 
-function validatePorts(host: HostConfig): void {
+function validatePorts(host: HostConfig, hasBridge: boolean): void {
   for (const [spec, bindings] of Object.entries(host.PortBindings ?? {})) {
     const { port } = splitPort(spec);
     const range = parsePortRange(port);
     if (range === undefined || range.first !== range.last) throw invalid(`invalid port specification: ${JSON.stringify(port)}`);
-    for (const { HostPort } of bindings ?? []) if (!parsePortRange(splitPort(HostPort).port)) throw invalid(`invalid port specification: ${JSON.stringify(HostPort)}`);
+    for (const { HostIp, HostPort } of bindings ?? []) {
+      if (!parsePortRange(splitPort(HostPort ?? '').port)) throw invalid(`invalid port specification: ${JSON.stringify(HostPort)}`);
+      // Docker publishes to everybody what it cannot read.
+      if (HostIp && !isIp(HostIp.replace(/^\[(.*)\]$/, '$1'))) throw invalid(`invalid port specification: HostIp ${JSON.stringify(HostIp)} of port ${spec} is no IP address`);
+    }
   }
   // With --network none Docker passes over them; a client that says no network means the bridge.
-  if (host.NetworkMode === 'default' && (publishes(host) || host.PublishAllPorts)) {
-    throw invalid('published ports need a bridge network, and this version has the networks "host" and "none" only: use --network host');
+  if (!hasBridge && host.NetworkMode === 'default' && (publishes(host) || host.PublishAllPorts)) {
+    throw invalid('published ports need a bridge network, and this daemon has no default one (--bridge=none): use --network with a network of your own, or --network host');
   }
 }
 

@@ -5,8 +5,8 @@ import { totalOf } from '../images/view.ts';
 import type { ContainerView } from '../index.ts';
 import type { Container } from './container.ts';
 import { presentMount } from './mounts.ts';
+import { namesOf, shownLinks } from './links.ts';
 import type { ContainerNeeds } from './needs.ts';
-import { shownNetworkSettings } from './networking.ts';
 import { statusWord } from './state.ts';
 
 export async function viewContainer(needs: ContainerNeeds, container: Container, { size }: { size: boolean }): Promise<ContainerView> {
@@ -16,13 +16,14 @@ export async function viewContainer(needs: ContainerNeeds, container: Container,
   const image = needs.store.images.get(imageId);
   return {
     record,
-    hostConfig: container.hostConfig,
+    hostConfig: { ...container.hostConfig, Links: shownLinks(container) },
+    names: namesOf(needs.table, container),
     status: statusWord(record.State),
     imageName: shownImage(needs, container),
     imageId,
     graph: needs.store.layers.active(container.id),
     mounts: Object.values(record.MountPoints).map((point) => presentMount(needs, point)),
-    network: shownNetworkSettings(container, needs.daemonId),
+    network: record.NetworkSettings,
     execIds: [...container.execIds],
     sizeRwBytes: rw,
     sizeRootFsBytes: rw === undefined ? undefined : rw + (image ? totalOf(needs.store, image) : 0),

@@ -7,6 +7,7 @@ import { restHealth } from './health.ts';
 import { leaveMounts } from './mounts.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { removeContainer } from './remove.ts';
+import { endedNetwork, publishNetwork } from './run-network.ts';
 import { startContainer, unmountOverlay } from './start.ts';
 
 /** What is to be done after an exit. Pure. */
@@ -42,8 +43,9 @@ export async function handleExit(needs: ContainerNeeds, container: Container, ex
  * still find it. Where the record cannot be written (a full disk) that note stays for the next start.
  */
 async function recordExit(needs: ContainerNeeds, container: Container, { exit, restarting }: { exit: TaskExit; restarting: boolean }): Promise<void> {
+  const { settings, left } = endedNetwork(container);
   const record = {
-    ...container.record, RestartCount: container.record.RestartCount + (restarting ? 1 : 0), // as Docker: the one that is being waited for counts
+    ...container.record, NetworkSettings: settings, RestartCount: container.record.RestartCount + (restarting ? 1 : 0), // as Docker: the one that is being waited for counts
     State: {
       ...container.record.State, Running: restarting, Restarting: restarting, Paused: false, Pid: 0, ExitCode: exit.exitCode, OOMKilled: exit.oomKilled,
       FinishedAt: formatNanos(exit.finishedAtNs), Error: '', Health: restHealth(container.record.State.Health),
@@ -57,11 +59,12 @@ async function recordExit(needs: ContainerNeeds, container: Container, { exit, r
   container.record = record;
   needs.execs.endOf(container);
   needs.logs.ended(container.id);
-  if (saved) await needs.runtime.delete(container.id);
+  await Promise.all([saved ? needs.runtime.delete(container.id) : undefined, needs.network.sandbox(container.id)?.release()]);
   unmountOverlay(needs, container);
   if (exit.oomKilled && !container.oomTold) publish(needs, container, { action: 'oom' }); // found at boot: nobody was there to tell it
   container.oomTold = false;
   publish(needs, container, { action: 'die', extra: { exitCode: String(exit.exitCode) } });
+  for (const [name, id] of left) publishNetwork(needs, container, { action: 'disconnect', name, id });
   for (const stop of container.stops) {
     container.stops.delete(stop);
     publish(needs, container, { action: 'stop' });
