@@ -10,10 +10,12 @@ import { kindOf } from '../../src/lib/errors.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { chainIds, parseDiffId, type ChainId } from '../../src/oci/digest.ts';
 import { parseImageConfig } from '../../src/oci/parse-manifest.ts';
-import { openStore, type LayerStore, type OverlayMount, type Store } from '../../src/store/index.ts';
+import { openStore, type LayerStore, type NetworkRecord, type OverlayMount, type Store } from '../../src/store/index.ts';
 import { CLIS, openDocker } from '../kit/docker.ts';
 import { startDockerd } from '../kit/dockerd.ts';
+import { ask } from '../kit/http.ts';
 import { busyboxImage, treeTar, type BuiltImage } from '../kit/image.ts';
+import { openNetns } from '../kit/netns.ts';
 import { pushImage, startRegistry } from '../kit/registry.ts';
 import { containerOf } from '../kit/store.ts';
 import { openTempRoot } from '../kit/temp.ts';
@@ -169,6 +171,47 @@ test('a root that dockerd wrote: our store finds all of it, adds to it, and dock
   await docker.ok(['rm', 'theirs']);
   await docker.ok(['rmi', 'theirs:1', 'ours:2', tagged]);
   assert.deepEqual(readdirSync(join(data, 'overlay2')), ['l']);
+});
+
+test('networks and labels of volumes, which dockerd keeps in databases alone, are found by our store', async () => {
+  await using root = openTempRoot();
+  await using netns = openNetns();
+  const data = join(root.path, 'docker-data');
+  interface Inspected { Name: string; Id: string; Driver: string; IPAM: { Config: Array<Record<string, unknown>> | null } }
+  let networks: Inspected[];
+  {
+    await using dockerd = await startDockerd({ root: root.path, netns });
+    const post = async (path: string, body: object) => { const answer = await ask(dockerd.socket, { method: 'POST', path, body }); assert.equal(answer.status, 201, answer.text); };
+    await netns.ok('ip', 'link', 'add', 'lan0', 'type', 'veth', 'peer', 'name', 'lan1');
+    await post('/networks/create', { Name: 'plain' });
+    await post('/networks/create', {
+      Name: 'asked', Internal: true, Attachable: true, EnableIPv6: true, Labels: { x: '1' }, Options: { 'com.docker.network.bridge.name': 'brx', 'com.docker.network.driver.mtu': '1400' },
+      IPAM: { Config: [{ Subnet: '10.9.0.0/16', IPRange: '10.9.1.0/24', Gateway: '10.9.0.7', AuxiliaryAddresses: { r: '10.9.0.9' } }, { Subnet: 'fd00:9::/64' }] },
+    });
+    await post('/networks/create', { Name: 'config', ConfigOnly: true, Labels: { of: 'config' }, Options: { parent: 'lan0' }, IPAM: { Config: [{ Subnet: '10.77.0.0/24' }] } });
+    await post('/networks/create', { Name: 'lan', Driver: 'macvlan', ConfigFrom: { Network: 'config' } });
+    // So many that they need branches.
+    await Promise.all(Array.from({ length: 30 }, (_, i) => post('/volumes/create', { Name: `volume-${i}`, Labels: { number: `${i}`, filler: 'x'.repeat(150) } })));
+    await post('/volumes/create', { Name: 'memory', Driver: 'local', DriverOpts: { type: 'tmpfs', device: 'tmpfs', o: 'size=1m' } });
+    networks = (await ask(dockerd.socket, { path: '/networks' })).json<Inspected[]>().filter(({ Name }) => !['bridge', 'host', 'none'].includes(Name));
+  }
+  for (const device of netns.devices()) if (device !== 'lan1') await netns.ok('ip', 'link', 'del', device);
+  const store = await open(data);
+  assert.deepEqual(store.recovered.quarantined, []);
+  const asInspected = (record: NetworkRecord) => {
+    const { Id, Name, Created, Driver, EnableIPv6, Internal, Attachable, Ingress, ConfigOnly, ConfigFrom, Options, Labels, IPAM, pools } = record;
+    const shown = IPAM.Config.length > 0 ? IPAM.Config.map((one) => Object.fromEntries(Object.entries(one).filter(([, value]) => value !== '' && Object.keys(value).length > 0))) : pools.v4.map(({ subnet, gateway }) => ({ Subnet: subnet, Gateway: gateway }));
+    return { Name, Id, Created, Scope: 'local', Driver, EnableIPv6, IPAM: { Driver: IPAM.Driver, Options: IPAM.Options, Config: shown }, Internal, Attachable, Ingress, ConfigFrom: { Network: ConfigFrom }, ConfigOnly, Containers: {}, Options, Labels };
+  };
+  const byName = <T extends { Name: string }>(list: readonly T[]) => list.toSorted((a, b) => (a.Name < b.Name ? -1 : 1));
+  assert.deepEqual(byName(store.networks.loaded().map(asInspected)), byName(networks));
+  assert.deepEqual(store.networks.loaded().find(({ Name }) => Name === 'asked')?.pools, {
+    v4: [{ subnet: '10.9.0.0/16', range: '10.9.1.0/24', gateway: '10.9.0.7', aux: { r: '10.9.0.9' } }], v6: [{ subnet: 'fd00:9::/64', range: 'fd00:9::/64', gateway: 'fd00:9::1', aux: {} }],
+  });
+  const volumes = store.volumes.list();
+  assert.deepEqual([volumes.length, ...volumes.filter(({ name, labels }) => name !== 'memory' && `volume-${labels?.['number']}` !== name)], [31]);
+  assert.deepEqual(store.volumes.get('memory')?.options, { type: 'tmpfs', device: 'tmpfs', o: 'size=1m' });
+  await store.close();
 });
 
 test('a snapshot can be mounted: with init layer, without, on nothing, and over the longest chain', async () => {

@@ -36,7 +36,7 @@ function writeMeta(bytes: Buffer, { pageBytes, root, transaction, pages, id }: {
 interface Making { pages: Buffer[]; pageBytes: number; inline: boolean }
 
 function addBucket(tree: BoltTree, making: Making): number {
-  const items = Object.keys(tree).map((key) => Buffer.from(key)).toSorted(Buffer.compare).map((key): Item => {
+  const items = Object.keys(tree).map((key) => Buffer.from(key)).toSorted((a, b) => Buffer.compare(a, b)).map((key): Item => {
     const value = tree[key.toString()] ?? '';
     return typeof value === 'string' ? { key, value: Buffer.from(value), isBucket: false } : { key, value: bucketValue(value, making), isBucket: true };
   });
@@ -48,7 +48,7 @@ function addBucket(tree: BoltTree, making: Making): number {
 function bucketValue(tree: BoltTree, making: Making): Buffer {
   const head = Buffer.alloc(16);
   if (making.inline && Object.values(tree).every((value) => typeof value === 'string')) {
-    const items = Object.entries(tree).toSorted().map(([key, value]): Item => ({ key: Buffer.from(key), value: Buffer.from(String(value)), isBucket: false }));
+    const items = Object.keys(tree).toSorted().map((key): Item => ({ key: Buffer.from(key), value: Buffer.from(tree[key] as string), isBucket: false }));
     return Buffer.concat([head, page({ id: 0, flags: 2, count: items.length, pageBytes: 1 }, items)]);
   }
   head.writeBigUInt64LE(BigInt(addBucket(tree, making)), 0);
