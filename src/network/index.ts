@@ -40,6 +40,7 @@ export interface NetworkSettings {
 
 /** A network as a client wants it; checked for itself already, but not against the others. */
 export interface NetworkWish {
+  name: string;
   driver: 'bridge' | 'macvlan';
   ipv6: boolean;
   /** As asked: one entry per subnet, possibly without one. */
@@ -155,3 +156,5 @@ export interface Network {
   /** Stops listening. Networks and endpoints go on. */
   end(): Promise<void>;
 }
+
+export { openNetwork, type NetworkNeeds } from './network.ts'; // openNetwork(needs: NetworkNeeds): Promise<Network>
