@@ -108,6 +108,10 @@ export class LiveFirewall implements Firewall {
   async #establish(wish: Wish, settle: boolean): Promise<void> {
     await using undo = new AsyncDisposableStack();
     const changed: Record<'gone' | 'fresh', NamedRule[]> = { gone: [], fresh: [] };
+    if (settle) {
+      this.#settled = true;
+      for (const side of this.#sides) side.standing = undefined;
+    }
     for (const side of this.#sides) {
       const wanted = await this.#wantedOn(side, wish);
       const closed = wish.closed.has(side.family);
@@ -116,7 +120,6 @@ export class LiveFirewall implements Firewall {
       const before = { ...side };
       changed.gone.push(...unwanted);
       changed.fresh.push(...without(wanted, [...before.wanted, ...before.inherited]));
-      if (settle) side.standing = undefined;
       undo.defer(() => this.#takeBack(side, before));
       Object.assign(side, { wanted, closed, leftover: unwanted, inherited: settle ? [] : side.inherited });
       this.#note();
@@ -125,7 +128,6 @@ export class LiveFirewall implements Firewall {
     }
     undo.move();
     this.#note();
-    if (settle) this.#settled = true;
     this.#forget(changed);
   }
 

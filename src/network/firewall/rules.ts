@@ -114,8 +114,9 @@ function bridgeRules({ device, internal, icc, masquerade, ...subnets }: BridgeRu
     nat('POSTROUTING', `-o ${device} -m addrtype --src-type LOCAL -j MASQUERADE`, top),
     ...subnets[family].flatMap((subnet) => [
       ...(masquerade ? [nat('POSTROUTING', `-s ${subnet} ! -o ${device} -j MASQUERADE`, top)] : []),
-      // The answer of one container to another would go straight through the bridge, past the place where its address is changed back.
-      ...(bridgeNetfilter ? [] : [nat('POSTROUTING', `-s ${subnet} -d ${subnet} -o ${device} -m conntrack --ctstate DNAT -j MASQUERADE`, top)]),
+      // The answer of one container to another would go straight through the bridge, past the place where its address is changed back. By IPv6 it would
+      // not even find its way when they may not talk to each other: the question for the neighbour's hardware address is dropped as well.
+      ...(bridgeNetfilter && (icc || family === 'ipv4') ? [] : [nat('POSTROUTING', `-s ${subnet} -d ${subnet} -o ${device} -m conntrack --ctstate DNAT -j MASQUERADE`, top)]),
     ]),
     ...guards,
   ];
