@@ -231,7 +231,7 @@ export interface NetNamespace extends Disposable {
   setSysctl(path: string, value: string): void;
   /** A bound UDP socket: a non-blocking, close-on-exec fd for node:dgram. Port 0 chooses. */
   udpSocket(at: { address: string; port: number; reuse?: boolean }): { fd: number; port: number };
-  /** A listening TCP socket, likewise, for node:net. With `protocol` 'sctp' one that only holds the port: EPROTONOSUPPORT where the kernel has no such sockets. */
+  /** A listening TCP socket, likewise, for node:net. With `protocol` 'sctp' and a backlog of 0 it only holds the port; EPROTONOSUPPORT where the kernel has no such sockets. */
   tcpListener(at: { address: string; port: number; backlog: number; protocol?: 'tcp' | 'sctp' }): { fd: number; port: number };
   /** A connecting TCP socket, likewise; the connection is under way. */
   tcpConnection(to: { address: string; port: number }): number;

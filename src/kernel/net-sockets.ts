@@ -23,12 +23,16 @@ export function udpSocket({ reuse = false, ...at }: Parameters<NetNamespace['udp
   });
 }
 
-/** With SO_REUSEADDR: connections of an earlier listener that are closing down do not keep the port. */
+/**
+ * With SO_REUSEADDR: connections of an earlier listener that are closing down do not keep the port. Not where nobody is listened to: two such sockets
+ * would share it. SCTP takes a backlog of 0 for the end of listening.
+ */
 export function listener({ backlog, protocol = 'tcp', ...at }: Parameters<NetNamespace['tcpListener']>[0]): { fd: number; port: number } {
+  const silent = backlog === 0 && protocol === 'sctp';
   return guarded(open(at, protocol), (fd) => {
-    setOption(fd, [SOL_SOCKET, SO_REUSEADDR], at);
+    if (!silent) setOption(fd, [SOL_SOCKET, SO_REUSEADDR], at);
     bind(fd, at, protocol);
-    if (libc.listen(fd, backlog) !== 0) throw systemError(lastErrno(), { syscall: 'listen', detail: told(at, protocol) });
+    if (!silent && libc.listen(fd, backlog) !== 0) throw systemError(lastErrno(), { syscall: 'listen', detail: told(at, protocol) });
     return { fd, port: portOf(fd) };
   });
 }

@@ -75,6 +75,17 @@ contract('devices come with all they are wanted with, and go', async ({ a, b }) 
   assert.deepEqual(names(a), ['lo']);
 });
 
+contract('a macvlan comes into being in its namespace', ({ a, b }) => {
+  a.addVeth({ name: 'ext0', peer: { name: 'ext1', namespace: a } });
+  a.addMacvlan({ name: 'eth0', parent: 'ext0', mode: 'bridge', mac: '02:42:ac:11:00:02', mtu: 1400, alias: 'end', into: b });
+  const made = b.link('eth0');
+  assert.deepEqual([made?.kind, made?.mac, made?.mtu, made?.alias, made?.peer, a.link('eth0')], ['macvlan', '02:42:ac:11:00:02', 1400, 'end', a.link('ext0')?.index, undefined]);
+  assert.throws(() => a.addMacvlan({ name: 'eth0', parent: 'ext0', mode: 'bridge', into: b }), coded('EEXIST'));
+  assert.throws(() => a.addMacvlan({ name: 'eth1', parent: 'none', mode: 'bridge', into: b }), coded('ENODEV'));
+  b.deleteLink('eth0');
+  assert.deepEqual(names(b), ['lo']);
+});
+
 contract('addresses and routes are as set, and nothing is there twice', ({ a, b }) => {
   a.addVeth({ name: 'veth1', peer: { name: 'eth0', namespace: b } });
   a.setLink('veth1', { up: true });
