@@ -159,7 +159,7 @@ function presentEndpoint({ record }: ContainerView, { name, endpoint, version }:
   const said = (endpoint.Aliases ?? []).filter((alias) => !given.includes(alias));
   const resolved = !PREDEFINED.includes(name);
   return {
-    ...rest, IPAMConfig: IPAMConfig === null ? null : saying(IPAMConfig), ...(keeps(version, 45) ? {} : { Aliases: said.length > 0 ? said : null }), ...(since(version, 48) ? { GwPriority: GwPriority ?? 0 } : {}),
+    IPAMConfig: IPAMConfig === null ? null : saying(IPAMConfig), ...rest, ...(keeps(version, 45) ? {} : { Aliases: said.length > 0 ? said : null }), ...(since(version, 48) ? { GwPriority: GwPriority ?? 0 } : {}),
     ...(since(version, 44) ? { DNSNames: resolved ? [...new Set([record.Name.replace(/^\//, ''), ...said, ...given])] : null } : {}),
   };
 }

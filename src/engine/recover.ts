@@ -61,7 +61,6 @@ export async function recover(needs: ContainerNeeds): Promise<Wanted[]> {
     }
   }));
   needs.volumes.letGoOfOthers();
-  await needs.network.settle().catch((error: unknown) => needs.log.error('what earlier runs left in the network could not be taken away', { error }));
   unmountStrays(needs);
   await endLostExecs(needs, queue);
   for (const container of queue) needs.health.follow(container);

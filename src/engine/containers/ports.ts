@@ -1,5 +1,4 @@
 // The ports of a container: what its settings ask for, and what its record says was published. Pure.
-import { EngineError } from '../../lib/errors.ts';
 import type { PortWish, Protocol, PublishedPort } from '../../network/index.ts';
 import type { RecordedNetworkSettings } from '../../store/index.ts';
 import { parsePortRange, splitPort } from '../../wire/address.ts';
@@ -8,7 +7,7 @@ import type { ContainerConfig, HostConfig } from '../../wire/types.ts';
 export type Ports = NonNullable<RecordedNetworkSettings['Ports']>;
 interface Exposed { spec: string; port: number; protocol: Protocol }
 
-const PROTOCOLS: readonly Protocol[] = ['tcp', 'udp', 'sctp'];
+export const PROTOCOLS: readonly Protocol[] = ['tcp', 'udp', 'sctp'];
 const ANY = { first: 0, last: 0 };
 
 /** Those of the image and of the client, by number, tcp first; what is no port is passed over. */
@@ -25,14 +24,9 @@ const byNumber = (a: Exposed, b: Exposed): number => a.port - b.port || PROTOCOL
 
 /**
  * What is to be published, of what is exposed alone, as Docker has it. Those of a fixed port come first, so that no random one takes it.
- * Error: system, for a protocol that nobody knows.
  */
 export function portWishes(config: Pick<ContainerConfig, 'ExposedPorts'>, host: Pick<HostConfig, 'PortBindings' | 'PublishAllPorts'>): PortWish[] {
   const exposed = exposedPorts(config);
-  for (const [text, bindings] of Object.entries(host.PortBindings ?? {})) {
-    const { protocol } = splitPort(text);
-    if ((bindings ?? []).length > 0 && config.ExposedPorts?.[text] && !PROTOCOLS.some((one) => one === protocol.toLowerCase())) throw new EngineError('system', `invalid transport protocol: ${protocol}`);
-  }
   return exposed.flatMap(({ spec, port, protocol }): PortWish[] => {
     const bindings = host.PortBindings?.[spec] ?? [];
     if (bindings.length === 0) return host.PublishAllPorts ? [{ port, protocol, hostIp: '', hostPorts: ANY }] : [];

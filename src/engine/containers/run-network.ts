@@ -40,9 +40,11 @@ export async function prepareNetwork(needs: ContainerNeeds, container: Container
   using claims = new DisposableStack();
   const places: Place[] = [];
   for (const { network, name, endpoint } of entriesOf(needs, container)) {
+    const place = { network, name, endpoint: withOwnAliases(endpoint, name, container.record) };
+    keepPlace(container, place); // also when it goes no further, as with Docker
     assertFits(network, endpoint);
     claims.use(await needs.networks.claim(network.Id, container.id));
-    places.push({ network, name, endpoint: withOwnAliases(endpoint, name, container.record) });
+    places.push(place);
   }
   const sandboxId = needs.clock.randomHex(ID_BYTES);
   const wired = places.filter(({ network }) => isWired(network));
@@ -65,7 +67,12 @@ export async function prepareNetwork(needs: ContainerNeeds, container: Container
 }
 
 const inUse = (endpoint: RecordedEndpoint, got: Endpoint | Pick<Endpoint, 'networkId' | 'endpointId'>): RecordedEndpoint =>
-  ('ipv4' in got ? filledEndpoint(endpoint, got) : { ...endpoint, NetworkID: got.networkId, EndpointID: got.endpointId });
+  ('ipv4' in got ? filledEndpoint(endpoint, got) : { ...endpoint, NetworkID: got.networkId, EndpointID: got.endpointId, MacAddress: endpoint.DesiredMacAddress ?? '' });
+
+function keepPlace(container: Container, { name, endpoint }: Place): void {
+  const { NetworkSettings: settings } = container.record;
+  container.record = { ...container.record, NetworkSettings: { ...settings, Networks: { ...settings.Networks, [name]: endpoint } } };
+}
 
 function withoutNetwork(container: Container): RunNetwork {
   return { sandbox: undefined, places: [], settings: () => container.record.NetworkSettings, settle: () => {}, [Symbol.asyncDispose]: async () => {} };

@@ -2,6 +2,7 @@
 import { invalid, messageOf } from '../../lib/errors.ts';
 import { isIp, isIpv4, isIpv6, isMac, parsePortRange, splitPort } from '../../wire/address.ts';
 import type { ContainerConfig, CreateBody, EndpointSettings, HostConfig } from '../../wire/types.ts';
+import { PROTOCOLS } from './ports.ts';
 import { assertFits, findNetwork, networkName, type NetworkLookup } from './networking.ts';
 
 type Endpoints = Readonly<Record<string, Partial<EndpointSettings> | null>>;
@@ -65,9 +66,10 @@ function validateHosts(entries: readonly string[]): void {
 
 function validatePorts(host: HostConfig, hasBridge: boolean): void {
   for (const [spec, bindings] of Object.entries(host.PortBindings ?? {})) {
-    const { port } = splitPort(spec);
+    const { port, protocol } = splitPort(spec);
     const range = parsePortRange(port);
     if (range === undefined || range.first !== range.last) throw invalid(`invalid port specification: ${JSON.stringify(port)}`);
+    if ((bindings ?? []).length > 0 && !PROTOCOLS.some((known) => known === protocol.toLowerCase())) throw invalid(`invalid proto: ${protocol}`);
     for (const { HostIp, HostPort } of bindings ?? []) {
       if (!parsePortRange(splitPort(HostPort ?? '').port)) throw invalid(`invalid port specification: ${JSON.stringify(HostPort)}`);
       // Docker publishes to everybody what it cannot read.
