@@ -9,7 +9,8 @@ import { given, lengthOf, type Transport } from './upstream.ts';
 /** Of one sandbox over TCP. */
 const MAX_CONNECTIONS = 128;
 const MAX_OPEN_QUESTIONS = 32;
-const IDLE_MS = 10_000;
+/** Longer than the servers of one question may take. */
+const IDLE_MS = 20_000;
 const BACKLOG = 128;
 
 /** An answer at once or later; undefined: none. Never rejects. */
@@ -45,6 +46,7 @@ function serveDatagrams(socket: UdpSocket, answer: Answerer): void {
   socket.on('close', () => { closed = true; });
   socket.on('error', () => {}); // of one datagram: its client asks again
   socket.on('message', (message, { address, port }) => {
+    if (port === 0) return; // made by hand: nobody can be answered there
     const reply = (bytes: Buffer | undefined) => { if (bytes && !closed) socket.send(bytes, port, address, () => {}); };
     const now = answer(message, 'udp');
     if (now instanceof Promise) void now.then(reply); else reply(now);

@@ -11,9 +11,9 @@ const MAX_QUERY_RECORDS = { answers: 1, authorities: 1, additional: 2 };
 
 export const TYPE = { a: 1, ptr: 12, aaaa: 28, opt: 41 } as const;
 const CLASS_IN = 1;
-export const RCODE = { ok: 0, malformed: 1, failed: 2, noSuchName: 3, notImplemented: 4, refused: 5 } as const;
+export const RCODE = { ok: 0, malformed: 1, failed: 2, noSuchName: 3, notImplemented: 4 } as const;
 
-const FLAG = { answer: 0x8000, truncated: 0x0200, recursionDesired: 0x0100, recursionAvailable: 0x0080, checkingDisabled: 0x0010 } as const;
+const FLAG = { answer: 0x8000, authoritative: 0x0400, truncated: 0x0200, recursionDesired: 0x0100, recursionAvailable: 0x0080, checkingDisabled: 0x0010 } as const;
 const OPCODE_MASK = 0x7800;
 const RCODE_MASK = 0x000f;
 
@@ -50,12 +50,12 @@ export function readQuery(message: Buffer): Reading {
 }
 
 /** What an answer of a server says about itself; undefined when it is none to this question, or no message at all. */
-export function readAnswer(message: Buffer, asked: { id: number; question: Question }): { rcode: number; authoritative: boolean; truncated: boolean } | undefined {
+export function readAnswer(message: Buffer, asked: { id: number; question: Question }): { rcode: number; authoritative: boolean } | undefined {
   if (message.length < HEADER_BYTES || message.readUInt16BE(0) !== asked.id) return undefined;
   const flags = message.readUInt16BE(2);
   if ((flags & FLAG.answer) === 0 || (flags & OPCODE_MASK) !== 0) return undefined;
   const rcode = flags & RCODE_MASK;
-  const facts = { rcode, authoritative: (flags & 0x0400) !== 0, truncated: (flags & FLAG.truncated) !== 0 };
+  const facts = { rcode, authoritative: (flags & FLAG.authoritative) !== 0 };
   // A server that does not understand or want a question need not repeat it.
   if (message.readUInt16BE(4) === 0) return rcode === RCODE.ok || rcode === RCODE.noSuchName ? undefined : facts;
   const question = readQuestion(message);

@@ -54,7 +54,7 @@ export interface NamesNeeds {
   readHostFile: ReadHostFile;
 }
 
-interface Open { listener: Listener; stop: AbortController; asking: number; sandbox: NameSandbox; dots: boolean }
+interface Open { listener: Listener; stop: AbortController; asking: number; sandbox: NameSandbox }
 
 export function openNames(needs: NamesNeeds): Names {
   const zone = new Zone();
@@ -76,7 +76,7 @@ export function openNames(needs: NamesNeeds): Names {
         return one && answerTo({ needs, zone, hostServers, limits }, one, { message, transport });
       };
       const listener = await listen({ needs, redirect }, sandbox, answer);
-      open.set(sandbox.id, { listener, stop: new AbortController(), asking: 0, sandbox, dots: wantsDots(sandbox.dnsOptions.length > 0 ? sandbox.dnsOptions : needs.settings.dnsOptions) });
+      open.set(sandbox.id, { listener, stop: new AbortController(), asking: 0, sandbox });
     },
     join: (id, endpoint) => { zone.join(id, endpoint); },
     leave: (id, networkId) => { zone.leave(id, networkId); },
@@ -100,9 +100,9 @@ function answerTo(answering: Answering, one: Open, { message, transport }: { mes
   if (!reading.query) return reading.reply;
   const { query } = reading;
   const finding = find(answering.zone, one.sandbox.id, query.question);
-  if (finding) return writeAnswer(message, query, { finding: { ...finding, addresses: shuffled(finding.addresses ?? []) }, ttlSeconds: TTL_SECONDS, limitBytes: limitOf(query, transport) });
+  if (finding) return writeAnswer(message, query, { finding: turned(finding, answering.needs.clock), ttlSeconds: TTL_SECONDS, limitBytes: limitOf(query, transport) });
   // The client comes again with a search domain.
-  if (one.dots && isAddressType(query.question) && !query.question.name.includes('.')) return writeAnswer(message, query, { finding: {}, ttlSeconds: 0, limitBytes: MAX_MESSAGE_BYTES });
+  if (isAddressType(query.question) && !query.question.name.includes('.') && wantsDots(optionsOf(answering, one))) return writeAnswer(message, query, { finding: {}, ttlSeconds: 0, limitBytes: MAX_MESSAGE_BYTES });
   return forward(answering, one, { message, transport, query });
 }
 
@@ -133,7 +133,7 @@ async function forward({ needs, zone, hostServers, limits }: Answering, one: Ope
       namespaces: { sandbox: one.sandbox.namespace, host: needs.hostNamespace },
       external: endpoints.some(({ internal }) => !internal), ipv6: endpoints.some(({ ipv6 }) => ipv6 !== ''),
     });
-    const answer = await ask({ message: Buffer.from(message), question, servers, transport, clock: needs.clock, signal: one.stop.signal });
+    const answer = await ask({ message, question, servers, transport, clock: needs.clock, signal: one.stop.signal });
     if (one.stop.signal.aborted) return undefined;
     if (!answer) return writeFailure(message, query, RCODE.failed);
     return transport === 'udp' && answer.length > query.answerLimitBytes ? writeTruncated(answer, query) : answer;
@@ -156,14 +156,14 @@ function logFull({ log, clock }: NamesNeeds, limits: Answering['limits'], id: st
 const isAddressType = ({ type }: { type: number }): boolean => type === TYPE.a || type === TYPE.aaaa;
 const limitOf = (query: Query, transport: Transport): number => (transport === 'tcp' ? MAX_MESSAGE_BYTES : query.answerLimitBytes);
 
-/** Clients take the first one: each shall get its share of them. */
-function shuffled<T>(items: readonly T[]): T[] {
-  const left = [...items];
-  for (let last = left.length - 1; last > 0; last--) {
-    const other = Math.floor(Math.random() * (last + 1));
-    [left[last], left[other]] = [left[other] as T, left[last] as T];
-  }
-  return left;
+/** Those that its resolv.conf shows, beside our own. */
+const optionsOf = ({ needs, hostServers }: Answering, { sandbox }: Open): readonly string[] => [sandbox.dnsOptions, needs.settings.dnsOptions].find((own) => own.length > 0) ?? hostServers.now().options;
+
+/** Clients take the first address: each shall get its share of them. */
+function turned({ addresses = [], ...finding }: Finding, clock: Clock): Finding {
+  if (addresses.length < 2) return { ...finding, addresses };
+  const first = Number.parseInt(clock.randomHex(4), 16) % addresses.length;
+  return { ...finding, addresses: [...addresses.slice(first), ...addresses.slice(0, first)] };
 }
 
 /** Without a program for the rules it listens where it is asked, which takes port 53 of that address from the container. */

@@ -50,7 +50,7 @@ export function bridgeResolvConf(wish: ResolvConfWish, ipv6: boolean): { text: s
   const kept = wish.host.split('\n').filter((line) => !drops(line)).join('\n');
   if (parseResolvConf(kept).servers.length > 0) return { text: kept, usesDefaults: false };
   const servers = [...DEFAULT_SERVERS.ipv4, ...(ipv6 ? DEFAULT_SERVERS.ipv6 : [])];
-  return { text: [...(kept === '' ? [] : [kept.replace(/\n$/, '')]), ...servers.map((server) => `nameserver ${server}`), ''].join('\n'), usesDefaults: true };
+  return { text: [kept, ...servers.map((server) => `nameserver ${server}`), ''].join('\n'), usesDefaults: true };
 }
 
 /** For a container that asks the resolver in the daemon. Names without a dot are asked as they are first, unless the user says how many dots it takes. */

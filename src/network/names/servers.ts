@@ -13,23 +13,23 @@ const REREAD_MS = 1000;
 export type ReadHostFile = (path: string) => string | undefined;
 
 export interface HostServers {
-  /** Addresses, in order; public ones when the host names none. */
-  list(): readonly string[];
+  /** Addresses, in order, public ones when the host names none; and its options. */
+  now(): { servers: readonly string[]; options: readonly string[] };
 }
 
 /** Reads the host's file when it is asked for and what is known is older than a second: no timer and no watch for a file that nobody needs. */
 export function openHostServers({ clock, log, readHostFile }: { clock: Clock; log: Log; readHostFile: ReadHostFile }): HostServers {
-  let known: { text: string; servers: readonly string[]; atMs: number } | undefined;
+  let known: { text: string; servers: readonly string[]; options: readonly string[]; atMs: number } | undefined;
   const look = () => {
     const now = clock.monotonicMs();
     if (known && now - known.atMs < REREAD_MS) return known;
     const text = readResolvConf(readHostFile);
     if (known?.text === text) return known = { ...known, atMs: now };
-    const { servers } = parseResolvConf(text);
+    const { servers, options } = parseResolvConf(text);
     if (servers.length === 0) log.info('No non-localhost DNS nameservers are left in resolv.conf. Using default external servers', { servers: DEFAULT_SERVERS.ipv4 });
-    return known = { text, servers: servers.length > 0 ? servers : DEFAULT_SERVERS.ipv4, atMs: now };
+    return known = { text, servers: servers.length > 0 ? servers : DEFAULT_SERVERS.ipv4, options, atMs: now };
   };
-  return { list: () => look().servers };
+  return { now: look };
 }
 
 /** Where it names the stub of systemd-resolved alone, the file that names who is behind it. '' when there is none. */
@@ -57,5 +57,5 @@ export interface ServerQuestion {
 export function decideServers({ dns, host, namespaces, external, ipv6 }: ServerQuestion): Server[] {
   if (dns.length > 0) return dns.map((address) => ({ address, namespace: namespaces.sandbox }));
   const fromHost = (address: string) => isLoopback(address) || address.includes('%') || (address.includes(':') && !ipv6);
-  return host.list().filter((address) => external || !fromHost(address)).map((address) => ({ address, namespace: fromHost(address) ? namespaces.host : namespaces.sandbox }));
+  return host.now().servers.filter((address) => external || !fromHost(address)).map((address) => ({ address, namespace: fromHost(address) ? namespaces.host : namespaces.sandbox }));
 }

@@ -28,22 +28,25 @@ export interface Asking {
   signal: AbortSignal;
 }
 
-/** The first answer that is one, under the client's number. The last refusal when there is nothing better; undefined when nobody answers in time. */
+/**
+ * The first answer that settles it, under the client's number: a positive one, or the word of who is in charge of the name that there is
+ * none; as with dockerd a server that merely does not know leaves it to the next one. Otherwise the last answer; undefined when nobody answers in time.
+ */
 export async function ask(asking: Asking): Promise<Buffer | undefined> {
-  let refused: Buffer | undefined;
+  let last: Buffer | undefined;
   for (const server of asking.servers.slice(0, MAX_SERVERS)) {
-    if (asking.signal.aborted) return undefined;
+    if (asking.signal.aborted) break;
     const id = Number.parseInt(asking.clock.randomHex(2), 16);
     const reply = await (asking.transport === 'udp' ? overUdp : overTcp)(asking, server, id);
     if (!reply) continue;
     const answer = withId(reply.message, asking.message.readUInt16BE(0));
-    if (reply.rcode !== RCODE.failed && reply.rcode !== RCODE.refused) return answer;
-    refused = answer;
+    if (reply.rcode === RCODE.ok || (reply.rcode === RCODE.noSuchName && reply.authoritative)) return answer;
+    last = answer;
   }
-  return refused;
+  return last;
 }
 
-interface Reply { message: Buffer; rcode: number }
+interface Reply { message: Buffer; rcode: number; authoritative: boolean }
 
 /** The socket is connected: the kernel lets in nothing but what comes from the server, and says at once when nobody is there. */
 function overUdp({ message, question, clock, signal }: Asking, { address, namespace }: Server, id: number): Promise<Reply | undefined> {
@@ -66,7 +69,7 @@ function overUdp({ message, question, clock, signal }: Asking, { address, namesp
     socket.on('error', stop);
     socket.on('message', (bytes) => {
       const facts = readAnswer(bytes, { id, question });
-      if (facts) done({ message: bytes, rcode: facts.rcode });
+      if (facts) done({ message: bytes, ...facts });
     });
     socket.bind({ fd }, () => { socket.connect(DNS_PORT, address, (error?: Error | null) => { if (error) stop(); else socket.send(withId(message, id)); }); });
   });
@@ -97,7 +100,7 @@ function overTcp({ message, question, clock, signal }: Asking, { address, namesp
       if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
       const answer = received.subarray(2, 2 + received.readUInt16BE(0));
       const facts = readAnswer(answer, { id, question });
-      done(facts && { message: answer, rcode: facts.rcode });
+      done(facts && { message: answer, ...facts });
     });
     socket.write(Buffer.concat([lengthOf(message), withId(message, id)]));
   });
