@@ -180,6 +180,7 @@ export class LiveFirewall implements Firewall {
 
   /** Before each change what is there and what is to come, after it what is there: whenever we die, the next daemon knows what is ours. */
   #note(): void {
+    if (this.#sides.length === 0) return;
     const note: Note = { ipv4: { rules: [], closed: this.#wish.closed.has('ipv4') }, ipv6: { rules: [], closed: this.#wish.closed.has('ipv6') } };
     for (const side of this.#sides) note[side.family] = { closed: side.closed || this.#wish.closed.has(side.family), rules: unique([...side.wanted, ...side.leftover, ...side.inherited]) };
     const text = JSON.stringify(note);
