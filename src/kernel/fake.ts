@@ -44,12 +44,14 @@ export function openFake(options: FakeOptions = {}): FakeKernel {
     if (calls.length === options.failAt) throw failure(options.failCode ?? 'EIO', call, path);
   };
   const files = openFakeFiles(step);
+  const mounts = openFakeMounts(step);
   const alive = new Map<number, bigint>();
   const layout = options.layout ?? { mode: 'v1', controllers: ['cpu', 'memory', 'pids', 'devices', 'freezer'], unifiedPath: undefined, strayControllers: [] };
   return {
     calls, alive, ...files.state,
     net: openFakeNet({ step, failure, alive, onRun: options.onRun }),
-    mounts: openFakeMounts(step),
+    mounts,
+    remoteMounts: { mount: async (what) => mounts.mount(what) },
     files: files.face,
     cgroups: { layout: () => { step('cgroups'); return layout; } },
     processes: openFakeProcesses(step, { alive, capabilities: options.capabilities ?? ['CAP_CHOWN', 'CAP_KILL', 'CAP_SYS_ADMIN'] }),

@@ -30,6 +30,11 @@ export interface Mounts {
   list(): MountEntry[];
 }
 
+export interface RemoteMounts {
+  /** mount(2) for what may wait long for a server: nothing else waits meanwhile. ETIMEDOUT when `signal` aborts it; then it may be mounted all the same. */
+  mount(what: Parameters<Mounts['mount']>[0], options: { signal: AbortSignal }): Promise<void>;
+}
+
 /** Source: mount(2). */
 export const MOUNT_FLAGS = {
   readOnly: 1, noSuid: 2, noDev: 4, noExec: 8, synchronous: 16, remount: 32, mandatoryLocks: 64, dirSync: 128, noAtime: 1024, noDirAtime: 2048,
@@ -254,6 +259,7 @@ export interface Kernel {
   programs: Programs;
   sockets: Sockets;
   mounts: Mounts;
+  remoteMounts: RemoteMounts;
   files: Files;
   cgroups: Cgroups;
   processes: Processes;

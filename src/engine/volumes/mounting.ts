@@ -1,26 +1,33 @@
 // Volumes that are mounted when they are used: once for all users, and let go after the last one.
 import { MOUNT_FLAGS, type Kernel } from '../../kernel/index.ts';
+import type { Clock } from '../../lib/clock.ts';
 import { EngineError, errnoOf, messageOf } from '../../lib/errors.ts';
 import type { LocalMount, StoredVolume } from '../../store/index.ts';
 import { mountCallOf } from './options.ts';
 
-const NETWORK_TYPES = ['nfs', 'cifs'];
+const NFS = ['nfs', 'nfs4'];
+const SMB = ['cifs', 'smb3'];
+/** Where a server has to answer before the mount is made, or is missed. */
+const REMOTE = [...NFS, ...SMB, 'ceph', '9p'];
+/** As long as the kernel itself tries a server that is silent, or somewhat longer. */
+const ANSWER_LIMIT_MS = 200_000;
 
-type Needs = { kernel: Pick<Kernel, 'mounts' | 'names'> };
+type Needs = { kernel: Pick<Kernel, 'mounts' | 'remoteMounts' | 'names'>; clock: Pick<Clock, 'after'> };
 
-export const isMounted = ({ kernel }: Needs, path: string): boolean => kernel.mounts.list().some(({ target }) => target === path);
+export const isMounted = ({ kernel }: { kernel: Pick<Kernel, 'mounts'> }, path: string): boolean => kernel.mounts.list().some(({ target }) => target === path);
 
 /** Mounts what the options say on the volume's folder. Error: system, in Docker's words. */
 export async function mountVolume(needs: Needs, volume: StoredVolume, mount: LocalMount): Promise<void> {
   if (mount.device === '') throw new EngineError('system', 'missing device in volume options');
-  const options = NETWORK_TYPES.includes(mount.type) ? await withAddress(needs, mount.options) : mount.options;
-  const { flags, propagation, data } = mountCallOf({ options });
+  const { flags, propagation, data } = mountCallOf({ options: await withAddress(needs, mount) });
   const { mounts } = needs.kernel;
+  const call = { source: mount.device, target: volume.path, fsType: mount.type, flags, data };
   try {
-    mounts.mount({ source: mount.device, target: volume.path, fsType: mount.type, flags, data });
+    if (REMOTE.includes(mount.type)) await mountRemote(needs, call);
+    else mounts.mount(call);
   } catch (cause) {
     const said = `${flags === 0 ? '' : `, flags: 0x${flags.toString(16)}`}${data === '' ? '' : `, data: ${data}`}`;
-    throw new EngineError('system', `failed to mount local volume: mount ${mount.device}:${volume.path}${said}: ${spoken(cause)}`, { cause });
+    throw new EngineError('system', `failed to mount local volume: mount ${mount.device}:${volume.path}${said}: ${spoken(cause)}${hint(mount, data)}`, { cause });
   }
   try {
     if (propagation !== 0) mounts.mount({ source: 'none', target: volume.path, fsType: '', flags: propagation });
@@ -32,19 +39,42 @@ export async function mountVolume(needs: Needs, volume: StoredVolume, mount: Loc
   }
 }
 
+async function mountRemote({ kernel, clock }: Needs, call: Parameters<Kernel['mounts']['mount']>[0]): Promise<void> {
+  const limit = new AbortController();
+  using _timer = clock.after(ANSWER_LIMIT_MS, () => limit.abort());
+  try {
+    await kernel.remoteMounts.mount(call, { signal: limit.signal });
+  } catch (error) {
+    // The server may have answered in the very moment when nobody wanted to know any more.
+    if (limit.signal.aborted) unmountPath({ kernel }, call.target);
+    throw error;
+  }
+}
+
+/** What the kernel's `invalid argument` leaves unsaid. */
+const hint = ({ type }: LocalMount, data: string): string => (NFS.includes(type) && !/(?:^|,)addr=/.test(data) ? ' (a volume of this type needs the address of its server: o=addr=…)' : '');
+
 /** Fine when nothing is mounted. */
-export function unmountVolume(needs: Needs, { path }: StoredVolume): void {
+export function unmountVolume(needs: Pick<Needs, 'kernel'>, { path }: StoredVolume): void {
+  unmountPath(needs, path);
+}
+
+function unmountPath(needs: Pick<Needs, 'kernel'>, path: string): void {
   while (isMounted(needs, path)) needs.kernel.mounts.unmount(path, { lazy: true });
 }
 
-/** The kernel wants the server's address as a number. */
-async function withAddress({ kernel }: Needs, options: string): Promise<string> {
+/** The kernel wants the server's address as a number; where it is not said, that of an SMB server stands in the device. */
+async function withAddress({ kernel }: Needs, { type, options, device }: LocalMount): Promise<string> {
+  if (!NFS.includes(type) && !SMB.includes(type)) return options;
   const name = /(?:^|,)addr=([^,]*)/.exec(options)?.[1];
-  if (name === undefined || name === '' || /^\d+\.\d+\.\d+\.\d+$/.test(name)) return options;
+  const implied = SMB.includes(type) && name === undefined && !/(?:^|,)ip=/.test(options) ? /^\/\/([^/]+)/.exec(device)?.[1] : undefined;
+  const wanted = name ?? implied ?? '';
+  if (wanted === '' || (name !== undefined && /^\d+\.\d+\.\d+\.\d+$/.test(wanted))) return options;
   try {
-    return options.replace(`addr=${name}`, `addr=${await kernel.names.addressOf(name)}`);
+    const address = await kernel.names.addressOf(wanted);
+    return name === undefined ? `${options === '' ? '' : `${options},`}addr=${address}` : options.replace(`addr=${name}`, `addr=${address}`);
   } catch (cause) {
-    throw new EngineError('system', `error resolving passed in network volume address: lookup ${name}: no such host`, { cause });
+    throw new EngineError('system', `error resolving passed in network volume address: lookup ${wanted}: no such host`, { cause });
   }
 }
 
