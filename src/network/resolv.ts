@@ -1,0 +1,39 @@
+// The text of a container's /etc/resolv.conf, from its own wishes, the daemon's settings and the host's file as it is now.
+import { readFileSync, statSync } from 'node:fs';
+import { unreachable } from '../lib/errors.ts';
+import type { NetworkSettings, SandboxWish } from './index.ts';
+import { bridgeResolvConf, embeddedResolvConf, hostResolvConf, parseResolvConf, STUB } from './names/resolv-conf.ts';
+
+const HOST_FILE = '/etc/resolv.conf';
+const LIMIT_BYTES = 1 << 20;
+
+export type OwnDns = Pick<SandboxWish, 'dns' | 'dnsSearch' | 'dnsOptions'>;
+/** `names`: asks our resolver. `bridge`: asks servers itself, from another namespace than the host's. */
+type ResolvMode = 'names' | 'bridge' | 'host' | 'none';
+
+export function resolvConf(own: OwnDns, { settings, mode, ipv6 }: { settings: NetworkSettings; mode: ResolvMode; ipv6: boolean }): string {
+  const first = (mine: readonly string[], daemons: readonly string[]) => (mine.length > 0 ? mine : daemons);
+  const wish = {
+    host: readHosts(mode), dns: first(own.dns, settings.dns), dnsSearch: first(own.dnsSearch, settings.dnsSearch), dnsOptions: first(own.dnsOptions, settings.dnsOptions),
+  };
+  switch (mode) {
+    case 'names': return embeddedResolvConf(wish);
+    case 'bridge': case 'none': return bridgeResolvConf(wish, ipv6).text;
+    case 'host': return hostResolvConf(wish);
+    default: return unreachable(mode);
+  }
+}
+
+/** Where the host asks the stub of systemd-resolved on its loopback alone, those asked who are behind it: as dockerd does. */
+function readHosts(mode: ResolvMode): string {
+  const text = readHostFile(HOST_FILE) ?? '';
+  const { servers } = parseResolvConf(text);
+  if (mode === 'host' || servers.length !== 1 || servers[0] !== STUB.server) return text;
+  return readHostFile(STUB.file) ?? text;
+}
+
+/** undefined when there is no such file, or one that cannot be read. */
+export function readHostFile(path: string): string | undefined {
+  try { return statSync(path).size > LIMIT_BYTES ? undefined : readFileSync(path, 'utf8'); }
+  catch { return undefined; }
+}
