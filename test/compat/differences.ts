@@ -12,7 +12,7 @@ const NEVER_THE_SAME: ReadonlyArray<readonly [pattern: RegExp, written: string]>
   [/time="<time>" level=error msg="error waiting for container: context canceled"\n/g, ''], // the client's own race
   [/time="<time>" level=error msg="Can't (add file|close tar writer)[^\n]*closed pipe"\n/g, ''], // likewise, when cp gives up
   [/^(\w+ {2,})?\d+( {2,}\d+ {2,}\d+ {2,}\d\d:\d\d)?(?= {2,}(\?|sleep))/gm, '<process>'], // top
-  [/\b\d+: (eth\d+)@if\d+/g, '$1'], // numbers of interfaces
+  [/\b\d+: (eth\d+)(@if\d+)?/g, '$1'], // numbers of interfaces
   [/(time=|= )[\d./]+ ms/g, '$1<time> ms'], // ping
   [/ {2,}/g, '  '], // columns are as wide as what stands in them
 ];
@@ -28,7 +28,7 @@ export interface Difference {
 export const DIFFERENCES: readonly Difference[] = [
   { where: /./, written: [/(failed to create task for container: )?failed to create shim task: OCI runtime create failed: (runc|crun) create failed/g, '<create failed>'], why: 'crun is the runtime here, and the words in front are those of Docker since 23' },
   { where: /./, written: [/: is a directory: permission denied/g, ': permission denied'], why: 'Docker since 25 says why a directory cannot be run' },
-  { where: /^(ps|pull|volumes-verbs): /, written: [/Invalid filter/g, 'invalid filter'], why: 'lower case since Docker 22' },
+  { where: /^(ps|pull|volumes-verbs|networks-\w+): /, written: [/Invalid filter/g, 'invalid filter'], why: 'lower case since Docker 22' },
   { where: /^ps: .*before=/, written: [/[Nn]o such container:?/g, 'no such container'], why: 'one wording for a container that is not there' },
   { where: /^ps: .*exited=x/, written: [/invalid filter 'exited=x'|strconv.Atoi: parsing "x": invalid syntax/g, '<bad filter>'], why: "the words of Go's own parser help nobody" },
   { where: /^exit: run --rm -w \/etc\/passwd/, why: 'Docker looks at the working directory when it creates, this engine when it starts; both refuse with 125' },
@@ -55,7 +55,12 @@ export const DIFFERENCES: readonly Difference[] = [
   { where: /^security-ipc: run --rm --ipc nosuch/, written: [/\.\n(See|\n*Run) 'docker run --help'.*\n/g, '.\n'], why: 'a mode that nobody knows is refused when the container is created, not only when it is started' },
   { where: /^init: run --rm --init IMAGE nosuch/, written: [/tini \(\d+\)/g, 'tini (<pid>)'], why: 'the number of a process' },
   { where: /^version: (info|version)$/, why: 'names, versions and plug-ins of two different engines; fields that mean something are asked for one by one' },
+  { where: /^addresses-.*: run -d/, written: [/time="<time>" level=error msg="Error waiting for container: [^\n]*"\n/g, ''], why: 'a start that fails ends the waiting of clients here; whether theirs says so is its own race' },
   { where: /^volumes-events: events of a volume/, written: [/\n(unmount .*)\ncreate .*/g, '\n$1'], why: 'Docker since 23 tells of the making of a volume once, not whenever it is asked for' },
+  { where: /^networks-verbs: .*bridge.name=@?\S*b1/, written: [/invalid name of a bridge: .*|failed to check bridge interface existence: .*/g, '<bad name>'], why: 'the kernel takes names of 15 bytes at most; this engine says so' },
+  { where: /^networks-verbs: network inspect bridge/, written: [/,"Gateway":"172.17.0.1"/g, ''], why: 'dockerd shows the gateway of the default bridge from its second start on, this engine always' },
+  { where: /^networks-\w+: exec @web ip|^networks-\w+: run .* ip link/, written: [/ qlen 1000/g, ' '], why: 'dockerd sets the length of a queue that such devices do not have to 0' },
+  { where: /^networks-connect: network connect --ip 10\.212\.1 /, written: [/[iI]nvalid IPv4 address: 10\.212\.1\)?/g, 'invalid IPv4 address'], why: 'a parenthesis too many' },
 ];
 
 export interface Normals {

@@ -6,10 +6,11 @@ import { assertSameSaid, normalSaid } from './clients/answers.ts';
 import { tellNetworked } from './clients/compose/networked.ts';
 import { ComposeScene } from './clients/compose/scene.ts';
 import type { Story } from './scene.ts';
+import { addressStories } from './stories/network-addresses.ts';
 import { networkStories } from './stories/networks.ts';
 import { assertSame, closeWorld, namesOf, openWorld, told, type World } from './telling.ts';
 
-const STORIES: readonly Story[] = [...networkStories];
+const STORIES: readonly Story[] = [...networkStories, ...addressStories];
 /** Stories at once; each is told to both engines at the same time. */
 const AT_ONCE = 3;
 
