@@ -76,6 +76,8 @@ const REFUSED: ReadonlyArray<readonly [body: NetworkCreateBody, kind: string, me
   [{ ConfigFrom: { Network: 'template' }, Options: { a: 'b' } }, 'forbidden', 'network driver options are not supported if the network depends on a configuration network'],
   [{ Options: { 'com.docker.network.driver.mtu': 'x' } }, 'invalid', 'failed to parse com.docker.network.driver.mtu value: x (strconv.Atoi: parsing "x": invalid syntax)'],
   [{ Options: { 'com.docker.network.driver.mtu': '-5' } }, 'invalid', 'invalid MTU number: -5'],
+  [{ Options: { 'com.docker.network.driver.mtu': '67' } }, 'invalid', 'invalid MTU number: 67'],
+  [{ Options: { 'com.docker.network.driver.mtu': '65536' } }, 'invalid', 'invalid MTU number: 65536'],
   [{ Options: { 'com.docker.network.bridge.enable_icc': '' } }, 'invalid', 'failed to parse com.docker.network.bridge.enable_icc value:  (strconv.ParseBool: parsing "": invalid syntax)'],
   [{ Options: { 'com.docker.network.bridge.host_binding_ipv4': 'x' } }, 'invalid', 'failed to parse com.docker.network.bridge.host_binding_ipv4 value: x (nil ip)'],
   [{ Options: { 'com.docker.network.bridge.name': 'a'.repeat(16) } }, 'invalid', 'invalid name of a bridge: "aaaaaaaaaaaaaaaa": longer than 15 bytes'],

@@ -10,6 +10,10 @@ const BOOLEANS: readonly string[] = ['1', 't', 'T', 'TRUE', 'true', 'True', '0',
 /** Longest name of a device, in bytes. Source: IFNAMSIZ of linux/if.h, less the closing zero. */
 const DEVICE_NAME_BYTES = 15;
 
+/** What the kernel takes for a bridge; 0 leaves it to the kernel. Source: ETH_MIN_MTU and ETH_MAX_MTU of linux/if_ether.h. */
+const LEAST_MTU = 68;
+const MOST_MTU = 65_535;
+
 /** Why a value will not do, in the words of the parser that Docker has for it; undefined when it will. */
 type Check = (value: string) => string | undefined;
 
@@ -31,7 +35,8 @@ export function assertBridgeOptions(options: Readonly<StringMap>): void {
     const why = Object.hasOwn(CHECKS, key) ? CHECKS[key]?.(value) : undefined;
     if (why !== undefined) throw invalid(`failed to parse ${key} value: ${value} (${why})`);
   }
-  if (Number(options[MTU] ?? 0) < 0) throw invalid(`invalid MTU number: ${options[MTU]}`);
+  const mtu = Number(options[MTU] ?? 0);
+  if (mtu !== 0 && (mtu < LEAST_MTU || mtu > MOST_MTU)) throw invalid(`invalid MTU number: ${options[MTU]}`);
   const name = options[BRIDGE_NAME] ?? '';
   if (Buffer.byteLength(name) > DEVICE_NAME_BYTES) throw invalid(`invalid name of a bridge: ${JSON.stringify(name)}: longer than ${DEVICE_NAME_BYTES} bytes`);
   if (/[\s/:]/.test(name) || name === '.' || name === '..') throw invalid(`invalid name of a bridge: ${JSON.stringify(name)}: no device may be called so`);
