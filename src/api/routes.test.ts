@@ -33,7 +33,7 @@ const TABLE: ReadonlyArray<[request: string, status: number, body: unknown, call
   ['GET /containers/json?limit=x', 400, { message: 'invalid value for limit: "x" is no whole number' }],
   ['GET /containers/nosuch/json', 404, { message: 'No such container: nosuch' }],
   ['POST /containers/create?name=probe&platform=linux/arm/v7', 201, { Id: CONTAINER_ID, Warnings: [] },
-    ['containers.create', { name: 'probe', body: { Image: 'busybox', Cmd: ['sh'] }, platform: 'linux/arm/v7' }],
+    ['containers.create', { name: 'probe', body: { Image: 'busybox', Cmd: ['sh'] }, platform: 'linux/arm/v7', fitNetworks: true }],
     { body: { Image: 'busybox', Cmd: 'sh' } }],
   ['POST /containers/create', 404, { message: 'No such image: nosuch:latest' }, undefined, { body: { Image: 'nosuch' } }],
   ['POST /containers/create', 400, { message: 'config cannot be empty in order to create a container' }, undefined, { body: {} }],

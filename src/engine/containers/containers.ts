@@ -7,7 +7,7 @@ import { listContainers } from './list.ts';
 import { readLogs } from './log.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
 import { pruneContainers } from './prune.ts';
-import { removeContainer } from './remove.ts';
+import { removeContainer, removeLink } from './remove.ts';
 import { renameContainer } from './rename.ts';
 import { restartByHand, startByHand } from './restart.ts';
 import { killContainer, pauseContainer, stopContainer, unpauseContainer } from './stop.ts';
@@ -25,7 +25,11 @@ export function openContainers(needs: ContainerNeeds): ContainersFace {
     inspect: (name, options) => viewContainer(needs, table.find(name), options),
     start: (name, { signal }) => needs.metrics.timed('start', () => startByHand(needs, table.find(name), signal)),
     stop: (name, options) => stopContainer(needs, table.find(name), options),
-    restart: (name, options) => restartByHand(needs, table.find(name), options),
+    async restart(name, options) {
+      const container = table.find(name);
+      try { await restartByHand(needs, container, options); }
+      catch (cause) { throw new EngineError(kindOf(cause) === 'not-found' ? 'system' : kindOf(cause), `Cannot restart container ${name}: ${messageOf(cause)}`, { cause }); }
+    },
     async kill(name, { killSignal }) {
       try { await killContainer(needs, table.find(name), killSignal); }
       catch (cause) {
@@ -39,8 +43,7 @@ export function openContainers(needs: ContainerNeeds): ContainersFace {
     rename: (name, newName) => renameContainer(needs, table.find(name), newName),
     remove: async (name, { force, volumes, link }) => {
       const container = table.find(name);
-      // There are no links here, so the name can only be the container's own.
-      if (link) throw new EngineError('system', 'Conflict, cannot remove the default link name of the container');
+      if (link) return await removeLink(needs, name);
       await needs.metrics.timed('delete', () => removeContainer(needs, container, { force, volumes }));
     },
     prune: ({ filters }) => pruneContainers(needs, filters),

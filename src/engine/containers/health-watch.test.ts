@@ -56,7 +56,7 @@ function taskOf(outcome: number | 'hangs', kill: () => void): ExecTask {
 function container(id: string, changes: { Retries?: number; StartPeriod?: number } = {}): Container {
   const Config = { Healthcheck: { Test: ['CMD', 'check'], ...changes }, Env: null, WorkingDir: '' };
   const State = { StartedAt: new Date().toISOString(), Health: beginHealth(decidePlan(Config), null) };
-  return { id, record: { Config, State }, state: { status: 'running' }, execIds: new Set(), eventAttributes: () => ({}) } as unknown as Container;
+  return { id, record: { Config, State }, hostConfig: { NetworkMode: 'none', Links: null }, state: { status: 'running' }, execIds: new Set(), eventAttributes: () => ({}) } as unknown as Container;
 }
 const healthOf = (one: Container): Health => one.record.State.Health ?? { Status: 'none', FailingStreak: 0, Log: [] };
 

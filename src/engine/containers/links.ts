@@ -123,7 +123,7 @@ function rangesOf(ports: Exposed): Array<[Exposed[number], Exposed[number]]> {
 }
 
 /** Also in the form that inspect shows, "/web:/self/db". */
-function parseLink(link: string): Link {
+export function parseLink(link: string): Link {
   const [name = '', alias = name, ...more] = link.split(':');
   if (name === '' || more.length > 0) throw invalid(`invalid Links: bad format for links: ${link}`);
   return { name: name.replace(/^\//, ''), alias: alias.slice(alias.lastIndexOf('/') + 1) };

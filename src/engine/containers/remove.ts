@@ -2,8 +2,10 @@
 import { conflict, EngineError, kindOf } from '../../lib/errors.ts';
 import { cancelRestart } from './backoff.ts';
 import type { Container } from './container.ts';
+import { parseLink } from './links.ts';
 import { leaveMounts } from './mounts.ts';
 import { publish, type ContainerNeeds } from './needs.ts';
+import { followLink } from './own-files.ts';
 import { isVolume } from '../volumes/volumes.ts';
 import { unmountOverlay } from './start.ts';
 
@@ -23,6 +25,18 @@ export async function removeContainer(needs: ContainerNeeds, container: Containe
     const { status } = container.state;
     throw conflict(`You cannot remove a ${status} container ${container.id}. ${status === 'paused' ? 'Unpause and then stop' : 'Stop'} the container before attempting removal or force remove`);
   }
+}
+
+/** `word`: "self/db", as the one who links calls the other; both stay. Error: system, for a name that is a container's own. */
+export async function removeLink(needs: ContainerNeeds, word: string): Promise<void> {
+  const [self = '', alias] = word.replace(/^\//, '').split('/', 2);
+  if (alias === undefined) throw new EngineError('system', 'Conflict, cannot remove the default link name of the container');
+  const container = needs.table.find(self);
+  using _lock = await needs.table.hold(container);
+  const hostConfig = { ...container.hostConfig, Links: (container.hostConfig.Links ?? []).filter((link) => parseLink(link).alias !== alias) };
+  await needs.store.containers.saveHostConfig(container.id, hostConfig);
+  container.hostConfig = hostConfig;
+  await followLink(needs, container, { alias, link: undefined });
 }
 
 /** Fine when it does not run; a start or restart under way is waited for. */

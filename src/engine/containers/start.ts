@@ -81,8 +81,6 @@ async function run(needs: ContainerNeeds, container: Container): Promise<void> {
 
 /** Clients that wait are connected before the program runs, so that they miss nothing. */
 async function launch(needs: ContainerNeeds, container: Container, { task, network }: { task: CreatedTask; network: RunNetwork }): Promise<void> {
-  const attached = network.sandbox?.attach(task.pid);
-  attached?.catch(() => {}); // it is waited for below
   for (const pending of container.pending) {
     const console = await needs.runtime.attach(container.id);
     container.pending.delete(pending);
@@ -94,8 +92,7 @@ async function launch(needs: ContainerNeeds, container: Container, { task, netwo
     StartedAt: formatNanos(needs.clock.nowNanos()), Health: beginHealth(decidePlan(container.record.Config), container.record.State.Health),
   };
   // On disk before the program runs: a daemon that dies in between finds a task that it knows of.
-  await needs.store.containers.save(started, { durable: false });
-  await attached;
+  await settled(needs.store.containers.save(started, { durable: false }), network.sandbox?.attach(task.pid) ?? Promise.resolve());
   await task.start();
   container.record = started;
   container.stopRequested = false;
@@ -104,6 +101,12 @@ async function launch(needs: ContainerNeeds, container: Container, { task, netwo
   await tellLinked(needs, container);
   publish(needs, container, { action: 'start' });
   needs.health.follow(container);
+}
+
+/** At once, and each to its end: an undo must not meet one that is still at it. */
+async function settled(...work: ReadonlyArray<Promise<void>>): Promise<void> {
+  const failed = (await Promise.allSettled(work)).find(({ status }) => status === 'rejected');
+  if (failed?.status === 'rejected') throw failed.reason;
 }
 
 /** Who links to it finds it where it is now. */

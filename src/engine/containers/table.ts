@@ -2,6 +2,7 @@
 import { conflict, invalid, notFound } from '../../lib/errors.ts';
 import { KeyedLock } from '../../lib/lock.ts';
 import type { Container } from './container.ts';
+import { linksOf } from './links.ts';
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 
@@ -14,16 +15,25 @@ export class ContainerTable {
   #byId = new Map<string, Container>();
   #idByName = new Map<string, string>();
 
-  /** Exact ID, exact name, unique start of an ID: in this order. */
+  /** Exact ID, exact name (also the one that a link gives, "self/db"), unique start of an ID: in this order. */
   find(word: string): Container {
     const name = word.replace(/^\//, '');
-    const exact = this.#byId.get(name) ?? this.#byId.get(this.#idByName.get(name) ?? '');
+    const exact = this.#byId.get(name) ?? this.#named(name) ?? this.#linked(name);
     if (exact) return exact;
     const matches = name === '' ? [] : [...this.#byId.values()].filter((container) => container.id.startsWith(name));
     if (matches.length > 1) throw invalid(`Multiple IDs found with provided prefix: ${name}`);
     const match = matches[0];
     if (!match) throw noSuchContainer(word);
     return match;
+  }
+
+  #named(name: string): Container | undefined { return this.#byId.get(this.#idByName.get(name) ?? ''); }
+
+  #linked(name: string): Container | undefined {
+    const [self = '', alias] = name.split('/', 2);
+    const parent = alias === undefined ? undefined : this.#named(self);
+    const link = parent && linksOf(parent).find((one) => one.alias === alias);
+    return link && this.#named(link.name);
   }
 
   get(id: string): Container | undefined { return this.#byId.get(id); }

@@ -1,13 +1,13 @@
 // What a create body may not say about networks and names; the same requests go to dockerd in test/compat/requests.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { kindOf } from '../../lib/errors.ts';
+import { kindOf, messageOf, notFound } from '../../lib/errors.ts';
 import type { ContainerConfig, CreateBody, HostConfig } from '../../wire/types.ts';
+import { EMPTY_NETWORK } from '../networks/predefined.ts';
 import { completeConfig, completeHostConfig } from './defaults.ts';
-import { newNetworkSettings } from './networking.ts';
 import { splitExtraHost, validateEndpoints, validateNetwork } from './validate-network.ts';
 
-const judge = (config: Partial<ContainerConfig>, host: Partial<HostConfig>) => validateNetwork(completeConfig(config), completeHostConfig(host, { cgroupVersion: 1 }));
+const judge = (config: Partial<ContainerConfig>, host: Partial<HostConfig>, hasBridge = true) => validateNetwork(completeConfig(config), completeHostConfig(host, { cgroupVersion: 1 }), hasBridge);
 const BOUND = { PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '8080' }] } };
 
 test('each invalid field about networks is refused by name', () => {
@@ -15,7 +15,7 @@ test('each invalid field about networks is refused by name', () => {
     [{ Hostname: 'x' }, {}], [{ MacAddress: '02:42:ac:11:00:02' }, {}], [{ ExposedPorts: { '80/tcp': {} } }, {}], [{}, { Dns: ['1.1.1.1'] }], [{}, { ExtraHosts: ['a:1.2.3.4'] }], [{}, BOUND], [{}, { Links: ['a:b'] }],
   ];
   const refused: ReadonlyArray<[Partial<ContainerConfig>, Partial<HostConfig>, RegExp]> = [
-    [{}, BOUND, /published ports/], [{}, { PublishAllPorts: true }, /published ports/], [{}, { NetworkMode: 'bridge' }, /"bridge"/], [{}, { NetworkMode: 'container:' }, /container:<name\|id>/],
+    [{}, { NetworkMode: 'container:' }, /container:<name\|id>/], [{}, { PortBindings: { '80/xyz': [{ HostIp: '', HostPort: '1' }] } }, /invalid proto: xyz/], [{}, { PortBindings: { '80/tcp': [{ HostIp: 'x', HostPort: '1' }] } }, /HostIp "x" of port 80\/tcp is no IP address/],
     [{}, { NetworkMode: 'none', PortBindings: { 'x/tcp': [] } }, /invalid port specification: "x"/], [{}, { NetworkMode: 'none', PortBindings: { '80-81/tcp': [] } }, /"80-81"/],
     [{}, { NetworkMode: 'none', PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '99999' }] } }, /"99999"/],
     [{}, { ExtraHosts: ['a'] }, /bad format for add-host: "a"/], [{}, { ExtraHosts: [':1.2.3.4'] }, /bad format/], [{}, { ExtraHosts: ['a:1.2.3'] }, /invalid IP address in add-host: "1.2.3"/],
@@ -35,18 +35,32 @@ test('what does no harm is taken', () => {
   assert.deepEqual(['b:::1', 'c=[::1]', 'e:host-gateway'].map(splitExtraHost), [{ name: 'b', address: '::1' }, { name: 'c', address: '::1' }, { name: 'e', address: 'host-gateway' }]);
 });
 
-test('an endpoint is of the network that the container is on, and keeps what the client asked of it', () => {
-  const body = (EndpointsConfig: NonNullable<CreateBody['NetworkingConfig']>['EndpointsConfig']): CreateBody => ({ NetworkingConfig: { EndpointsConfig: EndpointsConfig ?? null } });
-  const bad: ReadonlyArray<[CreateBody, string, RegExp]> = [
-    [body({ none: null }), 'none', /no EndpointSettings for none/], [body({ none: {}, host: {} }), 'none', /none, host/], [body({ host: {} }), 'none', /none, host/], [body({ own: {} }), 'none', /"own"/],
-    [body({ none: { IPAMConfig: { IPv4Address: 'x' } } }), 'none', /invalid IPv4 address: x/], [body({ none: { IPAMConfig: { IPv6Address: '1.2.3.4' } } }), 'none', /invalid IPv6 address: 1.2.3.4/],
-    [body({ none: { IPAMConfig: { LinkLocalIPs: ['x'] } } }), 'none', /link-local IP address: x/], [body({ none: { MacAddress: 'zz' } }), 'none', /MacAddress/],
+test('without a default bridge nobody publishes a port unawares', () => {
+  for (const host of [BOUND, { PublishAllPorts: true }]) {
+    assert.throws(() => judge({}, host, false), /published ports need a bridge network, and this daemon has no default one/);
+    for (const NetworkMode of ['none', 'own', 'bridge']) assert.deepEqual(judge({}, { ...host, NetworkMode }, false), []);
+    assert.deepEqual(judge({}, host), []);
+  }
+});
+
+test('endpoints are held against their networks when the client asks for it, and all faults are told', () => {
+  const body = (EndpointsConfig: NonNullable<CreateBody['NetworkingConfig']>['EndpointsConfig'], MacAddress = ''): CreateBody => ({ MacAddress, NetworkingConfig: { EndpointsConfig: EndpointsConfig ?? null } });
+  const find = (word: string) => {
+    if (!['bridge', 'own'].includes(word)) throw notFound(`network ${word} not found`);
+    return { ...EMPTY_NETWORK, Name: word, Id: word, Created: '', Driver: 'bridge' };
+  };
+  const check = (of: CreateBody, { mode = 'own', fit = false } = {}) => validateEndpoints(of, { mode, networks: { find }, fit });
+  const bad: ReadonlyArray<[CreateBody, RegExp]> = [
+    [body({ own: null }), /no EndpointSettings for own/], [body({ own: { IPAMConfig: { IPv4Address: 'x' } } }), /invalid IPv4 address: x/], [body({ own: { IPAMConfig: { IPv6Address: '1.2.3.4' } } }), /invalid IPv6 address: 1.2.3.4/],
+    [body({ own: { IPAMConfig: { LinkLocalIPs: ['x'] } } }), /link-local IP address: x/], [body({ own: { MacAddress: 'zz' } }), /MacAddress/],
+    [body({ own: { MacAddress: '02:42:ac:11:00:02' } }, '02:42:ac:11:00:03'), /container-wide MAC address must match/],
   ];
-  for (const [of, mode, words] of bad) assert.throws(() => validateEndpoints(of, mode), words, JSON.stringify(of));
-  const asked = body({ default: { Aliases: ['a'], IPAMConfig: { IPv4Address: '10.0.0.2' }, DriverOpts: { k: 'v' }, MacAddress: '02:42:ac:11:00:02' } });
-  validateEndpoints(asked, 'default');
-  const { Networks } = newNetworkSettings(asked, 'default');
-  const none = Networks['none'];
-  assert.deepEqual([Object.keys(Networks), none?.Aliases, none?.IPAMConfig, none?.DriverOpts, none?.MacAddress, none?.Links], [['none'], ['a'], { IPv4Address: '10.0.0.2' }, { k: 'v' }, '02:42:ac:11:00:02', null]);
-  assert.deepEqual(newNetworkSettings(body({}), 'container:x').Networks, {});
+  for (const [of, words] of bad) assert.throws(() => check(of), (error) => kindOf(error) === 'invalid' && words.test(messageOf(error)), JSON.stringify(of));
+  const misfits = body({ own: { IPAMConfig: { IPv4Address: '10.0.0.2' } }, default: { Aliases: ['x'] }, later: { Aliases: ['x'] } });
+  check(misfits);
+  check(body({ own: { MacAddress: '02:42:AC:11:00:02' } }, '02:42:ac:11:00:02'), { fit: true });
+  assert.throws(() => check(misfits, { fit: true }), {
+    message: 'invalid config for network own: invalid endpoint settings:\nuser specified IP address is supported only when connecting to networks with user configured subnets\n'
+      + 'invalid config for network default: invalid endpoint settings:\nnetwork-scoped alias is supported only for containers in user defined networks',
+  });
 });

@@ -11,6 +11,9 @@ import type { CreatedTask, Runtime } from '../../runtime/index.ts';
 import type { OverlayMount, Store } from '../../store/index.ts';
 import { openEvents, type Fact } from '../events.ts';
 import { Metrics } from '../metrics.ts';
+import type { Network, Sandbox, SandboxWish } from '../../network/index.ts';
+import { EMPTY_NETWORK } from '../networks/predefined.ts';
+import type { Networks } from '../networks/networks.ts';
 import { Volumes } from '../volumes/volumes.ts';
 import { createContainer } from './create.ts';
 import { ExecTable } from './exec-table.ts';
@@ -83,8 +86,29 @@ function world(failAt: number): World {
     volumes: new Volumes({ store: store as unknown as Store, kernel: kernel as unknown as Kernel, events, table, clock: systemClock, log: silentLog }),
     store: store as unknown as Store, runtime: runtime as unknown as Runtime, kernel: kernel as unknown as Kernel, logs: logsOf(step, live),
     events, clock: systemClock, log: silentLog, table, execs: new ExecTable(() => {}), health: { follow: () => {}, rest: () => {}, recall: () => {}, close: async () => {} }, metrics: new Metrics(systemClock), hostName: 'host', platform: { os: 'linux', architecture: 'amd64' }, daemonId: 'one', defaults: NO_DEFAULTS,
+    network: networkOf(step, live), networks: NETWORKS,
   };
   return w;
+}
+
+const BRIDGE = { ...EMPTY_NETWORK, Name: 'bridge', Id: 'b0', Created: '', Driver: 'bridge' };
+const NETWORKS = { find: () => BRIDGE, named: () => BRIDGE, get: () => BRIDGE, claim: async () => ({ [Symbol.dispose]: () => {} }) } as unknown as Networks;
+
+/** One sandbox at most; its interfaces are there from `attach` to `release`. */
+function networkOf(step: (what: string) => void, live: Set<string>): Network {
+  let sandbox: Sandbox | undefined;
+  const prepare = async ({ id, endpoints: [wish] }: SandboxWish) => {
+    step('prepare');
+    live.add('addresses');
+    const got = { networkId: 'b0', endpointId: wish?.endpointId ?? '', ipv4: '172.17.0.2', ipv4PrefixLen: 16, gateway: '172.17.0.1', ipv6: '', ipv6PrefixLen: 0, ipv6Gateway: '', mac: '', interfaceName: '' };
+    sandbox = {
+      id, key: '/key', endpoints: new Map([['b0', got]]), published: [], resolvConf: 'nameserver 9.9.9.9\n', rename: () => {}, connect: async () => got, disconnect: async () => {},
+      attach: async () => { step('attach'); live.add('interfaces'); },
+      release: async () => { live.delete('interfaces'); live.delete('addresses'); sandbox = undefined; },
+    };
+    return sandbox;
+  };
+  return { prepare, sandbox: () => sandbox } as unknown as Network;
 }
 
 const kernelOf = (step: (what: string) => void, live: Set<string>) => ({
@@ -149,11 +173,14 @@ test('start leaves a running container or a stopped one with the reason, whichev
     w.failAt = n;
     const failure = await startContainer(w.needs, container).then(() => undefined, messageOf);
     if (failure === undefined) {
-      assert.deepEqual([[...w.live].toSorted(), container.record.State.Pid, container.state.status, w.started], [['log', 'mount', 'program', 'record', 'snapshot', 'task'], 42, 'running', ['create', 'start']]);
-      assert.ok(n >= 7, 'mount, three files, bundle, task, record and start can fail');
+      assert.deepEqual([[...w.live].toSorted(), container.record.State.Pid, container.state.status, w.started], [['addresses', 'interfaces', 'log', 'mount', 'program', 'record', 'snapshot', 'task'], 42, 'running', ['create', 'connect', 'start']]);
+      const { Networks, Ports, SandboxKey } = container.record.NetworkSettings;
+      assert.deepEqual([Networks['bridge']?.IPAddress, Ports, SandboxKey], ['172.17.0.2', {}, '/key']);
+      assert.ok(n >= 9, 'mount, addresses, three files, bundle, task, interfaces, record and start can fail');
       return;
     }
     assert.deepEqual([[...w.live].toSorted(), container.running, container.record.State.Error, w.started], [['record', 'snapshot'], false, failure, ['create']], failure);
+    assert.equal(container.record.NetworkSettings.Networks['bridge']?.IPAddress, '', failure);
   }
   assert.fail('it never succeeded');
 });
@@ -171,7 +198,8 @@ test('after an exit nothing of the run is left, and after removal nothing at all
   assert.equal(container.record.State.ExitCode, 3);
   const removed = container.removed();
   await removeContainer(w.needs, container, { force: false, volumes: false });
-  assert.deepEqual([[...w.live], w.needs.table.get(id), w.started], [[], undefined, ['create', 'start', 'die', 'destroy']]);
+  assert.deepEqual([[...w.live], w.needs.table.get(id), w.started], [[], undefined, ['create', 'connect', 'start', 'die', 'disconnect', 'destroy']]);
+  assert.equal(container.record.NetworkSettings.Networks['bridge']?.IPAddress, '');
   assert.deepEqual(await removed, { exitCode: 3, error: undefined });
 });
 
