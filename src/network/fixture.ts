@@ -28,20 +28,24 @@ export interface Machine extends AsyncDisposable {
 export function openMachine(execRoot: string): Machine {
   const netns = openNetns();
   const linux = openLinux({ selfCommand: [process.execPath] });
-  const host = linux.net.ofPath(netns.path);
-  const kernel = { programs: linux.programs, net: { ...linux.net, host: () => host } };
+  const kernel = { programs: linux.programs, net: { ...linux.net, host: () => linux.net.ofPath(netns.path) } };
   const containers: Container[] = [];
+  const rooms: Network[] = [];
   return {
     netns, kernel,
-    open: (settings = {}, daemonId = 'one') => openNetwork({ kernel, log: silentLog, clock: systemClock, execRoot, daemonId, settings: { ...SETTINGS, ...settings } }),
+    async open(settings = {}, daemonId = 'one') {
+      const room = await openNetwork({ kernel, log: silentLog, clock: systemClock, execRoot, daemonId, settings: { ...SETTINGS, ...settings } });
+      rooms.push(room);
+      return room;
+    },
     async container() {
       const container = await startContainer();
       containers.push(container);
       return container;
     },
     async [Symbol.asyncDispose]() {
+      for (const room of rooms) await room.end();
       for (const container of containers) await container.end();
-      host[Symbol.dispose]();
       await netns[Symbol.asyncDispose]();
     },
   };
