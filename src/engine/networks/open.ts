@@ -3,7 +3,7 @@ import { EngineError, kindOf, messageOf } from '../../lib/errors.ts';
 import { formatNanos } from '../../lib/clock.ts';
 import type { NetworkRecord } from '../../store/index.ts';
 import { Networks, type NetworksNeeds } from './networks.ts';
-import { defaultNetwork, plainNetwork } from './predefined.ts';
+import { configOf, defaultNetwork, plainNetwork } from './predefined.ts';
 import { lostNetworks } from './rebuild.ts';
 import { planOf } from './wish.ts';
 
@@ -43,7 +43,10 @@ async function rebuildLost({ store, network, log }: NetworksNeeds, networks: Net
   for (const lost of lostNetworks(store.containers.loaded(), (id) => networks.get(id) !== undefined || store.networks.wasRemoved(id))) {
     try {
       const wish = planOf(lost);
-      const record: NetworkRecord = wish ? { ...lost, pools: network.plan(wish, networks.all()) } : lost;
+      if (!wish) continue;
+      const pools = network.plan(wish, networks.all());
+      // Addresses of their own are allowed to containers in subnets that were asked for, and theirs may be such.
+      const record: NetworkRecord = { ...lost, pools, IPAM: { ...lost.IPAM, Config: wish.config.length > 0 ? configOf(pools) : [] } };
       await networks.open(record);
       await store.networks.save(record);
       networks.add(record);

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { isIpv4 } from '../../wire/address.ts';
 import type { NetworkSettings } from '../../network/index.ts';
-import type { NetworkPool, NetworkPools, NetworkRecord } from '../../store/index.ts';
+import type { NetworkPools, NetworkRecord } from '../../store/index.ts';
 
 export interface PredefinedNetwork { name: string; driver: string; id: string }
 
@@ -45,9 +45,10 @@ export function defaultNetwork(pools: NetworkPools, { daemonId, created, setting
       'com.docker.network.bridge.name': settings.bridge,
       'com.docker.network.driver.mtu': String(settings.mtu || USUAL_MTU),
     },
-    IPAM: { Driver: 'default', Options: null, Config: [...pools.v4, ...pools.v6].map(configOf) },
+    IPAM: { Driver: 'default', Options: null, Config: configOf(pools) },
   };
 }
 
-const configOf = ({ subnet, range, gateway, aux }: NetworkPool): NetworkRecord['IPAM']['Config'][number] =>
-  ({ Subnet: subnet, IPRange: range === subnet ? '' : range, Gateway: gateway, AuxiliaryAddresses: aux });
+/** The subnets of a network that nobody asked for in words of their own, as if they had been. */
+export const configOf = ({ v4, v6 }: NetworkPools): NetworkRecord['IPAM']['Config'] => [...v4, ...v6].map(({ subnet, range, gateway, aux }) =>
+  ({ Subnet: subnet, IPRange: range === subnet ? '' : range, Gateway: gateway, AuxiliaryAddresses: aux }));
