@@ -1,6 +1,6 @@
 // Two engines side by side with the same images in them, and a story told to both: what the comparisons of command lines are made of.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { startChild, type Child } from '../kit/child.ts';
@@ -51,23 +51,31 @@ const NAME_SERVER = '198.51.100.53';
 export async function openWorld({ networks = false }: { networks?: boolean } = {}): Promise<World> {
   const root = openTempRoot();
   const registry = await startRegistry({ root: root.path });
-  const launch = (machines: readonly (Netns | undefined)[], flags: readonly string[] = []) => Promise.all([
-    startDaemon({ root: join(root.path, 'ours'), netns: machines[0], flags }), startDockerd({ root: join(root.path, 'theirs'), netns: machines[1], flags }),
-  ]);
-  let [ours, theirs] = await launch([]);
+  const [ours, theirs] = await launch(root.path, { machines: [], flags: [] });
   const world: World = { root, registry, ours, theirs, images: new Map(), knownIds: new Set(), emptyBefore: new Set(emptyCgroups()), machines: new Map(), nameServers: [] };
   for (const cli of Object.keys(CLIS)) world.images.set(cli, await pushImages(world, cli));
   for (const engine of [ours, theirs]) {
     const docker = client(world, engine.host);
     for (const name of ['IMAGE', 'FULLIMAGE', 'VOLIMAGE']) await docker.ok(['pull', '-q', world.images.get('debian')?.[name] ?? '']);
   }
-  if (!networks) return world;
-  await Promise.all([ours.stop(), theirs[Symbol.asyncDispose]()]);
+  return networks ? relaunch(world) : world;
+}
+
+/** The same engines with other flags, each on a new machine that `prepare` was run on by a shell. Whoever has a world has the new one from then on. */
+export async function relaunch(world: World, { flags = [], prepare = '' }: { flags?: readonly string[]; prepare?: string } = {}): Promise<World> {
+  await Promise.all([world.ours.stop(), world.theirs[Symbol.asyncDispose]()]);
+  for (const gone of [...world.nameServers, ...world.machines.values()]) await gone[Symbol.asyncDispose]();
+  rmSync(join(world.theirs.dataRoot, 'network'), { recursive: true, force: true }); // where dockerd keeps the default network of its last machine
   const [mine, docks] = [openNetns(), openNetns()];
   const nameServers = await Promise.all([mine, docks].map(startNameServer));
-  [ours, theirs] = await launch([mine, docks], ['--dns', NAME_SERVER]);
+  if (prepare !== '') await Promise.all([mine, docks].map((machine) => machine.ok('sh', '-c', prepare)));
+  const [ours, theirs] = await launch(world.root.path, { machines: [mine, docks], flags: ['--dns', NAME_SERVER, ...flags] });
   return { ...world, ours, theirs, nameServers, machines: new Map<Daemon | Dockerd, Netns>([[ours, mine], [theirs, docks]]) };
 }
+
+const launch = (root: string, { machines, flags }: { machines: readonly Netns[]; flags: readonly string[] }) => Promise.all([
+  startDaemon({ root: join(root, 'ours'), netns: machines[0], flags }), startDockerd({ root: join(root, 'theirs'), netns: machines[1], flags }),
+]);
 
 /** What nobody knows is said at once, instead of being asked for outside. */
 async function startNameServer(machine: Netns): Promise<Child> {
