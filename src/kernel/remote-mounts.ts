@@ -20,7 +20,7 @@ export function openRemoteMounts(workers: Workers): RemoteMounts {
         const { code, signal: endedBy, stderr } = await worker.exited;
         if (answer && 'done' in answer) return;
         const failed = (errno: string, detail: string) => systemError(errno, { syscall: 'mount', detail: `${what.source} on ${what.target} (${detail})`, path: what.target });
-        if (answer) throw failed(answer.failed.code, answer.failed.message);
+        if (answer) throw Object.assign(new Error(answer.failed.message), { code: answer.failed.code, syscall: 'mount', path: what.target });
         throw signal.aborted ? failed('ETIMEDOUT', what.fsType) : failed('EIO', `its worker ended ${endedBy === null ? `with code ${code}` : `by ${endedBy}`}: ${stderr.trim()}`);
       } finally {
         signal.removeEventListener('abort', stop);

@@ -13,7 +13,7 @@ const IPTABLES = ['iptables', 'iptables-restore', 'iptables-save', 'ip6tables', 
 /** Which of its two programs iptables is in a guest: systemd's has the older one, so that both are met. */
 const IPTABLES_PROGRAM = { plain: 'xtables-nft-multi', systemd: 'xtables-legacy-multi' } as const;
 /** Loaded by the kernel or the engine when they need them, with all that these need. */
-const MODULES = ['drivers/net/veth.ko', 'drivers/net/macvlan.ko', 'drivers/net/dummy.ko', 'net/8021q', 'net/802', 'net/bridge', 'net/llc', 'net/netfilter', 'net/ipv4', 'net/ipv6', 'net/sctp', 'lib', 'crypto'];
+const MODULES = ['drivers/net/veth.ko', 'drivers/net/macvlan.ko', 'drivers/net/dummy.ko', 'net/8021q', 'net/802', 'net/bridge', 'net/llc', 'net/netfilter', 'net/ipv4', 'net/ipv6', 'net/sctp', 'lib', 'crypto', 'fs/nfs', 'fs/nfsd', 'fs/nfs_common', 'fs/lockd', 'fs/netfs', 'fs/fscache', 'net/sunrpc', 'net/dns_resolver'];
 /** What iptables loads for each match and target. */
 const XTABLES = '/usr/lib/x86_64-linux-gnu/xtables';
 /** In the order in which they need each other. */

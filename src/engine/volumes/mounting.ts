@@ -52,7 +52,7 @@ async function mountRemote({ kernel, clock }: Needs, call: Parameters<Kernel['mo
 }
 
 /** What the kernel's `invalid argument` leaves unsaid. */
-const hint = ({ type }: LocalMount, data: string): string => (NFS.includes(type) && !/(?:^|,)addr=/.test(data) ? ' (a volume of this type needs the address of its server: o=addr=…)' : '');
+const hint = ({ type }: LocalMount, data: string): string => (NFS.includes(type) && !/(?:^|,)addr=/.test(data) ? ' (a volume of this type needs the address of its server: o=addr=ADDRESS)' : '');
 
 /** Fine when nothing is mounted. */
 export function unmountVolume(needs: Pick<Needs, 'kernel'>, { path }: StoredVolume): void {
@@ -81,7 +81,7 @@ async function withAddress({ kernel }: Needs, { type, options, device }: LocalMo
 const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or directory', ENODEV: 'no such device', EINVAL: 'invalid argument', EPERM: 'operation not permitted', EACCES: 'permission denied', EBUSY: 'device or resource busy',
   ENOTDIR: 'not a directory', ENOTBLK: 'block device required', ENXIO: 'no such device or address', EIO: 'input/output error', EROFS: 'read-only file system', ECONNREFUSED: 'connection refused',
-  ETIMEDOUT: 'connection timed out', EPROTONOSUPPORT: 'protocol not supported', EHOSTUNREACH: 'no route to host', ENOMEM: 'cannot allocate memory',
+  ETIMEDOUT: 'connection timed out', EPROTONOSUPPORT: 'protocol not supported', EHOSTUNREACH: 'no route to host', ENETUNREACH: 'network is unreachable', EHOSTDOWN: 'host is down', ECONNRESET: 'connection reset by peer', ESTALE: 'stale file handle', EADDRNOTAVAIL: 'cannot assign requested address', ENOMEM: 'cannot allocate memory',
 };
 
 const spoken = (error: unknown): string => WORDS[errnoOf(error) ?? ''] ?? messageOf(error);
