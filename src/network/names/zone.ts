@@ -24,7 +24,7 @@ interface Domain { name: string; members: Map<string, Member>; byName: Map<strin
 export class Zone {
   /** By network ID; those with members. */
   #domains = new Map<string, Domain>();
-  /** The networks of each sandbox in the order in which it joined them. */
+  /** The networks of each sandbox. */
   #networksOf = new Map<string, Set<string>>();
 
   /** Joining again replaces what was said before. */
@@ -84,12 +84,13 @@ export class Zone {
     return undefined;
   }
 
+  /** In the order of the networks' names, as dockerd asks them. */
   #membersOf(sandboxId: string): Array<{ domain: Domain; self: Member }> {
     return [...this.#networksOf.get(sandboxId) ?? []].flatMap((networkId) => {
       const domain = this.#domains.get(networkId);
       const self = domain?.members.get(sandboxId);
       return domain && self ? [{ domain, self }] : [];
-    });
+    }).toSorted((a, b) => (a.domain.name < b.domain.name ? -1 : 1));
   }
 
   #remove(sandboxId: string, networkId: string): void {

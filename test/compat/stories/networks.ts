@@ -51,7 +51,7 @@ export const networkStories: readonly Story[] = [
     await scene.say('rm -f @random');
     await scene.onHost('iptables-save | grep -c "dport 1808"; ip -o link | grep -c veth');
   } },
-  { name: 'networks-names', tell: async (scene) => {
+  { name: 'networks-names', once: true, tell: async (scene) => {
     await scene.sayAll('network create @n', 'network create @m');
     await scene.do('run -d --name @db --hostname dbhost --network @n --network-alias data --network-alias store IMAGE sleep 1000');
     await scene.do('run -d --name @db2 --network @n --network-alias store IMAGE sleep 1000');
@@ -65,7 +65,7 @@ export const networkStories: readonly Story[] = [
     await scene.sayAll('network connect --alias seen @m @db', 'exec @db cat /etc/hosts', 'exec @web ping -c 1 -W 2 seen', 'network connect @m @web', 'exec @web ping -c 1 -W 2 seen', 'rename @db @renamed', 'exec @web ping -c 1 -W 2 @renamed', 'exec @web ping -c 1 -W 2 @db', 'stop -t 0 @renamed', 'exec @web ping -c 1 -W 2 data');
     await scene.sayAll('rm -f @web @renamed @db2', 'network rm @n @m', 'run --rm --name @def --hostname h IMAGE sh -c "cat /etc/hosts; ping -c 1 -W 2 @def"', 'run --rm --network host --name @h IMAGE cat /etc/hosts', 'run --rm --network none IMAGE cat /etc/hosts /etc/resolv.conf', 'run --rm --add-host gw:host-gateway IMAGE grep gw /etc/hosts');
   } },
-  { name: 'networks-modes', tell: async (scene) => {
+  { name: 'networks-modes', once: true, tell: async (scene) => {
     await scene.sayAll(
       'run --rm --name @x IMAGE sh -c "ip -o -4 addr; ip route; ip -o link | wc -l; cat /proc/sys/net/ipv6/conf/all/disable_ipv6"', 'run --rm --network none IMAGE sh -c "ip -o -4 addr; ip route"', 'run --rm --network nosuch IMAGE true', 'run --rm --network container:@nosuch IMAGE true', 'run --rm --ip 172.17.0.9 IMAGE true', 'run --rm --network-alias a IMAGE true',
       'run --rm --network host --ip 10.1.1.1 IMAGE true', 'run --rm --mac-address 02:00:00:00:00:99 IMAGE ip link show eth0', 'run --rm --mac-address x IMAGE true', 'run --rm --network bridge --link-local-ip 169.254.8.8 IMAGE ip -o -4 addr show eth0', 'create --name @none --network none IMAGE sleep 1000', 'network connect bridge @none', 'create --name @host --network host IMAGE sleep 1000',

@@ -55,8 +55,10 @@ export class ComposeScene {
   /** What the engine has of a service's container, whole. */
   async inspect(container: string): Promise<void> {
     const { text } = await ask(this.#stage.socket, { path: `/v1.41/containers/${this.#stage.prefix}_${container}/json` });
-    const inspected = JSON.parse(text) as { HostConfig: { Binds: string[] | null; Mounts: Array<{ Target: string }> | null } };
-    // The library keeps both in sets, which it walks in any order.
+    const inspected = JSON.parse(text) as { ExecIDs: string[] | null; HostConfig: { Binds: string[] | null; Mounts: Array<{ Target: string }> | null }; NetworkSettings: { Networks: Record<string, { Aliases: string[] | null }> } };
+    inspected.ExecIDs = null; // a health check may just be under way
+    // The library keeps all these in sets, which it walks in any order.
+    for (const endpoint of Object.values(inspected.NetworkSettings.Networks)) endpoint.Aliases = endpoint.Aliases?.map((alias) => alias.replace(/^[0-9a-f]{12}$/, '<short id>')).toSorted() ?? null;
     inspected.HostConfig.Binds?.sort((a, b) => target(a).localeCompare(target(b)));
     inspected.HostConfig.Mounts?.sort((a, b) => a.Target.localeCompare(b.Target));
     this.note(`inspect ${container}`, inspected);

@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { dig, decodeReply, encodeQuery, encodeReply, sendDatagram, sendOverTcp, startDnsServer, type FakeServer } from '../../../test/kit/dns.ts';
+import { openNetns } from '../../../test/kit/netns.ts';
+import { until } from '../../../test/kit/poll.ts';
+import { openLinux, type NetNamespace, type Programs } from '../../kernel/index.ts';
+import { systemClock, type Clock } from '../../lib/clock.ts';
+import type { Fields, Log } from '../../lib/log.ts';
+import { openNames, type Names, type NamesNeeds } from './names.ts';
+import type { ZoneEndpoint } from './zone.ts';
+
+const kernel = openLinux({ selfCommand: [process.execPath] });
+const stack = new AsyncDisposableStack();
+/** The machine, and a container on a bridge of it; both see each other only. */
+let host: NetNamespace, inside: NetNamespace;
+let hostFile = '';
+const OUTSIDE = '10.99.0.1', OUTSIDE_TOO = '10.99.0.2', OUTSIDE_6 = 'fd99::1';
+
+const address = (text: string) => Buffer.from(text.split('.').map(Number));
+
+before(() => {
+  const [machine, container] = [stack.use(openNetns()), stack.use(openNetns())];
+  host = stack.use(kernel.net.ofPath(machine.path));
+  inside = stack.use(kernel.net.ofPath(container.path));
+  host.addVeth({ name: 'veth0', peer: { name: 'eth0', namespace: inside } });
+  stack.defer(() => { host.deleteLink('veth0'); });
+  for (const [namespace, link, addresses] of [[host, 'veth0', [`${OUTSIDE}/24`, `${OUTSIDE_TOO}/24`, `${OUTSIDE_6}/64`]], [inside, 'eth0', ['10.99.0.9/24', 'fd99::9/64']]] as const) {
+    namespace.setLink(link, { up: true });
+    for (const each of addresses) namespace.addAddress(link, each);
+  }
+});
+after(() => stack.disposeAsync());
+
+function openTestNames(needs: Partial<NamesNeeds> = {}): { names: Names; said: string[] } & Disposable {
+  const said: string[] = [];
+  const put = (message: string, _fields?: Fields) => { said.push(message); };
+  const log: Log = { debug() {}, info: put, warn: put, error: put, with: () => log };
+  const names = openNames({ log, clock: systemClock, settings: { dns: [], dnsOptions: [] }, hostNamespace: host, programs: kernel.programs, readHostFile: (path) => (path === '/etc/resolv.conf' ? hostFile : undefined), ...needs });
+  return { names, said, [Symbol.dispose]: () => { names.end(); flush(); } };
+}
+
+/** What a namespace that is used again has from before. */
+function flush(): void { void inside.run(['iptables', '-t', 'nat', '-F']); }
+
+const box = (more: { dns?: readonly string[]; dnsOptions?: readonly string[]; adopted?: boolean } = {}) => ({ id: 'a'.repeat(64), namespace: inside, dns: [], dnsOptions: [], adopted: false, ...more });
+const place = (names: readonly string[], more: Partial<ZoneEndpoint> = {}): ZoneEndpoint => ({ networkId: 'n1', networkName: 'net1', ipv4: '10.99.0.9', ipv6: 'fd99::9', names, links: new Map(), internal: false, ...more });
+/** Every server that is asked answers with this address. */
+const serve = (namespace: NetNamespace, at: string, data: string) => startDnsServer(namespace, at, (message) => encodeReply(message, { data: [address(data)] }));
+const first = async (name: string) => (await dig(inside, name)).answers[0]?.data;
+const openFds = () => readdirSync('/proc/self/fd').length;
+
+test('a container is answered at 127.0.0.11 over UDP and TCP, and others are asked for nothing of it', async () => {
+  hostFile = `nameserver ${OUTSIDE}\n`;
+  await using server = await serve(host, OUTSIDE, '9.9.9.9');
+  using world = openTestNames();
+  const { names } = world;
+  names.join('a'.repeat(64), place(['web', 'aaaaaaaaaaaa', 'app']));
+  names.join('b', place(['db', 'app'], { ipv4: '10.99.0.8', ipv6: '' }));
+  await names.open(box());
+  assert.deepEqual((await dig(inside, 'WEB.net1')).answers, [{ name: 'WEB.net1', type: 1, ttl: 600, data: '10.99.0.9' }]);
+  assert.deepEqual((await dig(inside, { name: 'web', type: 'AAAA' })).answers.map(({ data }) => data), ['fd99:0000:0000:0000:0000:0000:0000:0009']);
+  for (const type of ['AAAA', 'MX', 'TXT', 'HTTPS', 'ANY'] as const) assert.deepEqual(await dig(inside, { name: 'db', type }).then(({ rcode, answers }) => [rcode, answers]), [0, []], type);
+  assert.deepEqual((await dig(inside, { name: '8.0.99.10.in-addr.arpa', type: 'PTR' })).answers[0]?.data, 'db.net1');
+  const orders = new Set<string>();
+  await until('both orders of two addresses', async () => orders.add((await dig(inside, 'app')).answers.map(({ data }) => data).join(' ')).size === 2);
+  assert.deepEqual([...orders].toSorted(), ['10.99.0.8 10.99.0.9', '10.99.0.9 10.99.0.8']);
+  const questions = ['web', 'db', 'example.test', 'app.net1'].map((name, id) => encodeQuery({ name, id }));
+  const replies = (await sendOverTcp(inside, questions)).map(decodeReply).toSorted((a, b) => a.id - b.id);
+  assert.deepEqual(replies.map(({ id, answers }) => [id, answers.length]), [[0, 1], [1, 1], [2, 1], [3, 2]]);
+  assert.equal(await first('web.net2'), '9.9.9.9');
+  names.rename('b', 'n1', ['dbase']);
+  assert.deepEqual([await first('db'), await first('dbase')], ['9.9.9.9', '10.99.0.8']);
+  names.leave('b', 'n1');
+  assert.equal(await first('dbase'), '9.9.9.9');
+  assert.deepEqual(server.asked, ['tcp example.test', 'udp web.net2', 'udp db', 'udp dbase']);
+});
+
+test('what is not known here is passed on as it came, each time from another port under another number', async () => {
+  hostFile = `nameserver ${OUTSIDE}\n`;
+  await using server = await startDnsServer(host, OUTSIDE, (message, { transport }) => {
+    const many = Array.from({ length: 100 }, (_, i) => address(`10.0.0.${i}`));
+    return encodeReply(message, { data: many.slice(0, transport === 'tcp' || message.length > 30 ? 100 : 100), ttl: 60 });
+  });
+  using world = openTestNames();
+  world.names.join('a'.repeat(64), place(['web']));
+  await world.names.open(box());
+  const query = encodeQuery({ name: 'Big.Example.test', ednsBytes: 4096, flags: 0x0130, id: 777 });
+  const reply = decodeReply(await sendDatagram(inside, query) ?? Buffer.alloc(0));
+  assert.deepEqual([reply.id, reply.answers.length, reply.answers[0]?.ttl, reply.questions[0]?.name], [777, 100, 60, 'Big.Example.test']);
+  assert.deepEqual(server.seen[0]?.message.subarray(2), query.subarray(2), 'EDNS, flags and spelling');
+  assert.equal(server.seen[0]?.address, '10.99.0.9', 'from the container');
+  const cut = await dig(inside, 'big.example.test');
+  assert.deepEqual([cut.truncated, cut.answers], [true, []], 'more than a client without EDNS takes');
+  assert.equal((await sendOverTcp(inside, [encodeQuery({ name: 'big.example.test' })])).map(decodeReply)[0]?.answers.length, 100);
+  for (let n = 0; n < 8; n++) await dig(inside, `n${n}.example.test`);
+  assert.ok(new Set(server.seen.map(({ port }) => port)).size >= 9, 'ports');
+  assert.ok(new Set(server.seen.map(({ message }) => message.readUInt16BE(0))).size >= 9, 'numbers');
+});
+
+test('servers are asked in their order until one settles it, and nobody is believed who was not asked', async () => {
+  const quick: Clock = { ...systemClock, after: (ms, run) => systemClock.after(ms / 20, run) };
+  const codes: Record<string, number> = { failed: 0x8182, refused: 0x8185, unknown: 0x8183, none: 0x8583, all: 0x8182 };
+  await using one = await startDnsServer(host, OUTSIDE, (message, { name }) => {
+    const [word = ''] = name.split('.');
+    if (word === 'silent') return undefined;
+    const reply = encodeReply(message, { flags: codes[word] ?? 0x8180, data: codes[word] ? [] : [address('1.1.1.1')] });
+    if (word === 'number') reply.writeUInt16BE(reply.readUInt16BE(0) ^ 1, 0);
+    return word === 'question' ? encodeReply(encodeQuery({ name: 'other.test', id: reply.readUInt16BE(0) }), { data: [address('6.6.6.6')] }) : reply;
+  });
+  await using two = await startDnsServer(host, OUTSIDE_TOO, (message, { name }) => encodeReply(message, name.startsWith('all') ? { flags: 0x8185 } : { data: [address('2.2.2.2')] }));
+  hostFile = `nameserver ${OUTSIDE}\nnameserver ${OUTSIDE_TOO}\n`;
+  using world = openTestNames({ clock: quick });
+  world.names.join('a'.repeat(64), place(['web']));
+  await world.names.open(box());
+  const outcome = async (name: string) => { const { rcode, answers } = await dig(inside, name); return answers[0]?.data ?? rcode; };
+  assert.deepEqual(await Promise.all(['fine.t', 'failed.t', 'refused.t', 'unknown.t', 'none.t', 'all.t', 'silent.t', 'number.t', 'question.t'].map(outcome)),
+    ['1.1.1.1', '2.2.2.2', '2.2.2.2', '2.2.2.2', 3, 5, '2.2.2.2', '2.2.2.2', '2.2.2.2']);
+  assert.deepEqual([one.asked.length, two.asked.toSorted()], [9, ['all', 'failed', 'number', 'question', 'refused', 'silent', 'unknown'].map((name) => `udp ${name}.t`)]);
+  // Nobody listens at the first (an error at once), nobody is at the second (silence), and a fourth is not asked.
+  world.names.close('a'.repeat(64));
+  world.names.join('a'.repeat(64), place(['web']));
+  await world.names.open(box({ adopted: true, dns: ['10.99.0.9', '10.99.0.77', '10.99.0.9', OUTSIDE] }));
+  assert.equal((await dig(inside, 'fine.t')).rcode, 2);
+  assert.equal(decodeReply((await sendOverTcp(inside, [encodeQuery({ name: 'fine.t' })]))[0] ?? Buffer.alloc(0)).rcode, 2);
+});
+
+test('a server is asked from where it is reached, and a network without a way out asks nobody through the host', async () => {
+  await using local = await serve(host, '127.0.0.1', '1.2.7.1');
+  await using six = await serve(host, OUTSIDE_6, '1.2.6.6');
+  await using own = await serve(inside, '127.0.0.1', '1.2.0.9');
+  using world = openTestNames();
+  const { names } = world;
+  const ask = async (file: string, endpoint: Partial<ZoneEndpoint>, more: Parameters<typeof box>[0] = {}) => {
+    hostFile = file;
+    using fresh = openTestNames();
+    fresh.names.join('a'.repeat(64), place(['web'], endpoint));
+    await fresh.names.open(box(more));
+    const { rcode, answers } = await dig(inside, 'example.test');
+    return answers[0]?.data ?? rcode;
+  };
+  assert.equal(await ask('nameserver 127.0.0.1\n', {}), '1.2.7.1', 'on the loopback of the host');
+  assert.equal(await ask('nameserver 127.0.0.1\n', { internal: true }), 2);
+  assert.deepEqual(local.asked.length, 1, 'nothing leaks');
+  assert.equal(await ask('', {}, { dns: ['127.0.0.1'] }), '1.2.0.9', 'named by the user: on the loopback of the container');
+  assert.equal(await ask(`nameserver ${OUTSIDE_6}\n`, {}), '1.2.6.6');
+  assert.equal(await ask(`nameserver ${OUTSIDE_6}\n`, { ipv6: '' }), '1.2.6.6', 'through the host');
+  assert.deepEqual(six.seen.map(({ address: from }) => from), ['fd99::9', OUTSIDE_6]);
+  assert.equal(await ask(`nameserver ${OUTSIDE_6}\n`, { internal: true }, { dns: [OUTSIDE_6] }), '1.2.6.6', 'what is in reach of an internal network');
+  assert.equal(own.asked.length, 1);
+  names.end();
+});
+
+test('the host\'s file is read again, systemd-resolved is looked behind, and names without a dot stay here for who asks for dots', async () => {
+  const files: Record<string, string> = { '/etc/resolv.conf': 'nameserver 127.0.0.53\n', '/run/systemd/resolve/resolv.conf': `nameserver ${OUTSIDE}\n` };
+  let now = 0;
+  await using one = await serve(host, OUTSIDE, '1.1.1.1');
+  await using two = await serve(host, OUTSIDE_TOO, '2.2.2.2');
+  using world = openTestNames({ readHostFile: (path) => files[path], clock: { ...systemClock, monotonicMs: () => now } });
+  world.names.join('a'.repeat(64), place(['web']));
+  await world.names.open(box());
+  assert.equal(await first('example.test'), '1.1.1.1');
+  files['/etc/resolv.conf'] = `nameserver ${OUTSIDE_TOO}\noptions ndots:2\n`;
+  now += 1001;
+  assert.equal(await first('example.test'), '2.2.2.2');
+  assert.equal(await first('alone'), undefined);
+  files['/etc/resolv.conf'] = '';
+  now += 1001;
+  await Promise.race([dig(inside, 'example.test').catch(() => {}), until('the log', () => world.said.length > 0)]);
+  assert.deepEqual([world.said, one.asked, two.asked], [['No non-localhost DNS nameservers are left in resolv.conf. Using default external servers'], ['udp example.test'], ['udp example.test']]);
+});
+
+test('a later daemon takes the same ports, or mends the rules when they are taken', async () => {
+  const rules = async () => (await inside.run(['iptables-save', '-t', 'nat'])).split('\n').filter((line) => line.startsWith('-A'));
+  using world = openTestNames();
+  const { names } = world;
+  const id = 'a'.repeat(64);
+  const again = async (adopted: boolean) => { names.join(id, place(['web'])); await names.open(box({ adopted })); const found = await first('web'); return found; };
+  assert.equal(await again(false), '10.99.0.9');
+  const written = await rules();
+  assert.equal(written.length, 6);
+  names.close(id);
+  assert.equal(await again(true), '10.99.0.9');
+  assert.deepEqual(await rules(), written);
+  names.close(id);
+  const port = Number(/-p udp .*127\.0\.0\.11:(\d+)/.exec(written.join('\n'))?.[1]);
+  const taken = inside.udpSocket({ address: '127.0.0.11', port });
+  assert.equal(await again(true), '10.99.0.9');
+  const mended = await rules();
+  assert.deepEqual([mended.length, mended.some((line) => line.includes(`:${port}`))], [6, false]);
+  (await import('node:fs')).closeSync(taken.fd);
+  names.close(id);
+});
+
+test('without rules it is answered at port 53 itself, and the log says so', async () => {
+  const none: Programs = { find: () => undefined, output: () => { throw new Error('not asked'); } };
+  const legacy: Programs = { ...kernel.programs, find: (name) => (name.startsWith('iptables-legacy') ? kernel.programs.find(name) : undefined) };
+  for (const [programs, words] of [[none, 1], [legacy, 0]] as const) {
+    using world = openTestNames({ programs });
+    world.names.join('a'.repeat(64), place(['web']));
+    await world.names.open(box());
+    assert.equal(await first('web'), '10.99.0.9');
+    assert.equal(world.said.length, words);
+    world.names.end();
+    await inside.run(['iptables-legacy', '-t', 'nat', '-F']);
+  }
+});
+
+test('a flood, broken messages and half a message leave nothing behind', async () => {
+  hostFile = 'nameserver 10.99.0.77\n';
+  const atStart = openFds();
+  {
+    using world = openTestNames({ clock: { ...systemClock, after: (ms, run) => systemClock.after(ms / 20, run) } });
+    world.names.join('a'.repeat(64), place(['web']));
+    await world.names.open(box());
+    const { createSocket } = await import('node:dgram');
+    const client = createSocket('udp4');
+    const codes: number[] = [];
+    client.on('message', (message) => { codes.push(decodeReply(message).rcode); });
+    await new Promise<void>((done) => { client.bind({ fd: inside.udpSocket({ address: '0.0.0.0', port: 0 }).fd }, done); });
+    const send = (message: Buffer) => new Promise<void>((done) => { client.send(message, 53, '127.0.0.11', () => { done(); }); });
+    for (let n = 0; n < 1500; n++) await send(encodeQuery({ name: `n${n}.test`, id: n }));
+    for (const junk of ['00', '4242010000010000000000000377', 'ff'.repeat(600)]) await send(Buffer.from(junk, 'hex'));
+    assert.equal(await first('web'), '10.99.0.9', 'its own names are answered meanwhile');
+    await until('those beyond the limit to be refused', () => codes.length >= 476);
+    assert.ok(openFds() - atStart <= 1024 + 16, `${openFds() - atStart} descriptors`);
+    await until('all to be told', () => codes.length === 1501);
+    assert.deepEqual([codes.filter((code) => code === 2).length, codes.filter((code) => code === 1).length], [1500, 1]);
+    client.close();
+    const half = sendOverTcp(inside, [Buffer.from('4242', 'hex')]);
+    world.names.end();
+    assert.deepEqual(await half.catch(() => []), []);
+  }
+  await until('every descriptor to be closed', () => openFds() === atStart);
+});
