@@ -231,6 +231,19 @@ test('one network that cannot be set up does not stop the start, and is tried ag
   await assert.rejects(openNetworks(w.needs), /^EngineError: Error initializing network controller: Error creating default "bridge" network: open bridge failed$/);
 });
 
+test('of two networks on one device or subnet, which two engines on a root can leave, the older one is set up', async () => {
+  const w = world();
+  const first = await opened(w);
+  const { id } = await create(first.networks, { Name: 'ours', Options: { 'com.docker.network.bridge.name': 'xbr' } });
+  const ours = first.networks.find(id);
+  w.records.set('e'.repeat(64), { ...ours, Id: 'e'.repeat(64), Name: 'theirs' });
+  const { networks } = await opened(w);
+  assert.deepEqual([networks.brokenOf(id), /networks have same bridge name/.test(networks.brokenOf('e'.repeat(64)) ?? '')], [undefined, true]);
+  await assert.rejects(networks.claim('e'.repeat(64), 'c'), /networks have same bridge name/);
+  await networks.remove('ours');
+  using _claim = await networks.claim('e'.repeat(64), 'c');
+});
+
 test('the default network shows what the daemon was told', async () => {
   const { networks } = await opened(world({ bridge: 'docker0' }));
   const bridge = networks.find('bridge');

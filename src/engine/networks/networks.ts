@@ -6,7 +6,7 @@ import type { NetworkRecord } from '../../store/index.ts';
 import type { NetworkCreateBody } from '../../wire/types.ts';
 import type { ContainerNeeds } from '../containers/needs.ts';
 import { assertBridgeOptions, assertOwnDevice } from './options.ts';
-import { isPredefined, NO_POOLS } from './predefined.ts';
+import { configOf, isPredefined, NO_POOLS } from './predefined.ts';
 import { planOf, readWish } from './wish.ts';
 
 export type NetworksNeeds = Pick<ContainerNeeds, 'store' | 'network' | 'events' | 'clock' | 'log' | 'table'>;
@@ -21,6 +21,8 @@ export class Networks {
   readonly #needs: NetworksNeeds;
   readonly #lock = new KeyedLock();
   readonly #byId = new Map<string, NetworkRecord>();
+  /** Those with a device, or about to have one. */
+  readonly #opened = new Set<string>();
   /** Of those that could not be set up. */
   readonly #broken = new Map<string, string>();
   /** Who is on the way into a network, of which no record tells yet: network to container IDs. */
@@ -82,18 +84,32 @@ export class Networks {
   }
 
   /** Takes in what was there before; nothing is written. */
-  add(network: NetworkRecord): void { this.#byId.set(network.Id, network); }
+  add(network: NetworkRecord, { opened }: { opened: boolean } = { opened: false }): void {
+    this.#byId.set(network.Id, network);
+    if (opened) this.#opened.add(network.Id);
+  }
 
   /** Sets up one that is known. Remembers why it could not be, and throws it. */
   async open(network: NetworkRecord): Promise<void> {
     if (planOf(network) === undefined) return;
     try {
+      this.#assertApart(network);
+      this.#opened.add(network.Id);
       await this.#needs.network.open(network);
       this.#broken.delete(network.Id);
     } catch (error) {
+      this.#opened.delete(network.Id);
       this.#broken.set(network.Id, messageOf(error));
       throw error;
     }
+  }
+
+  /** Two engines that take turns on a root know nothing of each other's networks: the second one on a subnet or device would cut off both. */
+  #assertApart(network: NetworkRecord): void {
+    const others = this.all().filter(({ Id }) => Id !== network.Id && this.#opened.has(Id));
+    const wish = planOf({ ...network, IPAM: { ...network.IPAM, Config: configOf(network.pools) } });
+    if (wish) this.#needs.network.plan(wish, others);
+    assertOwnDevice(network, others);
   }
 
   /** `unique`: another one of that name is an error, conflict; else a warning. */
@@ -119,6 +135,7 @@ export class Networks {
     await store.networks.save(record);
     undo.move();
     this.#byId.set(record.Id, record);
+    if (wish) this.#opened.add(record.Id);
     events.publish({ type: 'network', action: 'create', id: record.Id, attributes: { name, type: record.Driver } });
     return { id: record.Id, warning: other ? `Network with name ${name} (id : ${other.Id}) already exists` : '' };
   }
@@ -154,6 +171,7 @@ export class Networks {
       this.#leaving.delete(found.Id);
     }
     this.#byId.delete(found.Id);
+    this.#opened.delete(found.Id);
     this.#broken.delete(found.Id);
     events.publish({ type: 'network', action: 'destroy', id: found.Id, attributes: { name: found.Name, type: found.Driver } });
   }

@@ -14,7 +14,7 @@ export async function openNetworks(needs: NetworksNeeds & { daemonId: string }):
   const created = formatNanos(clock.nowNanos());
   const recorded = store.networks.loaded();
   const standard = await openDefault(needs, { recorded, created });
-  if (standard) networks.add(standard);
+  if (standard) networks.add(standard, { opened: true });
   for (const name of ['host', 'none'] as const) networks.add(plainNetwork(name, { daemonId, created }));
   for (const network of recorded) networks.add(network);
   await rebuildLost(needs, networks);
