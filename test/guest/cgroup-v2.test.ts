@@ -1,4 +1,4 @@
-// The engine on a machine that has cgroup v2 and nothing else: an emulated one, since most machines of tests have v1 beside it.
+// The engine on a machine that has cgroup v2 and nothing else, and a kernel of modules: an emulated one, since most machines of tests have v1 beside it.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { runStaged } from './stage.ts';
@@ -84,6 +84,35 @@ test('devices are let in by rules, and no others', () => {
 
 test('running out of memory is told as it was, also of a child', () => {
   assert.deepEqual(fact('oom'), { codes: [137, 3], states: [true, true], own: ['oom', 'die'], child: ['oom', 'die'], said: 'child 137\n' });
+});
+
+test('a volume of an NFS server is read and written, and let go; one of a silent server keeps only its own container waiting', () => {
+  assert.deepEqual(fact('nfs'), { code: 0, said: 'from the server\n /nas nfs4 rw,\n', written: 'by a container\n', mounted: false });
+  assert.equal(fact('nfs silent'), 'answered');
+  assert.match(fact('nfs silence ended'), /^500: error while mounting volume '.*silent\/_data': failed to mount local volume: mount :\/:.*silent\/_data, data: addr=127\.0\.0\.1,port=2050: connection refused$/);
+});
+
+const HEARD = { localhost: 'published', gateway: 'published', container: 'published', udp: 'published to you', sctp: 'published to you' };
+
+test('published ports of every protocol carry traffic, also after the engine died', () => {
+  assert.deepEqual([fact('published'), fact('published still')], [HEARD, HEARD]);
+});
+
+test('names and walls of networks of users', () => {
+  assert.deepEqual(fact('names'), { alias: 0, short: 0, unknown: 1 });
+  assert.notEqual(fact('walls'), 0);
+  assert.equal(fact('within the walls'), 'walled');
+});
+
+test('a macvlan on a VLAN that is made for it reaches its neighbours and the far end of the cable', () => {
+  assert.deepEqual(fact('macvlan'), { parent: 'vlan', vlan: '10', address: '10.10.0.1', far: 'one', neighbour: 0 });
+  assert.equal(fact('vlan left'), false);
+});
+
+test('modules are loaded when they are needed, and nothing else is left', () => {
+  const loaded = fact<string[]>('modules');
+  assert.deepEqual(['bridge', 'br_netfilter', 'veth', 'macvlan', '8021q', 'nf_tables', 'nf_nat', 'sctp'].filter((name) => !loaded.includes(name)), []);
+  assert.deepEqual(fact('networks left'), { devices: [], translations: [] });
 });
 
 test('a new engine finds the container as it was, and leaves no cgroup behind', () => {

@@ -1,9 +1,12 @@
-// Inside a guest with cgroup v2 alone: containers with limits of every kind, and what the kernel's files say of them.
+// Inside a guest with cgroup v2 alone: containers with limits of every kind, and what the kernel's files say of them; and networks, where the kernel has all of them as modules.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { startEngine, type Engine } from './engine.ts';
+import { askPublished, leftovers, loadedModules, publish, userNetworks } from './networks.ts';
+import { nfsVolumes } from './nfs.ts';
 import { program, tell } from './tell.ts';
 
 const M = 1 << 20;
+const PORTS = ['tcp', 'udp', 'sctp'] as const;
 const IMAGE = readFileSync('/bench/image', 'utf8');
 /** The work disk: a block device that is no part of the containers' own. */
 const DISK = { path: '/dev/vdb', numbers: '254:16' };
@@ -102,15 +105,22 @@ await program(async () => {
   await pauses(first, id);
   await devices(first);
   await outOfMemory(first);
+  await nfsVolumes(first);
+  const published = await publish(first, PORTS);
+  tell('published', await askPublished(first, published, PORTS));
+  await userNetworks(first);
 
   const before = (await inspect(first, id)).State.Pid;
   await first.kill();
   const second = await startEngine(IMAGE);
+  tell('published still', await askPublished(second, published, PORTS));
   const { State } = await inspect(second, id);
   const oneShot = JSON.parse((await second.raw('GET', `/containers/${id}/stats?stream=0&one-shot=1`)).text) as { pids_stats: { current: number } };
   tell('new engine', { same: State.Pid === before, status: State.Status, exec: await second.exec(id, ['true']), processes: oneShot.pids_stats.current });
   await second.api('POST', `/containers/${id}/stop`, { status: 204 });
   tell('stopped', (await inspect(second, id)).State.ExitCode);
-  await remove(second, id);
+  await remove(second, id, published.id);
+  tell('modules', loadedModules());
+  tell('networks left', await leftovers());
   tell('left', existsSync('/sys/fs/cgroup/docker') ? readdirSync('/sys/fs/cgroup/docker', { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name) : []);
 });
