@@ -80,7 +80,7 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
     publish(parts, container, { action: 'oom' });
   });
   const wanted = await recover(parts); // watching already: an adopted task may end at any moment
-  await needs.network.settle();
+  await needs.network.settle({ keep: networks.broken() });
   return {
     images: openImages({ ...needs, events, users, platform: facts.platform }),
     containers: openContainers(parts),

@@ -147,8 +147,11 @@ export interface Network {
   sandbox(containerId: string): Sandbox | undefined;
   /** What /etc/resolv.conf says in a container without a sandbox of ours: in the host's namespace, or (`none`) without a network. */
   resolvConf(own: Pick<SandboxWish, 'dns' | 'dnsSearch' | 'dnsOptions'>, mode: 'host' | 'none'): string;
-  /** After the start, when every network is open and every sandbox adopted: whatever of ours the kernel has beyond that goes. */
-  settle(): Promise<void>;
+  /**
+   * After the start, when every network is open and every sandbox adopted: whatever of ours the kernel has beyond that goes. `keep`: IDs of networks
+   * that could not be opened now, but whose containers may still use what there is.
+   */
+  settle(options?: { keep: readonly string[] }): Promise<void>;
   /** What host-gateway stands for; undefined when there is no default network and no setting. */
   hostGateway(): string | undefined;
   /** Whether the firewall's program is there, and which: for `info` and the log. */

@@ -165,11 +165,11 @@ class Room implements Network {
     return sandbox;
   }
 
-  async settle(): Promise<void> {
+  async settle({ keep }: { keep: readonly string[] } = { keep: [] }): Promise<void> {
     const sandboxes = [...this.#sandboxes.values()];
     this.#parts.traces.sweep(sandboxes.map(({ sandboxId }) => sandboxId));
     await this.#parts.firewall.settle();
-    const removed = await removeStrays(this.#parts, { networks: [...this.#open.keys()], endpoints: sandboxes.flatMap(({ endpointIds }) => endpointIds) });
+    const removed = await removeStrays(this.#parts, { networks: [...this.#open.keys(), ...keep], endpoints: sandboxes.flatMap(({ endpointIds }) => endpointIds) });
     if (removed.length > 0) this.#needs.log.info('removed devices of networks and containers that are no more', { devices: removed });
   }
 

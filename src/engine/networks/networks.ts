@@ -36,8 +36,10 @@ export class Networks {
   get(id: string): NetworkRecord | undefined { return this.#byId.get(id); }
   /** The oldest of that name; several may have one. */
   named(name: string): NetworkRecord | undefined { return this.all().find((network) => network.Name === name); }
-  /** Why a network has no device: what was tried at the start, or with the last container. */
+  /** Why a network could not be set up: at the start, or with the last container. */
   brokenOf(id: string): string | undefined { return this.#broken.get(id); }
+  /** IDs of those that could not be set up. */
+  broken(): string[] { return [...this.#broken.keys()]; }
 
   /** By exact ID, exact name, or unique start of an ID, in this order. Errors: not-found; invalid where several are meant. */
   find(word: string, say: (matches: string) => string = (matches) => `network ${word} is ambiguous (${matches})`): NetworkRecord {

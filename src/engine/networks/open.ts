@@ -19,9 +19,11 @@ export async function openNetworks(needs: NetworksNeeds & { daemonId: string }):
   for (const network of recorded) networks.add(network);
   await rebuildLost(needs, networks);
   // At once: the rules of all of them go into the kernel in few calls.
-  await Promise.all(recorded.map(async (network) => {
+  await Promise.all(recorded.map((network) => networks.open(network).catch(() => { /* tried again below */ })));
+  for (const network of recorded.filter(({ Id }) => networks.brokenOf(Id) !== undefined)) {
+    // Containers that run on may be in it: whatever was in the way for a moment must not cost them their network.
     try { await networks.open(network); } catch (error) { needs.log.error('could not set up a network', { network: network.Name, id: network.Id, error }); }
-  }));
+  }
   return networks;
 
   async function openDefault({ network, log }: NetworksNeeds, found: { recorded: readonly NetworkRecord[]; created: string }): Promise<NetworkRecord | undefined> {
