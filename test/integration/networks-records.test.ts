@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startDaemon } from '../kit/daemon.ts';
 import { startDockerd } from '../kit/dockerd.ts';
 import { openBench, type Bench } from '../kit/engine.ts';
@@ -100,6 +101,25 @@ test('damaged and lost records, devices that are gone and devices that are left:
   await bench.remove(inside, beside, idle);
   await removeAll(lost);
   assert.deepEqual(netns.devices(), ['docker0']);
+});
+
+test('killed while networks come and go, the daemon keeps what it told and leaves nothing else', async () => {
+  const told = new Set<string>();
+  for (const afterMs of [3, 25]) {
+    const doomed = await Promise.all(Array.from({ length: 3 }, (_, n) => create({ Name: `doomed-${afterMs}-${n}` })));
+    for (const id of doomed) told.add(id);
+    // What is under way when it is killed may be told or not.
+    const making = Array.from({ length: 4 }, (_, n) => create({ Name: `made-${afterMs}-${n}` }).then((id) => { told.add(id); }, () => {}));
+    const removing = doomed.map((id) => bench.api('DELETE', `/networks/${id}`).then(({ status }) => { if (status === 204) told.delete(id); else told.add(id); }, () => { told.delete(id); }));
+    await sleep(afterMs); // whatever it is at then
+    await bench.restart('kill', async () => { await Promise.all([...making, ...removing]); });
+    const users = (await list()).filter(({ Name }) => !['bridge', 'host', 'none'].includes(Name)).map(({ Id }) => Id);
+    for (const id of told) assert.ok(users.includes(id), `network ${id} was told and is gone`);
+    assert.deepEqual(netns.devices().filter((device) => device.startsWith('br-')), users.map(deviceOf).toSorted());
+    assert.deepEqual(readdirSync(records()).filter((name) => name !== 'removed.json').toSorted(), users.map((id) => `${id}.json`).toSorted());
+  }
+  await removeAll(...(await list()).filter(({ Name }) => /^(made|doomed)/.test(Name)).map(({ Id }) => Id));
+  assert.deepEqual([netns.devices(), netns.rules().filter((rule) => rule.includes('br-'))], [['docker0'], []]);
 });
 
 test('networks that dockerd made on a root are taken over once', async () => {
