@@ -25,8 +25,8 @@ const endpointOf = (sandbox: Sandbox, { Id }: { Id: string }) => {
   assert.ok(endpoint);
   return endpoint;
 };
-const pings = (container: Container, address: string): boolean => {
-  try { container.run('busybox', 'ping', '-c1', '-W2', address); return true; }
+const pings = (container: Container, address: string, seconds = 2): boolean => {
+  try { container.run('busybox', 'ping', '-c1', `-W${seconds}`, address); return true; }
   catch { return false; }
 };
 const defaultRoutes = (container: Container): string[] => [container.run('ip', 'route', 'show', 'default'), container.run('ip', '-6', 'route', 'show', 'default')]
@@ -68,65 +68,128 @@ test('containers of the default bridge have address, gateway and each other, and
   await room.end();
 });
 
-test('the way out follows the networks, and a new daemon finds everything as it was', async () => {
+const NETWORKS = () => ({
+  bridge: DEFAULT_NETWORK(),
+  six: network('six', ['10.16.0.0/24 10.16.0.1', 'fd00:16::/64 fd00:16::1']),
+  closed: network('closed', ['10.17.0.0/24 10.17.0.1'], { Internal: true }),
+  first: network('a-first', ['10.18.0.0/24 10.18.0.1'], { Options: { 'com.docker.network.driver.mtu': '1400', 'com.docker.network.container_iface_prefix': 'lan' } }),
+});
+const ANY_PORT = { port: 80, protocol: 'tcp', hostIp: '', hostPorts: { first: 0, last: 0 } } as const;
+/** Where published ports lead. */
+const targetsOf = (machine: Machine): string[] => machine.netns.rules().filter((rule) => rule.includes('-j DNAT')).map((rule) => rule.replace(/.*--to-destination /, '')).toSorted();
+const veth = ({ endpointId }: { endpointId: string }): string => `veth${endpointId.slice(0, 7)}`;
+
+test('the way out, and with it the published ports, follow the networks', async () => {
   await using root = openTempRoot();
   await using machine = openMachine(root.path);
   const room = await machine.open();
-  const nets = {
-    bridge: DEFAULT_NETWORK(),
-    six: network('six', ['10.16.0.0/24 10.16.0.1', 'fd00:16::/64 fd00:16::1']),
-    closed: network('closed', ['10.17.0.0/24 10.17.0.1'], { Internal: true }),
-    first: network('a-first', ['10.18.0.0/24 10.18.0.1'], { Options: { 'com.docker.network.driver.mtu': '1400', 'com.docker.network.container_iface_prefix': 'lan' } }),
-  };
+  const nets = NETWORKS();
   for (const one of Object.values(nets)) await room.open(one);
-  const wish = sandboxWish([place(nets.closed), place(nets.bridge)], { ports: [{ port: 80, protocol: 'tcp', hostIp: '', hostPorts: { first: 0, last: 0 } }] });
-  const { sandbox, container } = await start(room, machine, wish);
+  const { sandbox, container } = await start(room, machine, sandboxWish([place(nets.closed), place(nets.bridge)], { ports: [ANY_PORT] }));
   const other = await start(room, machine, sandboxWish([place(nets.six), place(nets.closed)]));
   const [published] = sandbox.published;
-  const target = () => machine.netns.rules().filter((rule) => rule.includes('-j DNAT')).map((rule) => rule.match(/--to-destination (\S+)/)?.[1]).sort();
-  assert.deepEqual([defaultRoutes(container), target()], [['default via 172.17.0.1 dev eth1', ''], ['172.17.0.2:80']]);
+  const out = () => ({ routes: defaultRoutes(container), ports: targetsOf(machine) });
+  assert.deepEqual(out(), { routes: ['default via 172.17.0.1 dev eth1', ''], ports: ['172.17.0.2:80'] });
   assert.ok(pings(container, endpointOf(other.sandbox, nets.closed).ipv4), 'an internal network connects');
 
   const six = await sandbox.connect(place(nets.six, { linkLocal: ['169.254.7.7'] }));
   assert.deepEqual([six.ipv4, six.ipv6, six.interfaceName], ['10.16.0.3', 'fd00:16::3', 'eth2']);
-  assert.deepEqual([defaultRoutes(container), target()], [['default via 10.16.0.1 dev eth2', 'default via fd00:16::1 dev eth2'], ['10.16.0.3:80', '[fd00:16::3]:80']]);
+  assert.deepEqual(out(), { routes: ['default via 10.16.0.1 dev eth2', 'default via fd00:16::1 dev eth2'], ports: ['10.16.0.3:80', '[fd00:16::3]:80'] });
   assert.match(container.run('ip', '-4', 'addr', 'show', 'eth2'), /169\.254\.7\.7\/16/);
   assert.ok(pings(container, 'fd00:16::2') && pings(other.container, 'fd00:16::3'));
   const lan = await sandbox.connect(place(nets.first, { gwPriority: 1 }));
   assert.deepEqual([lan.interfaceName, defaultRoutes(container)], ['lan0', ['default via 10.18.0.1 dev lan0', 'default via fd00:16::1 dev eth2']]);
   assert.match(container.run('ip', 'link', 'show', 'lan0'), /mtu 1400/);
   await sandbox.disconnect(nets.six.Id);
-  assert.deepEqual([defaultRoutes(container), target()], [['default via 10.18.0.1 dev lan0', ''], ['10.18.0.2:80']]);
+  assert.deepEqual(out(), { routes: ['default via 10.18.0.1 dev lan0', ''], ports: ['10.18.0.2:80'] });
   await sandbox.disconnect(nets.bridge.Id);
   assert.equal(sandbox.published[0]?.hostPort, published?.hostPort, 'the port stays the same');
+  await sandbox.disconnect(nets.first.Id);
+  assert.deepEqual([out(), sandbox.published], [{ routes: ['', ''], ports: [] }, []], 'an internal network is no way out');
+  const again = await sandbox.connect(place(nets.bridge, { driverOpts: { 'com.docker.network.endpoint.ifname': 'wan', 'com.docker.network.endpoint.sysctls': 'net.ipv4.conf.IFNAME.log_martians=1' } }));
+  assert.deepEqual([again.interfaceName, container.run('sysctl', '-n', 'net.ipv4.conf.wan.log_martians'), targetsOf(machine)], ['wan', '1', ['172.17.0.2:80']]);
+  for (const one of [other, { sandbox, container }]) await stop(one);
+  for (const one of Object.values(nets)) await room.close(one);
+});
 
-  // A daemon that died in the middle: an endpoint more and one less than the record says, a network that is gone, and a stranger.
-  const dead = network('dead', ['10.19.0.0/24 10.19.0.1']);
-  await room.open(dead);
-  const got = { pid: container.pid, endpoints: [...sandbox.endpoints.values()], published: sandbox.published };
-  const lost = place(nets.bridge);
-  await sandbox.connect(lost);
-  await machine.netns.ok('ip', 'link', 'del', `veth${lan.endpointId.slice(0, 7)}`);
-  await machine.netns.ok('ip', 'link', 'add', 'stranger', 'type', 'bridge');
+test('a new daemon finds containers as the records say, and takes away what a dead one left', async () => {
+  await using root = openTempRoot();
+  await using machine = openMachine(root.path);
+  const room = await machine.open();
+  const nets = { ...NETWORKS(), dead: network('dead', ['10.19.0.0/24 10.19.0.1']) };
+  for (const one of Object.values(nets)) await room.open(one);
+  const wish = sandboxWish([place(nets.closed), place(nets.first)], { ports: [ANY_PORT] });
+  const { sandbox, container } = await start(room, machine, wish);
+  const other = await start(room, machine, sandboxWish([place(nets.six), place(nets.closed)], { ports: [ANY_PORT] }));
+  const got = { pid: container.pid, endpoints: [...sandbox.endpoints.values()].map((one) => ({ ...one })), published: sandbox.published };
+  // It dies after more and less than the record says; a stranger's device looks much like ours.
+  const lost = await sandbox.connect(place(nets.bridge));
+  await machine.netns.ok('ip', 'link', 'del', veth(endpointOf(sandbox, nets.first)));
+  await machine.netns.ok('ip', 'link', 'add', 'veth0000000', 'type', 'bridge');
+  await machine.netns.ok('ip', 'link', 'set', 'veth0000000', 'alias', 'vaquita 000000000000 000000000000');
   await room.end();
 
+  const { dead, ...living } = nets;
   const next = await machine.open();
-  for (const one of Object.values(nets)) await next.open(one);
-  const wishes = sandboxWish([wish.endpoints[0] ?? assert.fail(), place(nets.first, { endpointId: lan.endpointId, gwPriority: 1 })], { id: wish.id, sandboxId: wish.sandboxId, ports: wish.ports });
-  const adopted = await next.adopt(wishes, got);
+  for (const one of Object.values(living)) await next.open(one);
+  const adopted = await next.adopt(wish, got);
   await next.settle();
   assert.deepEqual(adopted.published, got.published);
   assert.deepEqual([...adopted.endpoints.values()].map(({ ipv4, interfaceName }) => [ipv4, interfaceName]), [['10.17.0.2', 'eth0'], ['10.18.0.2', 'lan0']]);
-  assert.deepEqual([defaultRoutes(container), target()], [['default via 10.18.0.1 dev lan0', ''], ['10.18.0.2:80']]);
+  assert.deepEqual([defaultRoutes(container), targetsOf(machine)], [['default via 10.18.0.1 dev lan0', ''], ['10.18.0.2:80']]);
   assert.ok(pings(container, '10.18.0.1'));
   const left = machine.netns.devices();
-  assert.ok(left.includes('stranger') && !left.includes(`br-${dead.Id.slice(0, 12)}`) && !left.includes(`veth${lost.endpointId.slice(0, 7)}`), left.join(' '));
-  assert.ok(!left.includes(`veth${[...other.sandbox.endpoints.values()][0]?.endpointId.slice(0, 7)}`), 'what nobody adopted is gone');
+  const gone = [`br-${dead.Id.slice(0, 12)}`, ...[lost, ...other.sandbox.endpoints.values()].map(veth)];
+  assert.deepEqual([left.includes('veth0000000'), left.filter((name) => gone.includes(name))], [true, []]);
   assert.deepEqual(readdirSync(join(root.path, 'netns')), [adopted.key.slice(-12)]);
+  const second = await next.prepare(sandboxWish([place(living.first)]));
+  assert.equal(endpointOf(second, living.first).ipv4, '10.18.0.3', 'its address is taken');
+  await second.release();
   await stop({ sandbox: adopted, container });
-  await until('the far ends to be gone', () => !machine.netns.devices().some((name) => name.startsWith('veth')));
-  for (const one of Object.values(nets)) await next.close(one);
-  await machine.netns.ok('ip', 'link', 'del', 'stranger');
+  await until('the far ends to be gone', () => machine.netns.devices().filter((name) => name.startsWith('veth')).length === 1);
+  for (const one of Object.values(living)) await next.close(one);
+  await machine.netns.ok('ip', 'link', 'del', 'veth0000000');
   assert.ok(!existsSync(adopted.key));
-  await next.end();
+});
+
+test('a bridge that is there is used as it is, and stays; a macvlan sits on its parent', async () => {
+  await using root = openTempRoot();
+  await using machine = openMachine(root.path);
+  const ok = (...words: readonly string[]) => machine.netns.ok(...words);
+  await ok('ip', 'link', 'add', 'lan', 'type', 'bridge');
+  await ok('ip', 'addr', 'add', '192.168.9.1/24', 'dev', 'lan');
+  await ok('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1');
+  for (const name of ['up0', 'up1']) await ok('ip', 'link', 'set', name, 'up');
+  await ok('ip', 'addr', 'add', '10.30.0.1/24', 'dev', 'up1');
+  const room = await machine.open({ bridge: 'lan', icc: false });
+  const planned = room.planDefault([]);
+  assert.deepEqual(planned?.v4.map(({ subnet, gateway }) => [subnet, gateway]), [['192.168.9.0/24', '192.168.9.1']]);
+  const lan = network('bridge', [], { Options: { 'com.docker.network.bridge.name': 'lan' }, pools: planned ?? assert.fail() });
+  const wire = network('wire', ['10.30.0.0/24 10.30.0.1'], { Driver: 'macvlan', Options: { parent: 'up0' } });
+  const alone = network('alone', ['10.31.0.0/24 10.31.0.1'], { Driver: 'macvlan' });
+  for (const one of [lan, wire, alone]) await room.open(one);
+  await assert.rejects(room.open(network('twice', ['10.32.0.0/24 10.32.0.1'], { Driver: 'macvlan', Options: { parent: 'up0' } })), /is already using parent interface up0/);
+  await assert.rejects(room.open(network('none', ['10.32.0.0/24 10.32.0.1'], { Driver: 'macvlan', Options: { parent: 'nope' } })), /invalid subinterface vlan name nope/);
+  const one = await start(room, machine, sandboxWish([place(lan), place(wire), place(alone)]));
+  const two = await start(room, machine, sandboxWish([place(lan), place(wire), place(alone)]));
+  assert.deepEqual(defaultRoutes(one.container), ['default via 192.168.9.1 dev eth0', ''], 'by name, and never the one without a parent');
+  await until('the wire to carry', () => pings(one.container, '10.30.0.1'));
+  assert.ok(pings(one.container, endpointOf(two.sandbox, wire).ipv4) && pings(one.container, endpointOf(two.sandbox, alone).ipv4));
+  assert.ok(!pings(one.container, endpointOf(two.sandbox, lan).ipv4, 1), 'without icc');
+  const got = { pid: one.container.pid, endpoints: [...one.sandbox.endpoints.values()].map((endpoint) => ({ ...endpoint })), published: [] };
+  const wish = sandboxWish(got.endpoints.map(({ networkId, endpointId }) => place([lan, wire, alone].find(({ Id }) => Id === networkId) ?? assert.fail(), { endpointId })), { id: one.sandbox.id });
+  await room.end();
+  const next = await machine.open({ bridge: 'lan', icc: false });
+  for (const record of [lan, wire, alone]) await next.open(record);
+  const adopted = await next.adopt(wish, got);
+  assert.deepEqual([...adopted.endpoints.values()], got.endpoints, 'found by name and note');
+  await next.settle();
+  assert.ok(pings(one.container, '10.30.0.1'));
+  await stop({ sandbox: adopted, container: one.container });
+  await two.container.end();
+  for (const record of [lan, wire, alone]) await next.close(record);
+  await until('containers to be gone', () => machine.netns.devices().length === 3);
+  assert.deepEqual(machine.netns.devices(), ['lan', 'up0', 'up1']);
+  assert.match(await ok('ip', 'addr', 'show', 'lan'), /192\.168\.9\.1\/24/);
+  for (const name of ['lan', 'up0']) await ok('ip', 'link', 'del', name);
 });

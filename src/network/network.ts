@@ -168,7 +168,7 @@ class Room implements Network {
   async settle({ keep }: { keep: readonly string[] } = { keep: [] }): Promise<void> {
     const sandboxes = [...this.#sandboxes.values()];
     this.#parts.traces.sweep(sandboxes.map(({ sandboxId }) => sandboxId));
-    await this.#parts.firewall.settle();
+    await this.#parts.firewall.settle().catch((error: unknown) => this.#needs.log.error('rules that nothing needs any more stay until the next start', { error }));
     const removed = await removeStrays(this.#parts, { networks: [...this.#open.keys(), ...keep], endpoints: sandboxes.flatMap(({ endpointIds }) => endpointIds) });
     if (removed.length > 0) this.#needs.log.info('removed devices of networks and containers that are no more', { devices: removed });
   }

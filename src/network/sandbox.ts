@@ -98,7 +98,7 @@ export class LiveSandbox implements Sandbox {
     namespace.setLink('lo', { up: true });
     for (const place of this.#places.values()) {
       this.#make(place, namespace);
-      undo.defer(() => this.#drop(place, namespace));
+      undo.defer(() => this.#unmake(place, namespace));
     }
     this.#route(namespace);
     undo.defer(() => { this.#routed = { ipv4: undefined, ipv6: undefined }; });
@@ -115,7 +115,7 @@ export class LiveSandbox implements Sandbox {
     const place = this.#take(wish);
     undo.defer(() => this.#give(place));
     this.#make(place, namespace);
-    undo.defer(() => this.#drop(place, namespace));
+    undo.defer(() => this.#unmake(place, namespace));
     await this.#join(place, undo);
     undo.defer(() => this.#turn());
     this.#places.set(wish.network.Id, place);
@@ -134,7 +134,7 @@ export class LiveSandbox implements Sandbox {
     undo.defer(() => { this.#places = before; });
     this.#places.delete(networkId);
     await this.#turn();
-    if (this.#namespace !== undefined) this.#drop(place, this.#namespace);
+    if (this.#namespace !== undefined) dropInterface(this.#needs, place, this.#namespace);
     undo.move();
     // From here on nothing fails.
     if (!isDefault(place.wish.network)) this.#needs.names.leave(this.id, networkId);
@@ -246,8 +246,10 @@ export class LiveSandbox implements Sandbox {
     this.#given.add(place.endpoint.interfaceName);
   }
 
-  #drop(place: Place, namespace: NetNamespace): void {
+  /** As if it had never been: its name may be given again. */
+  #unmake(place: Place, namespace: NetNamespace): void {
     dropInterface(this.#needs, place, namespace);
+    this.#given.delete(place.endpoint.interfaceName);
     place.endpoint.interfaceName = '';
   }
 
