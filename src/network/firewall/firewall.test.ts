@@ -63,7 +63,7 @@ function onBoth(name: string, check: (world: World, backend: Backend) => Promise
 const bridge = (device: string, more: Partial<BridgeRules> = {}): { bridges: BridgeRules[] } => ({ bridges: [{ device, ipv4: [`10.${device.slice(2)}.0.0/24`], ipv6: [], internal: false, icc: true, masquerade: true, ...more }] });
 const port = (hostPort: number, more: Partial<PortRule> = {}): { ports: PortRule[] } => ({ ports: [{ device: 'br1', protocol: 'tcp', hostIp: '', hostPort, ip: '10.1.0.2', port: 80, ...more }] });
 const restores = (ran: readonly string[]): string[] => ran.filter((name) => name.endsWith('-restore'));
-const forwarded = async ({ rules }: World): Promise<string[]> => (await rules()).filter((line) => line.startsWith('-A FORWARD')).map((line) => line.slice('-A FORWARD '.length));
+const forwarded = async (world: World): Promise<string[]> => (await world.rules()).filter((line) => line.startsWith('-A FORWARD')).map((line) => line.slice('-A FORWARD '.length));
 
 onBoth('what is asked for together goes in by one call per family, and what is there already by none', async (world) => {
   const firewall = await world.open();
