@@ -68,7 +68,7 @@ export function driverOption(text: string): Record<string, string> {
 export function networksWanted(flags: Flags): NetworksWanted {
   const named = [...flags.list('network'), ...flags.list('net')].map(parseNetwork);
   const [first = parseNetwork('default'), ...others] = named;
-  const all = [withFlags(first, flags), ...others];
+  const all = [withFlags(first, flags, named.length > 0), ...others];
   const endpoints: NetworksWanted['endpoints'] = {};
   for (const one of all) {
     if (one.name.trim() === '') throw new Failure('no name set for network');
@@ -85,8 +85,9 @@ export function networksWanted(flags: Flags): NetworksWanted {
 
 export const isMacAddress = (text: string): boolean => /^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$/.test(text);
 
-function withFlags(first: Wanted, flags: Flags): Wanted {
-  const aliases = [...flags.list('network-alias'), ...flags.list('net-alias')];
+function withFlags(first: Wanted, flags: Flags, named: boolean): Wanted {
+  // Names need a network that somebody made: who names none is not told of it, as with docker 20.10.
+  const aliases = named ? [...flags.list('network-alias'), ...flags.list('net-alias')] : [];
   const both = (flag: string, what: string) => new Failure(`conflicting options: cannot specify both --${flag} and per-network ${what}`);
   const text = (flag: string, own: string, what: string) => {
     if (own !== '' && flags.text(flag) !== '') throw both(flag, what);

@@ -11,12 +11,14 @@ import { openTestIo } from '../kit/cli-io.ts';
 import { EXECUTABLE, startDaemon, type Daemon } from '../kit/daemon.ts';
 import { CLIS, openDocker, type Docker } from '../kit/docker.ts';
 import { busyboxImage, treeTar, type BuiltImage } from '../kit/image.ts';
+import { openNetns } from '../kit/netns.ts';
 import { pushImage, startRegistry, type DebianRegistry } from '../kit/registry.ts';
 import { openTempRoot } from '../kit/temp.ts';
 import { ALLOWED, neutralText } from './own-differences.ts';
 import { Scene, type Line, type Story } from './scene.ts';
 import { fileStories } from './stories/files.ts';
 import { lifecycleStories } from './stories/lifecycle.ts';
+import { networkStories } from './stories/networks.ts';
 import { ownCliStories } from './stories/own-cli.ts';
 import { resourceStories } from './stories/resources.ts';
 import { streamStories } from './stories/streams.ts';
@@ -44,13 +46,26 @@ describe('our own words are answered as docker\'s are', { concurrency: AT_ONCE }
   });
   for (const story of STORIES) {
     test(story.name, async () => {
-      const [docker, own] = await Promise.all([told(world, story, world.docker), told(world, story, world.own)]);
-      const differing = [...docker.keys()].filter((at) => !same(docker[at], own[at], { story: story.name, needed }));
-      const text = (lines: readonly Line[]) => `${differing.map((at) => lineText(lines[at])).join('\n')}\n(${lines.length} lines)`;
-      if (differing.length > 0 || docker.length !== own.length) assert.equal(text(own), text(docker));
+      compare(story, await Promise.all([told(world, story, { engine: world.docker, client: 'docker' }), told(world, story, { engine: world.own, client: 'own' })]), needed);
+    });
+  }
+  for (const story of networkStories.filter(({ name }) => name === 'networks-verbs')) {
+    test(story.name, async () => {
+      await using netns = openNetns();
+      await using engine = await startDaemon({ root: join(world.root.path, 'networked'), netns });
+      // One after the other to the same engine: nothing of a network is the engine's own business here.
+      const docker = await told(world, story, { engine, client: 'docker' });
+      compare(story, [docker, await told(world, story, { engine, client: 'own' })], needed);
     });
   }
 });
+
+/** `needed` collects why differences were forgiven. */
+function compare(story: Story, [docker, own]: readonly [docker: readonly Line[], own: readonly Line[]], needed: Set<string>): void {
+  const differing = [...docker.keys()].filter((at) => !same(docker[at], own[at], { story: story.name, needed }));
+  const text = (lines: readonly Line[]) => `${differing.map((at) => lineText(lines[at])).join('\n')}\n(${lines.length} lines)`;
+  if (differing.length > 0 || docker.length !== own.length) assert.equal(text(own), text(docker));
+}
 
 test('every word of docker is carried out, or its absence is told in a sentence', async () => {
   const have = new Set([...commands.map(({ name }) => name), ...groups.map(({ name }) => name), ...groups.flatMap((group) => group.commands.map(({ name }) => `${group.name} ${name}`))]);
@@ -103,12 +118,12 @@ async function pushImages({ registry, knownIds }: World): Promise<Record<string,
 }
 
 /** One telling, with what is never the same twice written the same way. */
-async function told(world: World, story: Story, engine: Daemon): Promise<Line[]> {
+async function told(world: World, story: Story, { engine, client: which }: { engine: Daemon; client: 'docker' | 'own' }): Promise<Line[]> {
   const client = { host: engine.host, configDir: join(world.root.path, 'client') };
-  const docker = engine === world.own ? openOwn(client) : openDocker({ ...client, binary: CLIS.debian });
+  const docker = which === 'own' ? openOwn(client) : openDocker({ ...client, binary: CLIS.debian });
   const scene = new Scene({ docker, prefix: `x${story.name}`, images: world.images, registry: world.registry.host, folder: join(engine.root, `files-${story.name}`) });
   try { await story.tell(scene); }
-  catch (cause) { throw new Error(`${story.name} through ${engine === world.own ? 'our own words' : 'docker'} after ${JSON.stringify(scene.said.at(-1), null, 1)}`, { cause }); }
+  catch (cause) { throw new Error(`${story.name} through ${which === 'own' ? 'our own words' : 'docker'} after ${JSON.stringify(scene.said.at(-1), null, 1)}`, { cause }); }
   finally { await scene.end(); }
   const names = [[engine.dataRoot, '<data root>'], [engine.socket, '<socket>'], [engine.root, '<root>'], [world.registry.host, 'registry.example']] as const;
   const neutral = (text: string) => neutralText(text, { names, knownIds: world.knownIds });
@@ -139,7 +154,6 @@ function openOwn(client: { host: string; configDir: string }): Docker {
   return { ...processes, run, ok };
 }
 
-/** `needed` collects why differences were forgiven. */
 function same(docker: Line | undefined, own: Line | undefined, { story, needed }: { story: string; needed: Set<string> }): boolean {
   if (docker === undefined || own === undefined) return false;
   let [a, b] = [docker, own].map((line) => JSON.stringify(line));

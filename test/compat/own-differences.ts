@@ -19,9 +19,10 @@ const replaced = (pattern: RegExp, written: string) => (line: Line): Line => ({
 
 /** The reasons are told when nothing needs them any more. */
 export const ALLOWED: readonly Allowed[] = [
-  { why: 'help is in our own words, and only about what there is', where: /^(nouns|images|volumes-verbs): /, alike: replaced(/(Usage: [^\n]*)\n[\s\S]*$/, '$1\n') },
+  { why: 'help is in our own words, and only about what there is', where: /^(nouns|images|volumes-verbs|networks-verbs): /, alike: replaced(/(Usage: [^\n]*)\n[\s\S]*$/, '$1\n') },
   { why: 'a failed start is told once; docker adds a line of its log when the wait fails first', where: /^(forms|pulls): /, sometimes: true, alike: replaced(/^time="[^\n]*[Ee]rror waiting for container: [^\n]*\n/gm, '') },
   { why: 'docker 20.10 takes a refusal of the daemon for the output of the program', where: /^streams: exec /, alike: (line) => ({ ...line, stderr: '' }), sometimes: true },
+  { why: 'several networks at once are for docker 20.10 to ask for and for its daemon to refuse; here the container is made on one and connected to the others', where: /^flags: create .*--network a --network b /, alike: (line) => ({ ...line, stderr: '' }) },
   { why: 'our own version', where: /: (--version|-v)$/, alike: replaced(/Docker version \S+, build \S+/, 'Docker version') },
   { why: 'about itself, each program has other things to say', where: /^images: version$/, alike: replaced(/^Client:[\s\S]*?\n\n/, '') },
   { why: 'whole objects print as maps: JSON does not tell in which order Go has their fields', where: /^formats: .*\{\{\.Config\}\}/, alike: replaced(/^(map\[|\{).*$/m, '<object>') },
