@@ -155,6 +155,7 @@ test('version and info', () => {
     },
     Mirrors: ['http://127.0.0.1:5055/'],
   });
+  assert.deepEqual((presentInfo({ ...INFO, addressPools: [{ base: '10.1.0.0/16', size: 24 }] }, at(41)) as { DefaultAddressPools?: object }).DefaultAddressPools, [{ Base: '10.1.0.0/16', Size: 24 }]);
   assert.deepEqual([info.Warnings, 'KernelMemory' in info, 'KernelMemory' in presentInfo(INFO, UNVERSIONED), 'BridgeNfIptables' in presentInfo(INFO, at(49))], [null, false, true, true]);
 });
 

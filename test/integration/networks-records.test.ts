@@ -35,7 +35,7 @@ const names = async () => (await list()).map(({ Name }) => Name);
 const removeAll = async (...ids: string[]) => { for (const id of ids) await bench.api('DELETE', `/networks/${id}`, { status: 204 }); };
 const deviceOf = (id: string) => `br-${id.slice(0, 12)}`;
 const records = () => join(bench.daemon.dataRoot, 'vaquita/networks');
-const warnings = async () => (await bench.api('GET', '/info', { status: 200 })).json<{ Warnings: string[] | null }>().Warnings ?? [];
+const info = async () => (await bench.api('GET', '/info', { status: 200 })).json<{ Warnings: string[] | null; IPv4Forwarding: boolean; Plugins: { Network: string[] } }>();
 const ping = async (id: string, address: string) => {
   const exec = (await bench.api('POST', `/containers/${id}/exec`, { body: { Cmd: ['ping', '-c', '1', '-W', '5', address] }, status: 201 })).json<{ Id: string }>().Id;
   await bench.api('POST', `/exec/${exec}/start`, { body: {}, status: 200 });
@@ -90,7 +90,15 @@ test('damaged and lost records, devices that are gone and devices that are left:
   assert.deepEqual(devices, [deviceOf(lost), deviceOf(whole)].toSorted(), 'what belongs to no record is gone, what a record says is there again');
   const shown = await show('lost');
   assert.deepEqual([shown.Id, shown.IPAM.Config, shown.Containers[inside]?.IPv4Address], [lost, [{ Subnet: '10.91.0.0/24', Gateway: '10.91.0.1' }], address]);
-  assert.ok((await warnings()).some((line) => line.includes('a damaged record was set aside') && line.includes(hurt)), (await warnings()).join('\n'));
+  const forward = (value: string) => netns.ok('sh', '-c', `echo ${value} > /proc/sys/net/ipv4/ip_forward`);
+  const { Warnings, IPv4Forwarding: forwarding, Plugins: { Network: drivers } } = await info();
+  const warnings = Warnings ?? [];
+  assert.ok(warnings.some((line) => line.includes('a damaged record was set aside') && line.includes(hurt)), warnings.join('\n'));
+  assert.deepEqual([forwarding, warnings.includes('WARNING: IPv4 forwarding is disabled'), drivers], [true, false, ['bridge', 'host', 'macvlan', 'null']]);
+  await forward('0');
+  const off = await info();
+  assert.deepEqual([off.IPv4Forwarding, off.Warnings?.includes('WARNING: IPv4 forwarding is disabled')], [false, true]);
+  await forward('1');
   const beside = await bench.run(['sleep', '1000'], { host: { NetworkMode: 'lost' } });
   assert.equal(await ping(beside, address?.replace(/\/.*/, '') ?? ''), 0);
   // Gone on purpose, though a stopped container names it: it is not made again.
