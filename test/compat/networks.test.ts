@@ -11,7 +11,7 @@ import { flagStories } from './stories/network-flags.ts';
 import { networkStories } from './stories/networks.ts';
 import { assertSame, closeWorld, namesOf, openWorld, relaunch, told, type World } from './telling.ts';
 
-const STORIES: readonly Story[] = [...networkStories, ...addressStories];
+const STORIES: readonly Story[] = [...networkStories];
 /** One story after the other, to both engines at the same time: addresses that nobody asked for are then the same. */
 const AT_ONCE = 1;
 
@@ -40,6 +40,13 @@ describe('networks are here what they are at dockerd', { concurrency: AT_ONCE },
       return scene.said.flatMap((line) => normalSaid(line, { names: namesOf(world, engine), knownIds: world.knownIds }, 'compose networks') ?? []);
     }));
   });
+});
+
+/** Every subnet in these is their own. */
+describe('addresses are here what they are at dockerd', { concurrency: 2 }, () => {
+  for (const story of addressStories) {
+    test(story.name, async () => { assertSame(...await both(world, (engine) => told(world, story, { cli: 'debian', binary: CLIS.debian, engine }))); });
+  }
 });
 
 describe('flags make the default network and the pools what they make them at dockerd', { concurrency: false }, () => {
