@@ -63,9 +63,14 @@ test('containers of the default bridge have address, gateway and each other, and
   await until('the far ends to be gone', () => machine.netns.devices().length === 1);
   assert.deepEqual(readdirSync(join(root.path, 'netns')), []);
   assert.equal(room.sandbox(one.sandbox.id), undefined);
-  await room.close(bridge);
-  assert.deepEqual(machine.netns.devices(), []);
   await room.end();
+
+  const next = await machine.open();
+  const moved = { ...bridge, pools: { v4: [{ subnet: '10.50.0.0/24', range: '10.50.0.0/24', gateway: '10.50.0.1', aux: {} }], v6: [] } };
+  await next.open(moved);
+  assert.match(await machine.netns.ok('ip', '-4', '-o', 'addr', 'show', 'docker0'), /^[^\n]* 10\.50\.0\.1\/24 [^\n]*$/, 'as --bip says now');
+  await next.close(moved);
+  assert.deepEqual(machine.netns.devices(), []);
 });
 
 const NETWORKS = () => ({

@@ -14,7 +14,7 @@ import type { Ports, Reservation } from './ports/index.ts';
 import { resolvConf } from './resolv.ts';
 import { applySysctls, putSysctl } from './sysctls.ts';
 import type { Traces } from './traces.ts';
-import { decideWayOut, type Place, type WayOut } from './way-out.ts';
+import { decideWayOut, isClosed, type Place, type WayOut } from './way-out.ts';
 
 const HOST_BINDING = 'com.docker.network.bridge.host_binding_ipv4';
 /** The default routes. */
@@ -228,7 +228,9 @@ export class LiveSandbox implements Sandbox {
     assert(!this.#places.has(network.Id), `container ${this.id} is in network ${network.Name} already`);
     for (const address of wish.linkLocal) linkLocalAddress(address);
     const got = this.#needs.leases.take(network.Id, { ipv4: wish.ipv4, ipv6: wish.ipv6, mac: wish.mac });
-    return { wish, endpoint: { networkId: network.Id, endpointId, ...got, interfaceName: '' } };
+    // Docker tells an internal bridge's gateway although nothing is sent there; a macvlan that leads nowhere has none.
+    const none = network.Driver === 'macvlan' && isClosed(network) ? { gateway: '', ipv6Gateway: '' } : {};
+    return { wish, endpoint: { networkId: network.Id, endpointId, ...got, ...none, interfaceName: '' } };
   }
 
   /** What it has already stays its own, whatever the settings say by now. */
