@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openNetns, type Netns } from '../../../test/kit/netns.ts';
+import { until } from '../../../test/kit/poll.ts';
 import { openLinux, type NetNamespace } from '../../kernel/index.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { silentLog } from '../../lib/log.ts';
@@ -217,3 +218,64 @@ for (const [backend, { bridgeNetfilter, icc }] of Object.entries({ nft: { bridge
     assert.equal(await ask(c.namespace, { address: HOST6, port: 8080, protocol: 'udp' }, SILENCE_MS), undefined);
   });
 }
+
+test('a sender that never pauses follows its port from container to container, and connections outlive the daemon', { skip }, async () => {
+  await using world = await openWorld();
+  const { host, outside, containers: { a, b } } = world;
+  const firewall = await open(world);
+  using ports = portsOf(world);
+  await firewall.put('br1', { bridges: [bridgeRules('br1')] });
+  await firewall.settle();
+  using _a = serveAll(a, 80);
+  using _b = serveAll(b, 80);
+  for (const [to, from] of [[HOST4, '10.9.0.2'], [HOST6, 'fd00:9::2']] as const) {
+    using sender = disposable(createSocket(to.includes(':') ? 'udp6' : 'udp4').bind({ fd: outside.udpSocket({ address: to.includes(':') ? '::' : '0.0.0.0', port: 0 }).fd }));
+    const heard: string[] = [];
+    sender.socket.on('message', (bytes) => heard.push(bytes.toString())).on('error', () => { /* refused: nobody is there yet */ });
+    const beat = () => sender.socket.send('beat', 8080, to);
+    const follows = (name: string) => until(`${to} to be ${name}`, () => { beat(); return heard.at(-1) === `${name} ${from} beat`; }, ANSWER_MS);
+    beat();
+    beat(); // the kernel takes these for the host's own
+    for (const container of [a, b, a]) {
+      // By the rules and not through the daemon: the container sees the sender's own address.
+      using _published = await publish({ firewall, ports, container, wishes: both(80, 8080) });
+      await follows(container.name);
+      await firewall.drop(container.name);
+    }
+  }
+
+  const published = await publish({ firewall, ports, container: a, wishes: both(80, 8080) });
+  const stream = new Socket({ fd: outside.tcpConnection({ address: HOST4, port: 8080 }), readable: true, writable: true }).setEncoding('utf8');
+  let said = '';
+  stream.on('data', (text: string) => { said += text; });
+  const echoes = async (text: string) => { stream.write(text); await until(`an echo of ${text}`, () => said.endsWith(text), ANSWER_MS); };
+  await echoes('one');
+  const rules = world.netns.rules();
+  published[Symbol.dispose](); // as when a daemon ends or dies: its sockets go, the rules stay
+  await echoes('two');
+  assert.match(await ask(outside, { address: HOST6, port: 8080, protocol: 'tcp' }) ?? '', /^a fd00:9::2 hello$/);
+  const next = await open(world);
+  using held = await portsOf(world).reserve([], [{ port: 80, protocol: 'tcp', hostIp: '0.0.0.0', hostPort: 8080 }]);
+  assert.equal(held.published.length, 1);
+  assert.throws(() => host.tcpListener({ address: '0.0.0.0', port: 8080, backlog: 1 }), { code: 'EADDRINUSE' });
+  await next.put('br1', { bridges: [bridgeRules('br1')] });
+  const again = both(80, 8080).flatMap(({ protocol }) => ['0.0.0.0', '::'].map((hostIp): PortRule => ({ device: 'br1', protocol, hostIp, hostPort: 8080, port: 80, ip: hostIp === '::' ? a.ipv6 : a.ipv4 })));
+  await next.put('a', { ports: again });
+  await next.settle();
+  await echoes('three');
+  assert.deepEqual(world.netns.rules(), rules);
+  stream.destroy();
+});
+
+test('without rules the daemon passes on what comes from everywhere', { skip }, async () => {
+  await using world = await openWorld();
+  const { host, outside, containers: { a, b, c } } = world;
+  const firewall = await open(world, { settings: { iptables: false, ip6tables: false } });
+  using ports = portsOf(world);
+  using _a = serveAll(a, 80);
+  using _published = await publish({ firewall, ports, container: a, wishes: both(80, 8080) });
+  const places = [[outside, HOST4], [outside, HOST6], [host, '127.0.0.1'], [host, '::1'], [host, HOST4], [a.namespace, HOST4], [b.namespace, HOST6], [c.namespace, HOST4]] as const;
+  const said = await Promise.all(places.flatMap(([from, address]) => (['tcp', 'udp'] as const).map((protocol) => ask(from, { address, port: 8080, protocol }))));
+  assert.deepEqual(said, places.flatMap(([, address]) => Array<string>(2).fill(`a ${address.includes(':') ? 'fd00:1::1' : '10.1.0.1'} hello`)));
+  assert.deepEqual(world.netns.rules(), []);
+});
