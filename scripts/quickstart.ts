@@ -13,6 +13,8 @@ const REGISTRY = `127.0.0.1:${process.env['VAQUITA_QUICKSTART_PORT'] ?? '5099'}`
 const SOCKET = join(ROOT, 'vaquita.sock');
 const HOST = `unix://${SOCKET}`;
 const VAQUITA = join(import.meta.dirname, '../bin/vaquita');
+/** Of its own: another engine on this machine has docker0. */
+const BRIDGE = 'vaquita0';
 const SHOWN = `bin/vaquita -H ${HOST}`;
 
 async function start(): Promise<void> {
@@ -52,8 +54,15 @@ async function stop(): Promise<void> {
   if (await answers()) {
     const ids = capture(['ps', '-aq']).split('\n').filter((id) => id !== '');
     if (ids.length > 0) command(['rm', '-f', ...ids], { quiet: true });
+    command(['network', 'prune', '-f'], { quiet: true });
   }
-  for (const name of ['vaquita.pid', 'registry.pid']) await end(join(ROOT, name));
+  await end(join(ROOT, 'vaquita.pid'));
+  // Networks outlive a daemon; one that is to have none takes away what the last one made: the bridge, and the rules of the firewall.
+  if (existsSync(ROOT)) {
+    await startDaemon(['--bridge=none']);
+    await end(join(ROOT, 'vaquita.pid'));
+  }
+  await end(join(ROOT, 'registry.pid'));
   rmSync(ROOT, { recursive: true, force: true });
   process.stdout.write(`quickstart: stopped, ${ROOT} removed\n`);
 }
@@ -67,9 +76,9 @@ async function startRegistry(): Promise<void> {
   await until('the registry to answer', registryAnswers);
 }
 
-async function startDaemon(): Promise<void> {
+async function startDaemon(network = [`--bridge=${BRIDGE}`]): Promise<void> {
   if (await answers()) return;
-  background('daemon', [VAQUITA, 'daemon', '--data-root', join(ROOT, 'data'), '--exec-root', join(ROOT, 'run'), '--pidfile', join(ROOT, 'vaquita.pid'), '-H', HOST, '--registry-mirror', `http://${REGISTRY}`]);
+  background('daemon', [VAQUITA, 'daemon', '--data-root', join(ROOT, 'data'), '--exec-root', join(ROOT, 'run'), '--pidfile', join(ROOT, 'vaquita.pid'), '-H', HOST, ...network, '--registry-mirror', `http://${REGISTRY}`]);
   await until(`the daemon to answer (its log: ${join(ROOT, 'daemon.log')})`, answers, 20_000);
 }
 
