@@ -134,7 +134,7 @@ function gatewayIn(space: Space, range: Subnet, asked: string): string {
   try {
     return formatAddress(space.take(asked === '' ? undefined : parseAddress(asked), rangeOf(range)));
   } catch (error) {
-    throw invalid(`failed to allocate gateway (${asked}): ${messageOf(error)}`, { cause: error });
+    throw invalid(`failed to allocate gateway (${asked}): ${messageOf(error)}`);
   }
 }
 
