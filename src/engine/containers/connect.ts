@@ -5,14 +5,11 @@ import type { NetworkRecord, RecordedEndpoint } from '../../store/index.ts';
 import type { EndpointSettings } from '../../wire/types.ts';
 import type { Container } from './container.ts';
 import type { ContainerNeeds } from './needs.ts';
-import { assertFits, filledEndpoint, givenTo, newEndpoint, portsOfRun, withOwnAliases } from './networking.ts';
+import { ALONE, assertFits, filledEndpoint, givenTo, newEndpoint, portsOfRun, withOwnAliases } from './networking.ts';
 import { followNetworks } from './own-files.ts';
 import { endpointWish, isWired, publishNetwork, wishOf, type Place } from './run-network.ts';
 import { validateEndpoint } from './validate-network.ts';
 
-const SHARED = 'container sharing network namespace with another container or host cannot be connected to any other network';
-const PRIVATE = 'container cannot be connected to multiple networks with one of the networks in private (none) mode';
-const HOST = 'container cannot be disconnected from host network or connected to host network';
 const ID_BYTES = 32;
 
 /** Errors in Docker's words: not-found; invalid for what cannot be; forbidden when it is in the network already; what the network says of addresses. All or nothing. */
@@ -22,7 +19,7 @@ export async function connectContainer(needs: ContainerNeeds, options: { network
   validateEndpoint(network.Name, options.endpoint);
   using _lock = await needs.table.hold(container);
   assertStays(container);
-  if (container.hostConfig.NetworkMode.startsWith('container:')) throw invalid(SHARED);
+  if (container.hostConfig.NetworkMode.startsWith('container:')) throw invalid(ALONE.shared);
   assertFits(network, options.endpoint);
   const alive = isAlive(container);
   if (alive && inNetwork(container, network)) throw new EngineError('forbidden', `endpoint with name ${container.name} already exists in network ${network.Name}`);
@@ -48,7 +45,7 @@ export async function disconnectContainer(needs: ContainerNeeds, options: { netw
     return;
   }
   if (network instanceof Error) throw network;
-  if (container.hostConfig.NetworkMode === 'host' && network.Driver === 'host') throw invalid(HOST);
+  if (container.hostConfig.NetworkMode === 'host' && network.Driver === 'host') throw invalid(ALONE.host);
   const endpoint = container.record.NetworkSettings.Networks?.[network.Name];
   if (!endpoint) throw new EngineError('system', `container ${container.id} is not connected to network ${network.Name}`);
   await disconnectRunning(needs, container, { network, name: network.Name, endpoint });
@@ -68,10 +65,10 @@ function assertStays({ state, id }: Container): void {
 /** The host's network and none go with no other. */
 function assertJoinable({ hostConfig, record }: Container, network: NetworkRecord): void {
   const own = Object.keys(record.NetworkSettings.Networks ?? {});
-  if (hostConfig.NetworkMode === 'host') throw invalid(SHARED);
-  if (network.Driver === 'host') throw invalid(HOST);
+  if (hostConfig.NetworkMode === 'host') throw invalid(ALONE.shared);
+  if (network.Driver === 'host') throw invalid(ALONE.host);
   if (own.includes(network.Name)) return;
-  if (network.Driver === 'null' ? own.length > 0 : own.includes('none')) throw invalid(PRIVATE);
+  if (network.Driver === 'null' ? own.length > 0 : own.includes('none')) throw invalid(ALONE.none);
 }
 
 async function connectRunning(needs: ContainerNeeds, container: Container, place: Place): Promise<void> {

@@ -91,6 +91,21 @@ export function assertFits(network: NetworkRecord, endpoint: Partial<EndpointSet
   }
 }
 
+/** What goes with nothing else, in Docker's words. */
+export const ALONE = {
+  shared: 'container sharing network namespace with another container or host cannot be connected to any other network',
+  none: 'container cannot be connected to multiple networks with one of the networks in private (none) mode',
+  host: 'container cannot be disconnected from host network or connected to host network',
+} as const;
+
+/** Refuses networks that cannot be had together: the host's is a namespace, not a network beside others, and none is none. */
+export function assertTogether(networks: ReadonlyArray<Pick<NetworkRecord, 'Driver'>>, mode: string): void {
+  const onHost = mode === 'host';
+  if (onHost && networks.some(({ Driver }) => Driver !== 'host')) throw new EngineError('invalid', ALONE.shared);
+  if (!onHost && networks.some(({ Driver }) => Driver === 'host')) throw new EngineError('invalid', ALONE.host);
+  if (networks.length > 1 && networks.some(({ Driver }) => Driver === 'null')) throw new EngineError('invalid', ALONE.none);
+}
+
 /** An endpoint that has what a network gave it. */
 export const filledEndpoint = (endpoint: RecordedEndpoint, got: Endpoint): RecordedEndpoint => ({
   ...endpoint, NetworkID: got.networkId, EndpointID: got.endpointId, Gateway: got.gateway, IPAddress: got.ipv4, IPPrefixLen: got.ipv4PrefixLen, IPv6Gateway: got.ipv6Gateway,

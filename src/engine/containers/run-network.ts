@@ -6,7 +6,7 @@ import { isPredefined } from '../networks/predefined.ts';
 import type { Container } from './container.ts';
 import type { LiveLink } from './links.ts';
 import type { ContainerNeeds } from './needs.ts';
-import { assertFits, emptiedSettings, filledEndpoint, givenTo, inOrder, networkName, networkOfEntry, portsOfRun, withOwnAliases } from './networking.ts';
+import { assertFits, assertTogether, emptiedSettings, filledEndpoint, givenTo, inOrder, networkName, networkOfEntry, portsOfRun, withOwnAliases } from './networking.ts';
 import { ownServers } from './own-files.ts';
 import { exposedPorts, portWishes, recordedPorts } from './ports.ts';
 
@@ -39,7 +39,9 @@ export async function prepareNetwork(needs: ContainerNeeds, container: Container
   if (!hasOwnNetwork(container)) return withoutNetwork(container);
   using claims = new DisposableStack();
   const places: Place[] = [];
-  for (const { network, name, endpoint } of entriesOf(needs, container)) {
+  const entries = entriesOf(needs, container);
+  assertTogether(entries.map(({ network }) => network), container.hostConfig.NetworkMode);
+  for (const { network, name, endpoint } of entries) {
     const place = { network, name, endpoint: withOwnAliases(endpoint, name, container.record) };
     keepPlace(container, place); // also when it goes no further, as with Docker
     assertFits(network, endpoint);

@@ -46,8 +46,9 @@ test('without a default bridge nobody publishes a port unawares', () => {
 test('endpoints are held against their networks when the client asks for it, and all faults are told', () => {
   const body = (EndpointsConfig: NonNullable<CreateBody['NetworkingConfig']>['EndpointsConfig'], MacAddress = ''): CreateBody => ({ MacAddress, NetworkingConfig: { EndpointsConfig: EndpointsConfig ?? null } });
   const find = (word: string) => {
-    if (!['bridge', 'own'].includes(word)) throw notFound(`network ${word} not found`);
-    return { ...EMPTY_NETWORK, Name: word, Id: word, Created: '', Driver: 'bridge' };
+    const Driver = { bridge: 'bridge', own: 'bridge', none: 'null', host: 'host' }[word];
+    if (Driver === undefined) throw notFound(`network ${word} not found`);
+    return { ...EMPTY_NETWORK, Name: word, Id: word, Created: '', Driver };
   };
   const check = (of: CreateBody, { mode = 'own', fit = false } = {}) => validateEndpoints(of, { mode, networks: { find }, fit });
   const bad: ReadonlyArray<[CreateBody, RegExp]> = [
@@ -56,6 +57,9 @@ test('endpoints are held against their networks when the client asks for it, and
     [body({ own: { MacAddress: '02:42:ac:11:00:02' } }, '02:42:ac:11:00:03'), /container-wide MAC address must match/],
   ];
   for (const [of, words] of bad) assert.throws(() => check(of), (error) => kindOf(error) === 'invalid' && words.test(messageOf(error)), JSON.stringify(of));
+  for (const [mode, other, words] of [['own', 'none', /private \(none\) mode/], ['own', 'host', /connected to host network/], ['host', 'own', /sharing network namespace/]] as const) {
+    assert.throws(() => check(body({ [mode]: {}, [other]: {} }), { mode, fit: true }), words);
+  }
   const misfits = body({ own: { IPAMConfig: { IPv4Address: '10.0.0.2' } }, default: { Aliases: ['x'] }, later: { Aliases: ['x'] } });
   check(misfits);
   check(body({ own: { MacAddress: '02:42:AC:11:00:02' } }, '02:42:ac:11:00:02'), { fit: true });

@@ -3,7 +3,7 @@ import { invalid, messageOf } from '../../lib/errors.ts';
 import { isIp, isIpv4, isIpv6, isMac, parsePortRange, splitPort } from '../../wire/address.ts';
 import type { ContainerConfig, CreateBody, EndpointSettings, HostConfig } from '../../wire/types.ts';
 import { PROTOCOLS } from './ports.ts';
-import { assertFits, findNetwork, networkName, type NetworkLookup } from './networking.ts';
+import { assertFits, assertTogether, findNetwork, networkName, type NetworkLookup } from './networking.ts';
 
 type Endpoints = Readonly<Record<string, Partial<EndpointSettings> | null>>;
 
@@ -32,6 +32,8 @@ export function validateEndpoints(body: CreateBody, { mode, networks, fit }: { m
     const fault = fit ? misfitOf(networks, name, endpoint) : undefined;
     if (fault !== undefined) misfits.push(`invalid config for network ${name}: invalid endpoint settings:\n${fault}`);
   }
+  const known = Object.keys(endpoints).flatMap((name) => findNetwork(networks, networkName(networks, name)) ?? []);
+  if (fit && known.length > 1) assertTogether(known, mode);
   if (misfits.length > 0) throw invalid(misfits.join('\n'));
 }
 
