@@ -81,8 +81,15 @@ export class Networks {
       if (left.length > 0) this.#claims.set(id, left);
       else this.#claims.delete(id);
     };
-    try { if (this.#broken.has(id)) await this.open(network); } catch (error) { giveBack(); throw error; }
+    try { await this.#mend(network); } catch (error) { giveBack(); throw error; }
     return { [Symbol.dispose]: giveBack };
+  }
+
+  /** By one container at a time. */
+  async #mend(network: NetworkRecord): Promise<void> {
+    if (!this.#broken.has(network.Id)) return;
+    using _lock = await this.#lock.hold(CHANGE);
+    if (this.#broken.has(network.Id)) await this.open(network);
   }
 
   /** Takes in what was there before; nothing is written. */
