@@ -129,8 +129,8 @@ async function measureFlows(engine: Engine): Promise<Pick<Figures, 'betweenConta
   return figures;
 }
 
-async function create(engine: Engine, cmd: readonly string[], host: object): Promise<string> {
-  return (await request(engine, { method: 'POST', path: '/containers/create', status: 201, body: { Image: image, Cmd: cmd, HostConfig: host } })).json<{ Id: string }>().Id;
+async function create(engine: Engine, cmd: readonly string[], host: { NetworkMode: string; PortBindings?: object }): Promise<string> {
+  return (await request(engine, { method: 'POST', path: '/containers/create', status: 201, body: { Image: image, Cmd: cmd, ExposedPorts: Object.fromEntries(Object.keys(host.PortBindings ?? {}).map((port) => [port, {}])), HostConfig: host } })).json<{ Id: string }>().Id;
 }
 
 async function remove(engine: Engine, id: string): Promise<void> { await request(engine, { method: 'DELETE', path: `/containers/${id}?force=1`, status: 204 }); }
