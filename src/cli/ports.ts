@@ -21,14 +21,14 @@ export function displayPorts(ports: readonly Port[]): string {
       key = `${port.IP}/${port.Type}`;
     }
     const run = runs.get(key);
-    if (run && (at === run.last + 1 || at === run.last)) {
+    if (run && at === run.last + 1) {
       run.last = at;
       continue;
     }
     if (run) close(key, run);
     runs.set(key, { first: at, last: at, published: key !== port.Type });
   }
-  for (const [key, run] of [...runs].toSorted(([a], [b]) => (a < b ? -1 : 1))) close(key, run);
+  for (const [key, run] of runs) close(key, run);
   return [...ranges, ...bindings].join(', ');
 }
 

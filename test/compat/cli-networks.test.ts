@@ -6,6 +6,7 @@ import { runCommandLine } from '../../src/cli/cli.ts';
 import { openCannedDaemon, type Answer, type Asked, type CannedDaemon } from '../kit/canned-daemon.ts';
 import { openTestIo } from '../kit/cli-io.ts';
 import { CLIS } from '../kit/docker.ts';
+import { rng } from '../kit/random.ts';
 import { openTempRoot } from '../kit/temp.ts';
 
 const ID = 'a1b2'.repeat(16);
@@ -50,6 +51,24 @@ test('words about networks and ports become the same requests and answers as doc
     try { assert.deepEqual(own, docker); } catch { wrong.push({ line, own, docker }); }
   }
   assert.deepEqual(wrong, []);
+});
+
+test('ports of containers are put together in a cell as docker does it, whichever there are', async () => {
+  await using root = openTempRoot();
+  const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 1e9);
+  const chance = rng(seed);
+  const one = <T>(...of: readonly [T, ...T[]]): T => of[Math.floor(chance() * of.length)] ?? of[0];
+  const port = (): object => {
+    const [PrivatePort, Type, IP] = [80 + one(0, 1, 2, 3), one('tcp', 'tcp', 'udp', 'sctp'), one('', '', '0.0.0.0', '::', '127.0.0.1', '::1')];
+    return IP === '' ? { PrivatePort, Type } : { IP, PrivatePort, PublicPort: one(PrivatePort, PrivatePort, 8080, 8081), Type };
+  };
+  const containers = Array.from({ length: 300 }, (_, at) => ({
+    Id: String(at).padStart(64, '0'), Names: [`/c${at}`], Image: 'i', ImageID: 'sha256:x', Command: 'x', Created: 1, Ports: Array.from({ length: one(0, 1, 2, 3, 4, 5, 6, 7, 8) }, port), Labels: {}, State: 'running', Status: 'Up', HostConfig: {}, NetworkSettings: {}, Mounts: [],
+  }));
+  await using daemon = await openCannedDaemon({ 'GET /containers/json': { json: containers } });
+  const words = ['ps', '--format', '{{.Names}} {{.Ports}}'];
+  const [docker, own] = await Promise.all([askDocker(words, daemon.host, root.path), askOwn(words, daemon.host)]);
+  assert.deepEqual(own.out.split('\n'), docker.out.split('\n'), `FUZZ_SEED=${seed}`);
 });
 
 test('what newer command lines have is understood as well', async () => {
