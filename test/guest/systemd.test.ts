@@ -38,6 +38,14 @@ test('limits change, usage is read, execs and strikes of the OOM killer are seen
   assert.deepEqual(fact('oom'), { code: 137, told: true });
 });
 
+test('published ports work with the older iptables as well', () => {
+  const heard = { localhost: 'published', gateway: 'published', container: 'published', udp: 'published to you' };
+  assert.deepEqual([fact('published'), fact('published still')], [heard, heard]);
+  const loaded = fact<string[]>('modules');
+  assert.deepEqual([loaded.includes('iptable_nat'), loaded.includes('nf_tables')], [true, false]);
+  assert.deepEqual(fact('networks left'), { devices: [], translations: [] });
+});
+
 test('a new engine goes on with them, and no scope is left', () => {
   assert.deepEqual(fact('new engine'), { status: 'running', exec: 0 });
   assert.equal(fact('stopped'), 5);

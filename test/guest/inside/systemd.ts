@@ -1,10 +1,12 @@
-// Inside a guest where systemd is PID 1: containers stand in scopes that systemd makes.
+// Inside a guest where systemd is PID 1: containers stand in scopes that systemd makes. Its iptables is the older one.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { startEngine, type Engine } from './engine.ts';
+import { askPublished, leftovers, loadedModules, publish } from './networks.ts';
 import { program, tell } from './tell.ts';
 
 const M = 1 << 20;
 const IMAGE = readFileSync('/bench/image', 'utf8');
+const PORTS = ['tcp', 'udp'] as const;
 const LIMITS = ['memory.max', 'memory.swap.max', 'cpu.max', 'pids.max'];
 
 interface Inspected { State: { Pid: number; OOMKilled: boolean; ExitCode: number; Status: string } }
@@ -31,12 +33,17 @@ await program(async () => {
   const code = await first.wait(struck);
   tell('oom', { code, told: (await inspect(first, struck)).State.OOMKilled });
 
+  const published = await publish(first, PORTS);
+  tell('published', await askPublished(first, published, PORTS));
   await first.kill();
   const second = await startEngine(IMAGE);
+  tell('published still', await askPublished(second, published, PORTS));
   tell('new engine', { status: (await inspect(second, id)).State.Status, exec: await second.exec(id, ['true']) });
   await second.api('POST', `/containers/${id}/stop`, { status: 204 });
   tell('stopped', (await inspect(second, id)).State.ExitCode);
-  for (const each of [id, sliced, struck]) await second.api('DELETE', `/containers/${each}?force=1`, { status: 204 });
+  for (const each of [id, sliced, struck, published.id]) await second.api('DELETE', `/containers/${each}?force=1`, { status: 204 });
+  tell('modules', loadedModules());
+  tell('networks left', await leftovers());
   const scopes = (slice: string) => (existsSync(`/sys/fs/cgroup/${slice}`) ? readdirSync(`/sys/fs/cgroup/${slice}`).filter((name) => name.endsWith('.scope')) : []);
   tell('left', [...scopes('system.slice'), ...scopes('guests.slice/guests-own.slice')]);
 });
