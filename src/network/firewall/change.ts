@@ -53,7 +53,8 @@ function arrange(edit: Edit, rules: readonly Rule[]): void {
     for (const text of group) edit.remove(text);
     group.forEach((text, index) => edit.insert(text, first.length + index));
   }
-  for (const { text } of rules.filter(({ place }) => place.at === 'end')) if (!edit.rules.includes(text)) edit.append(text);
+  const there = new Set(edit.rules);
+  for (const { text } of rules.filter(({ place }) => place.at === 'end')) if (!there.has(text)) edit.append(text);
 }
 
 function groupsOf(rules: readonly Rule[]): string[][] {

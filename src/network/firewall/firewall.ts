@@ -3,8 +3,8 @@ import { EngineError, messageOf } from '../../lib/errors.ts';
 import { changesTo, without } from './change.ts';
 import { staleFlows } from './flows.ts';
 import type { Firewall, FirewallNeeds } from './index.ts';
-import { readNote, writeNote, type Note } from './note.ts';
-import { desiredRules, keyOf, type Family, type NamedRule, type Rule, type RuleSet } from './rules.ts';
+import { encodeNote, readNote, writeNote, type Note } from './note.ts';
+import { desiredRules, type Family, type NamedRule, type Rule, type RuleSet } from './rules.ts';
 import type { Standing } from './standing.ts';
 import type { Tables } from './tables.ts';
 
@@ -182,10 +182,10 @@ export class LiveFirewall implements Firewall {
   #note(): void {
     if (this.#sides.length === 0) return;
     const note: Note = { ipv4: { rules: [], closed: this.#wish.closed.has('ipv4') }, ipv6: { rules: [], closed: this.#wish.closed.has('ipv6') } };
-    for (const side of this.#sides) note[side.family] = { closed: side.closed || this.#wish.closed.has(side.family), rules: unique([...side.wanted, ...side.leftover, ...side.inherited]) };
-    const text = JSON.stringify(note);
+    for (const side of this.#sides) note[side.family] = { closed: side.closed || this.#wish.closed.has(side.family), rules: [...side.wanted, ...side.leftover, ...side.inherited] };
+    const text = encodeNote(note);
     if (text === this.#noted) return;
-    writeNote(this.#needs.notePath, note);
+    writeNote(this.#needs.notePath, text);
     this.#noted = text;
   }
 }
@@ -196,5 +196,3 @@ function opened({ open, closed }: Wish, key: string, rules: RuleSet | undefined)
   else next.set(key, rules); // one that was there keeps its place
   return { open: next, closed };
 }
-
-const unique = (rules: readonly NamedRule[]): NamedRule[] => [...new Map(rules.map(({ table, chain, text }) => [keyOf({ table, chain, text }), { table, chain, text }])).values()];

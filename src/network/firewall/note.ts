@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errnoOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
-import type { Family, NamedRule, Table } from './rules.ts';
+import { keyOf, type Family, type NamedRule, type Table } from './rules.ts';
 
 /** Of one family: rules that are ours or are about to be, and whether FORWARD was closed by us. */
 export interface Noted { rules: NamedRule[]; closed: boolean }
@@ -13,11 +13,16 @@ const FORMAT = 1;
 const TABLES = ['filter', 'nat', 'raw', 'mangle'];
 export const nothingNoted = (): Note => ({ ipv4: { rules: [], closed: false }, ipv6: { rules: [], closed: false } });
 
+/** A rule that stands there twice is noted once. */
+export function encodeNote(note: Note): string {
+  const lines = ({ rules, closed }: Noted) => ({ closed, rules: [...new Set(rules.map(keyOf))] });
+  return JSON.stringify({ format: FORMAT, ipv4: lines(note.ipv4), ipv6: lines(note.ipv6) });
+}
+
 /** Whole or not at all; not synced, since it is of no use after a reboot. */
-export function writeNote(path: string, note: Note): void {
-  const lines = ({ rules, closed }: Noted) => ({ closed, rules: rules.map(({ table, chain, text }) => `${table} ${chain} ${text}`) });
+export function writeNote(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  writeFileSync(`${path}.new`, JSON.stringify({ format: FORMAT, ipv4: lines(note.ipv4), ipv6: lines(note.ipv6) }), { mode: 0o600 });
+  writeFileSync(`${path}.new`, text, { mode: 0o600 });
   renameSync(`${path}.new`, path);
 }
 
