@@ -5,21 +5,20 @@ import { keeps, since, type ApiVersion } from './routes.ts';
 
 /** Source: the version history of Docker's API. A client that names no version means the newest. */
 export function bodyAsMeant(body: CreateBody, version: ApiVersion): CreateBody {
-  const { Healthcheck: health, HostConfig: host, NetworkingConfig: networking, ...rest } = body;
+  const { Healthcheck: health, HostConfig: host, ...rest } = body;
   const { StartInterval: _later, ...before44 } = health ?? {};
+  if (rest.NetworkingConfig && !since(version, 44)) assertOneNetwork(rest.NetworkingConfig);
   return {
     ...rest,
     ...(health ? { Healthcheck: since(version, 44) ? health : before44 } : {}),
-    ...(networking ? { NetworkingConfig: since(version, 44) ? networking : networkingAsMeant(networking) } : {}),
     ...(host || version.minor < 41 ? { HostConfig: hostAsMeant(host ?? {}, version) } : {}),
   };
 }
 
-/** Before 1.44 a container was made with one network, and its hardware address was said once for the whole container. */
-function networkingAsMeant({ EndpointsConfig: endpoints }: NonNullable<CreateBody['NetworkingConfig']>): NonNullable<CreateBody['NetworkingConfig']> {
+/** Before 1.44 a container was made with one network. */
+function assertOneNetwork({ EndpointsConfig: endpoints }: NonNullable<CreateBody['NetworkingConfig']>): void {
   const names = Object.keys(endpoints ?? {});
   if (names.length > 1) throw invalid(`Container cannot be connected to network endpoints: ${names.toSorted().join(', ')}`);
-  return { EndpointsConfig: endpoints ? Object.fromEntries(Object.entries(endpoints).map(([name, endpoint]) => [name, endpoint && { ...endpoint, MacAddress: '' }])) : null };
 }
 
 /** What a newer Docker tells clients that use a field in the old place. */

@@ -19,7 +19,7 @@ const lookup = (networks: readonly NetworkRecord[] = NETWORKS): NetworkLookup =>
   },
 });
 const body = (EndpointsConfig: Record<string, Partial<EndpointSettings>>, more: CreateBody = {}): CreateBody => ({ ...more, NetworkingConfig: { EndpointsConfig } });
-const names = (of: CreateBody, mode: string, networks = lookup()) => Object.keys(newNetworkSettings(of, mode, networks).Networks);
+const names = (of: CreateBody, mode: string, networks = lookup()) => Object.keys(newNetworkSettings(of, { mode, networks, macs: true }).Networks);
 const GOT: Endpoint = { networkId: '0a1b', endpointId: 'ee', ipv4: '10.0.0.2', ipv4PrefixLen: 8, gateway: '10.0.0.1', ipv6: 'fd00::2', ipv6PrefixLen: 64, ipv6Gateway: 'fd00::1', mac: '02:42:0a:00:00:02', interfaceName: 'eth0' };
 
 test('a new container is recorded with the network that its mode means, or with those its client names', () => {
@@ -30,12 +30,14 @@ test('a new container is recorded with the network that its mode means, or with 
   ];
   for (const [of, mode, wanted] of table) assert.deepEqual(names(of, mode), wanted, JSON.stringify([of, mode]));
   assert.deepEqual([names({}, 'default', bare), networkName(bare, 'default'), names({}, 'bridge', bare)], [['none'], 'none', ['bridge']]);
-  const { Networks: made, ...rest } = newNetworkSettings(body({ own: { Aliases: ['a'], IPAMConfig: { IPv4Address: '10.0.0.2' }, DriverOpts: { k: 'v' }, GwPriority: 3 }, ranged: { MacAddress: '02:42:ac:11:00:09' } }, { MacAddress: '02:42:ac:11:00:02' }), 'own', lookup());
+  const { Networks: made, ...rest } = newNetworkSettings(body({ own: { Aliases: ['a'], IPAMConfig: { IPv4Address: '10.0.0.2' }, DriverOpts: { k: 'v' }, GwPriority: 3 }, ranged: { MacAddress: '02:42:ac:11:00:09' } }, { MacAddress: '02:42:ac:11:00:02' }), { mode: 'own', networks: lookup(), macs: true });
   const empty = { Links: null, NetworkID: '', EndpointID: '', Gateway: '', IPAddress: '', IPPrefixLen: 0, IPv6Gateway: '', GlobalIPv6Address: '', GlobalIPv6PrefixLen: 0 };
   assert.deepEqual(made, {
     own: { ...empty, IPAMConfig: { IPv4Address: '10.0.0.2' }, Aliases: ['a'], MacAddress: '', DriverOpts: { k: 'v' }, GwPriority: 3, DesiredMacAddress: '02:42:ac:11:00:02' },
     ranged: { ...empty, IPAMConfig: null, Aliases: null, MacAddress: '02:42:ac:11:00:09', DriverOpts: null, DesiredMacAddress: '02:42:ac:11:00:09' },
   });
+  const old = newNetworkSettings(body({ own: { MacAddress: '02:42:ac:11:00:09' } }), { mode: 'own', networks: lookup(), macs: false }).Networks['own'];
+  assert.deepEqual([old?.MacAddress, old?.DesiredMacAddress], ['02:42:ac:11:00:09', undefined]);
   assert.deepEqual([rest.Ports, rest.SandboxID, rest.SandboxKey], [null, '', '']);
 });
 

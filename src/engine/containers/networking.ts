@@ -13,28 +13,31 @@ export interface NetworkLookup { find(word: string): NetworkRecord }
 const NOTHING_GIVEN = { EndpointID: '', Gateway: '', IPAddress: '', IPPrefixLen: 0, IPv6Gateway: '', GlobalIPv6Address: '', GlobalIPv6PrefixLen: 0, MacAddress: '' };
 const SHORT_ID = 12;
 
-/** What the record of a new container says; what the client asked of its endpoints is kept. */
-export function newNetworkSettings(body: CreateBody, mode: string, networks: NetworkLookup): RecordedNetworkSettings {
+/**
+ * What the record of a new container says; what the client asked of its endpoints is kept. `macs`: whether each may ask for a hardware
+ * address; to older clients that field only tells.
+ */
+export function newNetworkSettings(body: CreateBody, asked: { mode: string; networks: NetworkLookup; macs: boolean }): RecordedNetworkSettings {
   return {
-    Bridge: '', SandboxID: '', HairpinMode: false, LinkLocalIPv6Address: '', LinkLocalIPv6PrefixLen: 0, Networks: networksOf(body, mode, networks), Service: null, Ports: null, SandboxKey: '',
+    Bridge: '', SandboxID: '', HairpinMode: false, LinkLocalIPv6Address: '', LinkLocalIPv6PrefixLen: 0, Networks: networksOf(body, asked), Service: null, Ports: null, SandboxKey: '',
     SecondaryIPAddresses: null, SecondaryIPv6Addresses: null, IsAnonymousEndpoint: false, HasSwarmEndpoint: false,
   };
 }
 
 /** The endpoints named by the client, else the one that the mode means. A network that is not there may come before the start. */
-function networksOf(body: CreateBody, mode: string, networks: NetworkLookup): Record<string, RecordedEndpoint> {
+function networksOf(body: CreateBody, { mode, networks, macs }: { mode: string; networks: NetworkLookup; macs: boolean }): Record<string, RecordedEndpoint> {
   if (mode.startsWith('container:') || body.NetworkDisabled) return {};
   const own = networkName(networks, mode);
   const asked = Object.entries(body.NetworkingConfig?.EndpointsConfig ?? {});
   const named = new Map(asked.map(([name, endpoint]) => [networkName(networks, name), endpoint ?? {}]));
   if (named.size === 0) named.set(own, {});
-  return Object.fromEntries([...named].map(([name, endpoint]) => [name, newEndpoint(endpoint, name === own ? body.MacAddress : undefined)]));
+  return Object.fromEntries([...named].map(([name, endpoint]) => [name, newEndpoint(endpoint, { own: macs, shared: name === own ? body.MacAddress ?? '' : '' })]));
 }
 
-/** As recorded before it has anything. `mac`: the one asked for in the older way, for the whole container. */
-export function newEndpoint(asked: Partial<EndpointSettings>, mac?: string): RecordedEndpoint {
+/** As recorded before it has anything. `own`: its hardware address counts; `shared`: the one asked for in the older way, for the whole container. */
+export function newEndpoint(asked: Partial<EndpointSettings>, { own = true, shared = '' }: { own?: boolean; shared?: string } = {}): RecordedEndpoint {
   const { IPAMConfig, Links, Aliases, MacAddress, DriverOpts, GwPriority } = asked;
-  const wanted = MacAddress || mac || '';
+  const wanted = (own && MacAddress) || shared;
   return {
     IPAMConfig: IPAMConfig ?? null, Links: Links ?? null, Aliases: Aliases ?? null, NetworkID: '', ...NOTHING_GIVEN, MacAddress: MacAddress ?? '', DriverOpts: DriverOpts ?? null,
     ...(GwPriority ? { GwPriority } : {}), ...(wanted === '' ? {} : { DesiredMacAddress: wanted }),

@@ -26,7 +26,7 @@ export function validateEndpoints(body: CreateBody, { mode, networks, fit }: { m
   for (const [name, endpoint] of Object.entries(endpoints)) {
     if (endpoint === null) throw invalid(`no EndpointSettings for ${name}`);
     validateEndpoint(name, endpoint);
-    if (body.MacAddress && endpoint.MacAddress && networkName(networks, name) === main && endpoint.MacAddress.toLowerCase() !== body.MacAddress.toLowerCase()) {
+    if (fit && body.MacAddress && endpoint.MacAddress && networkName(networks, name) === main && endpoint.MacAddress.toLowerCase() !== body.MacAddress.toLowerCase()) {
       throw invalid('the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty');
     }
     const fault = fit ? misfitOf(networks, name, endpoint) : undefined;

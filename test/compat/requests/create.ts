@@ -50,8 +50,8 @@ const addresses: readonly CreateRow[] = [
   { host: { Dns: ['1.2.3.4'] } }, { host: { Dns: ['x'] } }, { host: { Dns: [] } }, { host: { DnsOptions: ['ndots:2'] } }, { host: { DnsSearch: ['.'] } }, { host: { ExtraHosts: ['a:1.2.3.4'] } }, { host: { ExtraHosts: ['a'] } },
   { host: { ExtraHosts: ['a:b'] } }, { host: { ExtraHosts: ['a:host-gateway'] } }, { host: { ExtraHosts: ['a:::1'] } }, { host: { ExtraHosts: [':1.2.3.4'] } }, { host: { ExtraHosts: ['a:1.2.3.4:5'] } }, { host: { ExtraHosts: [''] } },
   { host: { ExtraHosts: ['a=1.2.3.4'] }, differs: differs.takenHere('Docker since 25 takes both forms') }, { host: { ExtraHosts: ['a:[::1]'] }, differs: differs.takenHere('Docker since 25 takes brackets') },
-  { host: { NetworkMode: 'host' } }, { host: { NetworkMode: 'container:' } }, { host: { NetworkMode: 'container:nosuch' } }, { host: { NetworkMode: 'container:BASE' } }, { host: { NetworkMode: 'bridge' }, differs: differs.noBridge },
-  { host: { NetworkMode: 'nosuch' }, differs: differs.noBridge }, { config: { Hostname: 'x' }, host: { NetworkMode: 'container:BASE' } }, { config: { MacAddress: '02:42:ac:11:00:02' }, host: { NetworkMode: 'container:BASE' } },
+  { host: { NetworkMode: 'host' } }, { host: { NetworkMode: 'container:' } }, { host: { NetworkMode: 'container:nosuch' } }, { host: { NetworkMode: 'container:BASE' } }, { host: { NetworkMode: 'bridge' } },
+  { host: { NetworkMode: 'nosuch' } }, { config: { Hostname: 'x' }, host: { NetworkMode: 'container:BASE' } }, { config: { MacAddress: '02:42:ac:11:00:02' }, host: { NetworkMode: 'container:BASE' } },
   { config: { ExposedPorts: { '80/tcp': {} } }, host: { NetworkMode: 'container:BASE' } }, { host: { NetworkMode: 'container:BASE', Dns: ['1.2.3.4'] } }, { host: { NetworkMode: 'container:BASE', DnsSearch: ['x'] } },
   { host: { NetworkMode: 'container:BASE', ExtraHosts: ['a:1.2.3.4'] } }, { host: { NetworkMode: 'container:BASE', PortBindings: { '80/tcp': [{ HostPort: '1' }] } } }, { host: { NetworkMode: 'container:BASE', Links: ['a:b'] } },
   { host: { NetworkMode: 'container:BASE', PublishAllPorts: true } }, { config: { Hostname: 'x' }, host: { NetworkMode: 'host' } }, { host: { NetworkMode: 'host', Links: ['a:b'] } }, { config: { MacAddress: '02:42:ac:11:00:02' }, host: { NetworkMode: 'host' } },
@@ -61,7 +61,7 @@ const addresses: readonly CreateRow[] = [
   { host: { Links: [] } }, { host: { Links: ['a:b'] } }, { host: { Links: [''] }, differs: differs.status('it is the request that is wrong, not the engine') },
   { net: {} }, { net: { EndpointsConfig: null } }, { net: { EndpointsConfig: { none: {} } } }, { net: { EndpointsConfig: { none: null } } },
   { net: { EndpointsConfig: { none: { Aliases: ['al'], IPAMConfig: { IPv4Address: '1.2.3.4' }, MacAddress: '02:42:ac:11:00:02', DriverOpts: { a: 'b' }, Links: ['x:y'] } } } }, { net: { EndpointsConfig: { none: { IPAMConfig: { IPv4Address: 'x' } } } } },
-  { net: { EndpointsConfig: { nosuch: {} } }, differs: differs.noBridge }, { net: { EndpointsConfig: { host: {} } }, differs: differs.refusedHere('a container on none cannot be on the network of the host as well') },
+  { net: { EndpointsConfig: { nosuch: {} } } }, { net: { EndpointsConfig: { host: {} } } },
   { net: { EndpointsConfig: { none: { MacAddress: 'zz' } } }, differs: differs.refusedHere('no interface could ever have it') }, { net: [], differs: differs.go }, { net: { EndpointsConfig: { none: { Aliases: 'x' } } }, differs: differs.go },
 ];
 

@@ -22,7 +22,6 @@ export const bodyOf = ({ config, host, net }: CreateRow): Loose<CreateBody> => (
   Image: 'IMAGE', Cmd: ['true'], ...config, HostConfig: { NetworkMode: 'none', RestartPolicy: { Name: 'no' }, ...host }, ...(net === undefined ? {} : { NetworkingConfig: net }),
 });
 
-const NO_BRIDGE = 'there are the networks host and none only';
 export const GO_WORDS = "dockerd 20.10 has the words of Go's decoder and says 500";
 
 export const differs = {
@@ -32,6 +31,5 @@ export const differs = {
   takenHere: (why: string): Differs => ({ how: 'taken here', why }),
   answer: (why: string): Differs => ({ how: 'answer', why }),
   fields: (why: string, ...fields: readonly string[]): Differs => ({ how: 'inspect', fields, why }),
-  noBridge: { how: 'refused here', why: NO_BRIDGE } as Differs,
   go: { how: 'status', why: GO_WORDS } as Differs,
 };
