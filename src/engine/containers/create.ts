@@ -48,7 +48,7 @@ export async function createContainer(needs: ContainerNeeds, options: CreateOpti
   using name = table.reserveName(word, id);
   const hostConfig = { ...joined, Links: resolvedLinks(table, joined) };
   const container = new Container({
-    record: recordOf(needs, { id, name: word.replace(/^\//, ''), config: withIdentity(config, { id, hostConfig, hostName: needs.hostName }), hostConfig, image, body, fitNetworks: options.fitNetworks ?? false }),
+    record: recordOf(needs, { id, name: word.replace(/^\//, ''), config: withIdentity(config, { id, hostConfig, hostName: needs.hostName }), hostConfig, image, body, fitNetworks: options.fitNetworks ?? false, anonymous: !options.name }),
     hostConfig,
   });
   options.signal.throwIfAborted();
@@ -102,14 +102,14 @@ function withIdentity(config: ContainerConfig, who: { id: string; hostConfig: Ho
   return { ...config, Hostname: hostname, Env: env };
 }
 
-function recordOf(needs: ContainerNeeds, of: { id: string; name: string; config: ContainerConfig; hostConfig: HostConfig; image: ImageConfig; body: CreateBody; fitNetworks: boolean }): ContainerRecord {
+function recordOf(needs: ContainerNeeds, of: { id: string; name: string; config: ContainerConfig; hostConfig: HostConfig; image: ImageConfig; body: CreateBody; fitNetworks: boolean; anonymous: boolean }): ContainerRecord {
   const argv = [...of.config.Entrypoint ?? [], ...of.config.Cmd ?? []];
   const folder = needs.store.containers.directory(of.id);
   const security = needs.runtime.securityOf(of.hostConfig);
   return {
     StreamConfig: {}, State: { ...NEVER_STARTED }, ID: of.id, Created: formatNanos(needs.clock.nowNanos()), Managed: false,
     Path: argv[0] ?? '', Args: argv.slice(1), Config: of.config, Image: of.image.id,
-    NetworkSettings: newNetworkSettings(of.body, { mode: of.hostConfig.NetworkMode, networks: needs.networks, macs: of.fitNetworks }),
+    NetworkSettings: { ...newNetworkSettings(of.body, { mode: of.hostConfig.NetworkMode, networks: needs.networks, macs: of.fitNetworks }), IsAnonymousEndpoint: of.anonymous },
     LogPath: of.hostConfig.LogConfig.Type === 'json-file' ? `${folder}/container.log` : '',
     Name: `/${of.name}`, Driver: 'overlay2', OS: 'linux', MountLabel: security.mountLabel, ProcessLabel: security.processLabel, RestartCount: 0,
     HasBeenStartedBefore: false, HasBeenManuallyStopped: false, MountPoints: {}, SecretReferences: null, ConfigReferences: null,

@@ -11,7 +11,7 @@ export async function renameContainer(needs: ContainerNeeds, container: Containe
   const oldName = container.name;
   if (newName.replace(/^\//, '') === oldName) throw invalid('Renaming a container with the same name as its current name');
   using reserved = reserveNewName(needs, newName, container.id);
-  const record = { ...container.record, Name: `/${newName.replace(/^\//, '')}` };
+  const record = { ...container.record, Name: `/${newName.replace(/^\//, '')}`, NetworkSettings: { ...container.record.NetworkSettings, IsAnonymousEndpoint: false } };
   await needs.store.containers.save(record);
   container.record = record;
   reserved.keep();
@@ -29,7 +29,7 @@ function reserveNewName(needs: ContainerNeeds, newName: string, id: string) {
 /** Other containers of its networks find it by the new name at once. */
 function followName(needs: ContainerNeeds, container: Container): void {
   const endpoints = Object.entries(container.record.NetworkSettings.Networks ?? {});
-  needs.network.sandbox(container.id)?.rename(new Map(endpoints.map(([name, endpoint]) => [endpoint.NetworkID, namesIn(container.name, { name, endpoint })])));
+  needs.network.sandbox(container.id)?.rename(new Map(endpoints.map(([name, endpoint]) => [endpoint.NetworkID, namesIn(container.record, { name, endpoint })])));
 }
 
 /** Those who link to it mean it still. Killed in between, they look for the old name. */

@@ -1,6 +1,6 @@
 // The network side of a run: what is asked of the network room for a container, what its record then says, and the way back.
 import type { Endpoint, EndpointWish, Sandbox, SandboxWish } from '../../network/index.ts';
-import type { NetworkRecord, RecordedEndpoint, RecordedNetworkSettings } from '../../store/index.ts';
+import type { ContainerRecord, NetworkRecord, RecordedEndpoint, RecordedNetworkSettings } from '../../store/index.ts';
 import type { StringMap } from '../../wire/types.ts';
 import { isPredefined } from '../networks/predefined.ts';
 import type { Container } from './container.ts';
@@ -93,13 +93,14 @@ export function endpointWish(needs: Pick<ContainerNeeds, 'clock'>, container: Co
     network, endpointId: endpoint.EndpointID || needs.clock.randomHex(ID_BYTES),
     ipv4: endpoint.IPAMConfig?.IPv4Address ?? '', ipv6: endpoint.IPAMConfig?.IPv6Address ?? '', linkLocal: endpoint.IPAMConfig?.LinkLocalIPs ?? [],
     mac: endpoint.DesiredMacAddress ?? '', driverOpts: endpoint.DriverOpts ?? {}, gwPriority: endpoint.GwPriority ?? 0,
-    names: namesIn(container.name, { name, endpoint }), links: new Map((endpoint.Links ?? []).map(splitLink)),
+    names: namesIn(container.record, { name, endpoint }), links: new Map((endpoint.Links ?? []).map(splitLink)),
   };
 }
 
-/** What others in a network may call a container. */
-export function namesIn(containerName: string, { name, endpoint }: Pick<Place, 'name' | 'endpoint'>): string[] {
-  return isPredefined(name) ? [containerName] : [...new Set([containerName, ...endpoint.Aliases ?? []])];
+/** What others in a network may call a container: not by a name that nobody gave it, as with Docker. */
+export function namesIn({ Name, NetworkSettings: { IsAnonymousEndpoint: anonymous } }: Pick<ContainerRecord, 'Name' | 'NetworkSettings'>, { name, endpoint }: Pick<Place, 'name' | 'endpoint'>): string[] {
+  const containerName = Name.replace(/^\//, '');
+  return isPredefined(name) ? [containerName] : [...new Set([...(anonymous ? [] : [containerName]), ...endpoint.Aliases ?? []])];
 }
 
 function splitLink(link: string): [alias: string, name: string] {
