@@ -1,7 +1,7 @@
 // A socket to the kernel's network configuration: one question, its whole answer, and errors in the kernel's own words.
 import { closeSync, write } from 'node:fs';
 import { promisify } from 'node:util';
-import { MESSAGE, FLAG, decodeMessages, decodeVerdict, encodeMessage, type Verdict } from './netlink.ts';
+import { MESSAGE, FLAG, decodeMessages, decodeVerdict, encodeMessage, type Message, type Verdict } from './netlink.ts';
 import type { Request } from './rtnetlink.ts';
 import { errnoName, lastErrno, libc, systemError } from './sys.ts';
 
@@ -39,67 +39,81 @@ export function openNetlinkSocket(protocol: number = NETLINK.route): NetlinkSock
   if (fd < 0) throw systemError(lastErrno(), { syscall: 'socket', detail: 'netlink' });
   const on = Uint8Array.of(1, 0, 0, 0);
   for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK]) libc.setsockopt(fd, SOL_NETLINK, option, on, on.length); // kernels before 4.12 have no words, and that is all
-  let sequence = 0;
+  return new Socket(fd);
+}
 
-  const encode = (requests: readonly Request[]) => ({ first: sequence + 1, bytes: Buffer.concat(requests.map((request) => encodeMessage({ ...request, sequence: ++sequence }))) });
-  const send = (requests: readonly Request[]): number => {
-    const { first, bytes } = encode(requests);
+class Socket implements NetlinkSocket {
+  readonly #fd: number;
+  #sequence = 0;
+
+  constructor(fd: number) { this.#fd = fd; }
+
+  tell(requests: readonly Request[]): Verdict[] { return this.#verdicts(requests, this.#send(requests)); }
+
+  async tellInBackground(requests: readonly Request[]): Promise<Verdict[]> {
+    const { first, bytes } = this.#encode(requests);
+    await promisify(write)(this.#fd, bytes); // to a socket that is bound to nobody this is a message to the kernel
+    return this.#verdicts(requests, first);
+  }
+
+  ask(request: Request): Uint8Array | undefined {
+    const sequence = this.#send([request]);
     for (;;) {
-      if (libc.sendto(fd, bytes, BigInt(bytes.length), 0, null, 0) >= 0n) return first;
+      for (const message of this.#receive()) {
+        if (message.sequence !== sequence) continue;
+        if (message.type !== MESSAGE.error) return message.payload;
+        const verdict = decodeVerdict(message);
+        if (errnoName(verdict.errno) === 'ENODEV') return undefined;
+        throw verdictError(verdict, 'ask');
+      }
+    }
+  }
+
+  list(request: Request, keep: (payload: Uint8Array) => boolean = () => true): Uint8Array[] {
+    for (let tries = LIST_TRIES; tries > 0; tries--) {
+      const found = collect(this.#send([request]), () => this.#receive(), keep);
+      if (found) return found;
+    }
+    throw systemError('EAGAIN', { syscall: 'netlink', detail: `a list that changed ${LIST_TRIES} times while it was read` });
+  }
+
+  [Symbol.dispose](): void { closeSync(this.#fd); }
+
+  #encode(requests: readonly Request[]): { first: number; bytes: Buffer } {
+    return { first: this.#sequence + 1, bytes: Buffer.concat(requests.map((request) => encodeMessage({ ...request, sequence: ++this.#sequence }))) };
+  }
+
+  /** The number of the first one. */
+  #send(requests: readonly Request[]): number {
+    const { first, bytes } = this.#encode(requests);
+    for (;;) {
+      if (libc.sendto(this.#fd, bytes, BigInt(bytes.length), 0, null, 0) >= 0n) return first;
       const code = lastErrno();
       if (code !== 'EINTR') throw systemError(code, { syscall: 'netlink' });
     }
-  };
+  }
+
   /** Copied, since the buffer is used again. Answers are there when the request has been sent; one that is not will never be. */
-  const receive = () => {
+  #receive(): Message[] {
     for (;;) {
-      const length = Number(libc.recv(fd, answer, BigInt(answer.length), MSG_DONTWAIT | MSG_TRUNC));
+      const length = Number(libc.recv(this.#fd, answer, BigInt(answer.length), MSG_DONTWAIT | MSG_TRUNC));
       if (length > answer.length) throw systemError('EMSGSIZE', { syscall: 'netlink', detail: `an answer of ${length} bytes` });
       if (length >= 0) return decodeMessages(Buffer.from(answer.subarray(0, length)));
       const code = lastErrno();
       if (code !== 'EINTR') throw systemError(code, { syscall: 'netlink', detail: 'no answer' });
     }
-  };
+  }
 
-  const verdictsOf = (requests: readonly Request[], first: number): Verdict[] => {
+  #verdicts(requests: readonly Request[], first: number): Verdict[] {
     const verdicts = new Map<number, Verdict>();
     while (verdicts.size < requests.length) {
-      for (const message of receive()) {
+      for (const message of this.#receive()) {
         const index = message.sequence - first;
         if (message.type === MESSAGE.error && index >= 0) verdicts.set(index, decodeVerdict(message));
       }
     }
     return requests.map((_request, index) => verdicts.get(index) ?? { errno: 0, words: '' });
-  };
-
-  return {
-    tell: (requests) => verdictsOf(requests, send(requests)),
-    async tellInBackground(requests) {
-      const { first, bytes } = encode(requests);
-      await promisify(write)(fd, bytes); // to a socket that is bound to nobody this is a message to the kernel
-      return verdictsOf(requests, first);
-    },
-    ask(request) {
-      const first = send([request]);
-      for (;;) {
-        for (const message of receive()) {
-          if (message.sequence !== first) continue;
-          if (message.type !== MESSAGE.error) return message.payload;
-          const verdict = decodeVerdict(message);
-          if (errnoName(verdict.errno) === 'ENODEV') return undefined;
-          throw verdictError(verdict, 'ask');
-        }
-      }
-    },
-    list(request, keep = () => true) {
-      for (let tries = LIST_TRIES; tries > 0; tries--) {
-        const found = collect(send([request]), receive, keep);
-        if (found) return found;
-      }
-      throw systemError('EAGAIN', { syscall: 'netlink', detail: `a list that changed ${LIST_TRIES} times while it was read` });
-    },
-    [Symbol.dispose]: () => closeSync(fd),
-  };
+  }
 }
 
 /** "add eth0: EEXIST (File exists, in the kernel's words)" */
@@ -110,7 +124,7 @@ export function verdictError({ errno, words }: Verdict, what: string): Error {
 }
 
 /** undefined when the list changed meanwhile; it is read to its end all the same, or the next question would be refused. */
-export function collect(sequence: number, receive: () => ReturnType<typeof decodeMessages>, keep: (payload: Uint8Array) => boolean): Uint8Array[] | undefined {
+export function collect(sequence: number, receive: () => Message[], keep: (payload: Uint8Array) => boolean): Uint8Array[] | undefined {
   const found: Uint8Array[] = [];
   let changed = false;
   for (;;) {
