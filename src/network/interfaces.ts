@@ -67,7 +67,12 @@ function endpointSysctls(text: string, name: string): Array<[path: string, value
   });
 }
 
-/** While the container runs on. */
+/** While the container runs on, and without holding the daemon up. */
+export function removeInterface({ host }: BridgeNeeds, { wish, endpoint }: Place, namespace: NetNamespace): Promise<void> {
+  return onBridge(wish.network) ? host.removeLinks([vethOf(wish.endpointId)]) : namespace.removeLinks([endpoint.interfaceName]);
+}
+
+/** The same at once, for an undo. */
 export function dropInterface({ host }: BridgeNeeds, { wish, endpoint }: Place, namespace: NetNamespace): void {
   if (onBridge(wish.network)) host.deleteLink(vethOf(wish.endpointId));
   else namespace.deleteLink(endpoint.interfaceName);

@@ -8,7 +8,7 @@ import { hasIcc, type BridgeNeeds } from './bridge.ts';
 import { bridgeOf, isDefault, vethOf } from './devices.ts';
 import type { Firewall, LinkRule, PortRule, RuleSet } from './firewall/index.ts';
 import type { Endpoint, EndpointWish, PortWish, PublishedPort, Sandbox, SandboxWish } from './index.ts';
-import { assertKnownDriver, cutOff, dropInterface, findInterface, makeInterface, nextName } from './interfaces.ts';
+import { assertKnownDriver, cutOff, dropInterface, findInterface, makeInterface, nextName, removeInterface } from './interfaces.ts';
 import type { Names } from './names/names.ts';
 import type { Ports, Reservation } from './ports/index.ts';
 import { resolvConf } from './resolv.ts';
@@ -134,7 +134,7 @@ export class LiveSandbox implements Sandbox {
     undo.defer(() => { this.#places = before; });
     this.#places.delete(networkId);
     await this.#turn();
-    if (this.#namespace !== undefined) dropInterface(this.#needs, place, this.#namespace);
+    if (this.#namespace !== undefined) await removeInterface(this.#needs, place, this.#namespace);
     undo.move();
     // From here on nothing fails.
     if (!isDefault(place.wish.network)) this.#needs.names.leave(this.id, networkId);
