@@ -230,6 +230,17 @@ test('beyond dockerd: doors for published ports, and guards for 127.0.0.0/8', ()
   assert.deepEqual(without, ['-s 172.20.0.0/16 -d 172.20.0.0/16 -o br-a -m conntrack --ctstate DNAT -j MASQUERADE']);
 });
 
+test('addresses are spelled as iptables-save spells them', () => {
+  const rules = desiredRules('ipv6', [{
+    bridges: [bridge('br-a', { ipv6: ['FD00:0:0:2::5/64'] })],
+    ports: [{ device: 'br-a', protocol: 'tcp', hostIp: 'FD00::0:1', hostPort: 80, ip: 'FD00:0:0:2::0005', port: 80 }],
+  }], SURROUNDINGS).map(({ text }) => text);
+  assert.deepEqual(rules.filter((text) => /fd00/i.test(text)), [
+    '-s fd00:0:0:2::/64 ! -o br-a -j MASQUERADE', '-d fd00:0:0:2::5/128 ! -i br-a -o br-a -p tcp -m tcp --dport 80 -j ACCEPT',
+    '-s fd00:0:0:2::5/128 -d fd00:0:0:2::5/128 -p tcp -m tcp --dport 80 -j MASQUERADE', '-d fd00::1/128 -p tcp -m tcp --dport 80 -j DNAT --to-destination [fd00:0:0:2::5]:80',
+  ]);
+});
+
 test('nothing open, nothing wanted; the frame alone once there was something; a rule that two want is there once', () => {
   assert.deepEqual(desiredRules('ipv4', [], SURROUNDINGS), []);
   assert.deepEqual(desiredRules('ipv6', [{ bridges: [bridge('br-a', { ipv4: ['172.20.0.0/16'] })] }], SURROUNDINGS), []);

@@ -1,4 +1,5 @@
 // What the firewall should say for what is open: a pure function from bridges, published ports and links to rules, in the spelling of iptables-save.
+import { formatAddress, formatSubnet, parseAddress, parseCidr } from '../addresses/cidr.ts';
 import type { Protocol } from '../index.ts';
 
 export type Family = 'ipv4' | 'ipv6';
@@ -72,7 +73,16 @@ export const keyOf = ({ table, chain, text }: NamedRule): string => `${table} ${
 
 export const familyOf = (ip: string): Family => (ip.includes(':') ? 'ipv6' : 'ipv4');
 
-const subnetsOf = (bridge: BridgeRules, family: Family): readonly string[] => bridge[family];
+const subnetsOf = (bridge: BridgeRules, family: Family): string[] => bridge[family].map((text) => {
+  const parsed = parseCidr(text);
+  return parsed === undefined ? text : formatSubnet(parsed.subnet);
+});
+
+/** The spelling of iptables-save, or a rule of ours would not be known again. */
+function canonical(ip: string): string {
+  const parsed = parseAddress(ip);
+  return parsed === undefined ? ip : formatAddress(parsed);
+}
 
 function frameRules(family: Family): Rule[] {
   const local = '-m addrtype --dst-type LOCAL -j DOCKER';
@@ -90,13 +100,15 @@ function frameRules(family: Family): Rule[] {
   ];
 }
 
-function bridgeRules({ device, internal, icc, masquerade, ...subnets }: BridgeRules, { family, bridgeNetfilter, guardTable }: Surroundings & { family: Family }): Rule[] {
+function bridgeRules(bridge: BridgeRules, { family, bridgeNetfilter, guardTable }: Surroundings & { family: Family }): Rule[] {
+  const { device, internal, icc, masquerade } = bridge;
+  const subnets = subnetsOf(bridge, family);
   const top: Place = { at: 'top', group: device };
   // The bridge lets 127.0.0.0/8 through (route_localnet), so that the host reaches containers from there; containers must not reach the host's services the same way.
   const guards: Rule[] = family === 'ipv4' ? [{ table: guardTable, chain: 'PREROUTING', text: `-d 127.0.0.0/8 -i ${device} -j DROP`, place: top }] : [];
   const among = icc ? filter('FORWARD', `-i ${device} -o ${device} -j ACCEPT`, top) : filter('FORWARD', `-i ${device} -o ${device} -j DROP`, END);
   if (internal) {
-    const [subnet = ''] = subnets[family];
+    const [subnet = ''] = subnets;
     return [
       among,
       filter('DOCKER-ISOLATION-STAGE-1', `! -s ${subnet} -o ${device} -j DROP`, top),
@@ -112,7 +124,7 @@ function bridgeRules({ device, internal, icc, masquerade, ...subnets }: BridgeRu
     filter('DOCKER-ISOLATION-STAGE-1', `-i ${device} ! -o ${device} -j DOCKER-ISOLATION-STAGE-2`, top),
     filter('DOCKER-ISOLATION-STAGE-2', `-o ${device} -j DROP`, top),
     nat('POSTROUTING', `-o ${device} -m addrtype --src-type LOCAL -j MASQUERADE`, top),
-    ...subnets[family].flatMap((subnet) => [
+    ...subnets.flatMap((subnet) => [
       ...(masquerade ? [nat('POSTROUTING', `-s ${subnet} ! -o ${device} -j MASQUERADE`, top)] : []),
       // The answer of one container to another would go straight through the bridge, past the place where its address is changed back. By IPv6 it would
       // not even find its way when they may not talk to each other: the question for the neighbour's hardware address is dropped as well.
@@ -123,7 +135,7 @@ function bridgeRules({ device, internal, icc, masquerade, ...subnets }: BridgeRu
 }
 
 function portRules({ device, protocol, hostIp, hostPort, ip, port }: PortRule, { separated, guardTable }: Surroundings & { separated: boolean }): Rule[] {
-  const target = hostOf(ip);
+  const [target, at] = [hostOf(ip), canonical(ip)];
   const onHost = ANYWHERE.has(hostIp) ? '' : `-d ${hostOf(hostIp)} `;
   const to = `-p ${protocol} -m ${protocol} --dport ${port}`;
   const rules = [
@@ -131,7 +143,7 @@ function portRules({ device, protocol, hostIp, hostPort, ip, port }: PortRule, {
     // By the host's port, not by its own: docker-proxy lets containers do that, too.
     ...(separated ? [filter('DOCKER', `-d ${target} -i ${device} -o ${device} ${to} -m conntrack --ctstate DNAT -j ACCEPT`, END)] : []),
     nat('POSTROUTING', `-s ${target} -d ${target} ${to} -j MASQUERADE`, END),
-    nat('DOCKER', `${onHost}-p ${protocol} -m ${protocol} --dport ${hostPort} -j DNAT --to-destination ${ip.includes(':') ? `[${ip}]` : ip}:${port}`, END),
+    nat('DOCKER', `${onHost}-p ${protocol} -m ${protocol} --dport ${hostPort} -j DNAT --to-destination ${at.includes(':') ? `[${at}]` : at}:${port}`, END),
   ];
   // Rules change the address before the kernel would refuse it: a neighbour could send to 127.0.0.1 and reach what was published for the host alone.
   if (hostIp.startsWith('127.')) {
@@ -149,6 +161,6 @@ function linkRules({ device, from, to, port, protocol }: LinkRule): Rule[] {
   ];
 }
 
-const hostOf = (ip: string): string => `${ip}/${ip.includes(':') ? 128 : 32}`;
+const hostOf = (ip: string): string => `${canonical(ip)}/${ip.includes(':') ? 128 : 32}`;
 const filter = (chain: string, text: string, place: Place): Rule => ({ table: 'filter', chain, text, place });
 const nat = (chain: string, text: string, place: Place): Rule => ({ table: 'nat', chain, text, place });

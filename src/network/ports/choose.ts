@@ -1,4 +1,5 @@
 // Which host addresses and port numbers a published port may take: decisions without a socket.
+import { formatAddress, parseAddress } from '../addresses/cidr.ts';
 import type { PortWish, Protocol } from '../index.ts';
 
 /** Where ports come from when the kernel does not say. Source: dockerd, IANA's dynamic range. */
@@ -12,9 +13,15 @@ const isV6 = (address: string): boolean => address.includes(':');
  * with what comes by IPv6; 'asked': only if the wish names it.
  */
 export function addressesOf({ hostIp }: Pick<PortWish, 'hostIp'>, { defaultIp, ipv6 }: { defaultIp: string; ipv6: 'yes' | 'asked' | 'no' }): string[] {
-  const asked = hostIp !== '' ? hostIp : defaultIp;
+  const asked = canonical(hostIp !== '' ? hostIp : defaultIp);
   if (asked === '' || (hostIp === '' && asked === '0.0.0.0')) return ipv6 === 'yes' ? ['0.0.0.0', '::'] : ['0.0.0.0'];
   return isV6(asked) && ipv6 === 'no' ? [] : [asked];
+}
+
+/** One spelling for one address, or two containers could have its port. */
+function canonical(ip: string): string {
+  const parsed = parseAddress(ip);
+  return parsed === undefined ? ip : formatAddress(parsed);
 }
 
 /** First and last port of what net.ipv4.ip_local_port_range says. */

@@ -37,7 +37,7 @@ const told = (published: readonly PublishedPort[]) => published.map(({ port, pro
 test('addresses and numbers that are tried', () => {
   const addresses = (hostIp: string, defaultIp: string, ipv6: 'yes' | 'asked' | 'no' = 'yes') => addressesOf({ hostIp }, { defaultIp, ipv6 });
   assert.deepEqual([addresses('', ''), addresses('', '0.0.0.0'), addresses('', '', 'asked'), addresses('', '', 'no')], [['0.0.0.0', '::'], ['0.0.0.0', '::'], ['0.0.0.0'], ['0.0.0.0']]);
-  assert.deepEqual([addresses('', '10.0.0.1'), addresses('', '::'), addresses('::1', '', 'asked'), addresses('::1', '', 'no'), addresses('0.0.0.0', '10.0.0.1')], [['10.0.0.1'], ['::'], ['::1'], [], ['0.0.0.0']]);
+  assert.deepEqual([addresses('', '10.0.0.1'), addresses('', '::'), addresses('::1', '', 'asked'), addresses('::1', '', 'no'), addresses('0.0.0.0', '10.0.0.1'), addresses('FD00:0::1', '')], [['10.0.0.1'], ['::'], ['::1'], [], ['0.0.0.0'], ['fd00::1']]);
   assert.deepEqual([portRange('32768\t60999'), portRange(undefined), portRange('5 4'), portRange('1 99999')], [{ first: 32768, last: 60999 }, { first: 49153, last: 65535 }, { first: 49153, last: 65535 }, { first: 49153, last: 65535 }]);
   const numbers = (first: number, last: number | undefined, count: number) => [...candidates({ hostPorts: { first: 0, last: 0 } }, { range: { first, last: first + count - 1 }, last })];
   assert.deepEqual([numbers(10, undefined, 3), numbers(10, 10, 3), numbers(10, 12, 3), numbers(10, 99, 3)], [[10, 11, 12], [11, 12, 10], [10, 11, 12], [10, 11, 12]]);
