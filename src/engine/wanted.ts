@@ -2,6 +2,7 @@
 import { messageOf } from '../lib/errors.ts';
 import { Limiter } from '../lib/lock.ts';
 import type { Container } from './containers/container.ts';
+import { linksOf } from './containers/links.ts';
 import type { ContainerNeeds } from './containers/needs.ts';
 import { awaitRestartAgain, startByPolicy } from './containers/watch.ts';
 
@@ -27,7 +28,7 @@ export function wantsToRun({ record, hostConfig }: Pick<Container, 'record' | 'h
   }
 }
 
-/** Who joins a namespace of another starts after it. One that cannot be started tries again later, and holds nobody up. */
+/** Who joins a namespace of another, or links to it, starts after it. One that cannot be started tries again later, and holds nobody up. */
 export async function startWanted(needs: ContainerNeeds, wanted: readonly Wanted[]): Promise<void> {
   const places = new Limiter(AT_ONCE);
   const byContainer = new Map(wanted.map((one) => [one.container, one]));
@@ -58,9 +59,11 @@ async function bringBack(needs: ContainerNeeds, { container, how }: Wanted): Pro
   await startByPolicy(needs, container, { counts: how === 'again' });
 }
 
-/** Those whose network, IPC or processes it shares. */
-function joinedBy({ table }: ContainerNeeds, { hostConfig: { NetworkMode, IpcMode, PidMode } }: Container): Container[] {
-  return [NetworkMode, IpcMode, PidMode].filter((mode) => mode.startsWith('container:')).flatMap((mode) => {
-    try { return [table.find(mode.slice('container:'.length))]; } catch { return []; } // its own start will say so
+/** Those whose network, IPC or processes it shares, and those it links to. */
+function joinedBy({ table }: ContainerNeeds, container: Container): Container[] {
+  const { NetworkMode, IpcMode, PidMode } = container.hostConfig;
+  const shared = [NetworkMode, IpcMode, PidMode].filter((mode) => mode.startsWith('container:')).map((mode) => mode.slice('container:'.length));
+  return [...shared, ...linksOf(container).map(({ name }) => name)].flatMap((name) => {
+    try { return [table.find(name)]; } catch { return []; } // its own start will say so
   });
 }

@@ -4,7 +4,7 @@ import type { ContainerRecord, NetworkRecord, RecordedEndpoint, RecordedNetworkS
 import type { StringMap } from '../../wire/types.ts';
 import { isPredefined } from '../networks/predefined.ts';
 import type { Container } from './container.ts';
-import type { LiveLink } from './links.ts';
+import { knownLinks, type LiveLink } from './links.ts';
 import type { ContainerNeeds } from './needs.ts';
 import { assertFits, assertTogether, emptiedSettings, filledEndpoint, givenTo, inOrder, networkName, networkOfEntry, portsOfRun, withOwnAliases } from './networking.ts';
 import { ownServers } from './own-files.ts';
@@ -128,7 +128,7 @@ export async function adoptNetwork(needs: ContainerNeeds, container: Container, 
     }
   }).filter(({ network }) => isWired(network));
   if (places.length === 0) return;
-  const wish = wishOf(container, { sandboxId, wishes: places.map((place) => endpointWish(needs, container, place)), links: [] });
+  const wish = wishOf(container, { sandboxId, wishes: places.map((place) => endpointWish(needs, container, place)), links: knownLinks(needs.table, container) });
   const sandbox = await needs.network.adopt(wish, { pid, endpoints: places.map(({ endpoint, network }) => ({ ...givenTo(endpoint), networkId: network.Id })), published: recordedPorts(ports) });
   container.record = { ...container.record, NetworkSettings: { ...container.record.NetworkSettings, SandboxKey: sandbox.key } };
 }
