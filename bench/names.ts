@@ -130,7 +130,7 @@ function question({ namespace }: Member, { wanted, kind, dueMs, id }: { wanted: 
   const [name, type, right]: [string, TypeName, (data: readonly string[]) => boolean] = kind < 7 ? [wanted.name, 'A', ([first]) => first === wanted.address]
     : kind === 7 ? [wanted.name, 'AAAA', (data) => data.length === 0]
     : kind === 8 ? [`${wanted.address.split('.').toReversed().join('.')}.in-addr.arpa`, 'PTR', ([first]) => first === `${wanted.name}.names`]
-    : ['everybody', 'A', (data) => data.length >= Math.min(count, 30)];
+    : ['everybody', 'A', (data) => data.length >= Math.min(count, 10)]; // as many as fit
   return new Promise((resolve) => {
     const socket = createSocket('udp4'); // a port of its own for each, as libc does it
     const end = () => { clearTimeout(timer); socket.close(); resolve(); };

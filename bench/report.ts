@@ -23,7 +23,7 @@ export function tableOf<T extends object>(rows: ReadonlyArray<Row<T>>): string {
   const names = Object.keys(rows[0]?.median ?? {}) as Array<keyof T & string>;
   const cell = (engine: string, figures: T, name: keyof T) => {
     const value = Number(figures[name]);
-    const ratio = docker && engine !== 'docker' ? ` (${(value / Number(docker[name])).toFixed(2)})` : '';
+    const ratio = docker && engine !== 'docker' && Number(docker[name]) !== 0 ? ` (${(value / Number(docker[name])).toFixed(2)})` : '';
     return `${Number(value.toPrecision(3))}${ratio}`;
   };
   const lines = [['engine', ...names.map(titleOf)], ['---', ...names.map(() => '---')], ...rows.map(({ engine, median: figures }) => [engine, ...names.map((name) => cell(engine, figures, name))])];

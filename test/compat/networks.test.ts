@@ -8,10 +8,11 @@ import { ComposeScene } from './clients/compose/scene.ts';
 import type { Story } from './scene.ts';
 import { addressStories } from './stories/network-addresses.ts';
 import { flagStories } from './stories/network-flags.ts';
+import { namesStories } from './stories/network-names.ts';
 import { networkStories } from './stories/networks.ts';
 import { assertSame, closeWorld, namesOf, openWorld, relaunch, told, type World } from './telling.ts';
 
-const STORIES: readonly Story[] = [...networkStories];
+const STORIES: readonly Story[] = [...networkStories, ...namesStories];
 /** One story after the other, to both engines at the same time: addresses that nobody asked for are then the same. */
 const AT_ONCE = 1;
 
