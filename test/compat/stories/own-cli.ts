@@ -4,6 +4,14 @@ import type { Scene, Story } from '../scene.ts';
 
 const DETACH = '\x10\x11'; // ctrl-p ctrl-q
 
+/** For an engine that is nobody else's. */
+export const pruneStory: Story = { name: 'prunes', tell: async (scene) => {
+  await scene.sayAll(
+    'network create @one', 'network create --label keep=1 @two', 'network prune -f --filter label!=keep', 'network ls --filter name=@ --format {{.Name}}', 'network prune -f', 'network prune -f', 'network prune -f --filter nosuch=1', 'network create @one', 'volume create --label a=b @v',
+    'system prune -f', 'volume ls --filter name=@ --format {{.Name}}', 'network create @one', 'system prune -f -a --volumes --filter label=a=b', 'network ls --filter name=@ --format {{.Name}}', 'volume create @w', 'system prune -f --volumes', 'system prune -f --volumes --filter until=1h', 'system df --format "{{.Type}} {{.TotalCount}} {{.Size}}"',
+  );
+} };
+
 export const ownCliStories: readonly Story[] = [
   { name: 'pulls', tell: async (scene) => {
     await onTerminal(scene, 'pull TTYIMAGE');
