@@ -17,6 +17,8 @@ import { machine, median, medianOf, tableOf } from './report.ts';
 /** What SPECIFICATION.md promises; breaking it fails the benchmark. */
 const ADDED_LIMIT_MS = 40;
 const THROUGHPUT_LIMIT = 0.95;
+/** Until an idle daemon has given back what a burst left. */
+const SETTLE_MS = 15_000;
 /** Port 7000, state LISTEN, as /proc/net/tcp writes it. */
 const LISTENS = /:1B58 [0-9A-F]+:0000 0A/;
 
@@ -33,12 +35,14 @@ interface Figures {
   /** One after another, made and removed. */
   networkCreateMs: number;
   networkRemoveMs: number;
+  /** Anonymous memory that the daemon has more of after all these networks have come and gone. */
+  daemonGrowthKB: number;
 }
 
-interface Engine { label: string; socket: string; machine: Netns }
+interface Engine { label: string; socket: string; machine: Netns; pid: number }
 
 const { values } = parseArgs({ options: {
-  rounds: { type: 'string', default: '3' }, runs: { type: 'string', default: '20' }, networks: { type: 'string', default: '20' }, megabytes: { type: 'string', default: '1000' },
+  rounds: { type: 'string', default: '3' }, runs: { type: 'string', default: '20' }, networks: { type: 'string', default: '200' }, megabytes: { type: 'string', default: '1000' },
   out: { type: 'string', default: fileURLToPath(new URL('results', import.meta.url)) },
 } });
 const [rounds, runs, networks, megabytes] = [Number(values.rounds), Number(values.runs), Number(values.networks), Number(values.megabytes)];
@@ -57,7 +61,7 @@ for (let round = 0; round < rounds; round++) {
     }
     await using ns = openNetns();
     await using engine = await start[label]({ root: folder, netns: ns });
-    const figures = await measure({ label, socket: engine.socket, machine: ns });
+    const figures = await measure({ label, socket: engine.socket, machine: ns, pid: engine.pid });
     console.error(label, JSON.stringify(figures));
     measured.set(label, [...measured.get(label) ?? [], figures]);
   }
@@ -83,13 +87,17 @@ async function measure(engine: Engine): Promise<Figures> {
   const starts = await measureStarts(engine);
   const flows = await measureFlows(engine);
   const made: number[] = [], removed: number[] = [];
+  const before = { memoryKB: anonymousKB(engine.pid), devices: engine.machine.devices(), rules: engine.machine.rules() };
   for (let n = 0; n < networks; n++) {
     const { ms: createMs, answer } = await timed(() => request(engine, { method: 'POST', path: '/networks/create', status: 201, body: { Name: `bench-${n}` } }));
     const { ms: removeMs } = await timed(() => request(engine, { method: 'DELETE', path: `/networks/${answer.json<{ Id: string }>().Id}`, status: 204 }));
     made.push(createMs);
     removed.push(removeMs);
   }
-  return { ...starts, ...flows, networkCreateMs: median(made), networkRemoveMs: median(removed) };
+  const [devices, rules] = [engine.machine.devices(), engine.machine.rules()];
+  if (devices.join() !== before.devices.join() || rules.toSorted().join() !== before.rules.toSorted().join()) throw new Error(`${engine.label} left something in the kernel: ${devices.join()} ${rules.filter((rule) => !before.rules.includes(rule)).join('; ')}`);
+  await new Promise((resolve) => { setTimeout(resolve, SETTLE_MS); });
+  return { ...starts, ...flows, networkCreateMs: median(made), networkRemoveMs: median(removed), daemonGrowthKB: anonymousKB(engine.pid) - before.memoryKB };
 }
 
 /** Pairs, one start on the host's network and one on the bridge, so that what else the machine does falls on both. */
@@ -108,18 +116,22 @@ async function measureStarts(engine: Engine): Promise<Pick<Figures, 'startOnHost
   return { startOnHostMs: median(pairs.map(([host]) => host)), startPublishedMs: median(pairs.map(([, bridge]) => bridge)), addedMs: median(pairs.map(([host, bridge]) => bridge - host)) };
 }
 
-/** Bytes of zeros through netcat, to a sink that reads each connection to its end. */
+/** Bytes of zeros through netcat, to a sink that reads each connection to its end and tells how much came. Its own input never ends: netcat would hang up. */
 async function measureFlows(engine: Engine): Promise<Pick<Figures, 'betweenContainersMBps' | 'hostToContainerMBps' | 'hostToPortMBps'>> {
-  const sink = await create(engine, ['sh', '-c', 'while nc -l -p 7000 > /dev/null; do :; done'], { NetworkMode: 'default', PortBindings: { '7000/tcp': [{ HostPort: '7000' }] } });
+  const sink = await create(engine, ['sh', '-c', 'mkfifo /f; exec 3<>/f; while :; do nc -l -p 7000 <&3 | wc -c; done'], { NetworkMode: 'default', PortBindings: { '7000/tcp': [{ HostPort: '7000' }] } });
   const source = await create(engine, ['sleep', '1000'], { NetworkMode: 'default' });
   for (const id of [sink, source]) await request(engine, { method: 'POST', path: `/containers/${id}/start`, status: 204 });
   const { NetworkSettings: { IPAddress: address }, State: { Pid: pid } } = (await ask(engine.socket, { path: `/containers/${sink}/json` })).json<{ NetworkSettings: { IPAddress: string }; State: { Pid: number } }>();
   const sourcePid = (await ask(engine.socket, { path: `/containers/${source}/json` })).json<{ State: { Pid: number } }>().State.Pid;
+  let told = 0;
   /** The time that it takes is known to the one who sends: it ends when the last byte was taken. */
   const send = async (words: readonly string[], to: string) => {
     await until('the sink to listen', () => ['tcp', 'tcp6'].some((family) => LISTENS.test(readFileSync(`/proc/${pid}/net/${family}`, 'utf8'))));
     const { ms, answer } = await timed(() => engine.machine.run([...words, 'busybox', 'sh', '-c', `dd if=/dev/zero bs=1M count=${megabytes} 2>/dev/null | busybox nc ${to} 7000`], { timeoutMs: 120_000 }));
     if (answer.code !== 0) throw new Error(`nc ${to}: ${answer.stderr}`);
+    told++;
+    const { text } = await until('the sink to tell', async () => { const log = await ask(engine.socket, { path: `/containers/${sink}/logs?stdout=1` }); return log.text.split('\n').length > told ? log : undefined; });
+    if (!text.trimEnd().endsWith(String(megabytes * 1_048_576))) throw new Error(`not all bytes arrived: ${text}`);
     return megabytes * 1.048576 / (ms / 1000);
   };
   const figures = {
@@ -140,6 +152,9 @@ async function request(engine: Engine, { status, ...what }: { method: string; pa
   if (answer.status !== status) throw new Error(`${engine.label}: ${what.method} ${what.path}: ${answer.status} ${answer.text}`);
   return answer;
 }
+
+/** The kernel counts in 1,024 bytes; given in 1,000, like every figure here. */
+function anonymousKB(pid: number): number { return Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1.024; }
 
 async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; answer: T }> {
   const begun = performance.now();

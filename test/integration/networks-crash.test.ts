@@ -100,7 +100,7 @@ test('a network that is removed, killed at each step', () => walk({
   },
 }));
 
-interface Verb { prepare(): Promise<unknown>; verb(): Promise<unknown>; judge(): Promise<void> }
+interface Verb { prepare: () => Promise<unknown>; verb: () => Promise<unknown>; judge: () => Promise<void> }
 
 /** The verb once as it is, to learn its steps; then once for each step, at which the daemon dies. */
 async function walk({ prepare, verb, judge }: Verb): Promise<void> {
