@@ -251,7 +251,7 @@ export const INFO: SystemInfo = {
 const NO_TIMINGS: Timings = { atMost: BUCKET_SECONDS.map(() => 0), count: 0, sumSeconds: 0 };
 
 export const METRICS: MetricsView = {
-  actions: { changes: NO_TIMINGS, commit: NO_TIMINGS, create: { atMost: BUCKET_SECONDS.map((bound) => (bound >= 0.25 ? 2 : 1)), count: 3, sumSeconds: 12.5 }, delete: NO_TIMINGS, start: NO_TIMINGS },
+  actions: { changes: NO_TIMINGS, commit: NO_TIMINGS, create: { atMost: BUCKET_SECONDS.map((bound) => (bound >= 0.25 ? 2 : 1)), count: 3, sumSeconds: 12.5 }, delete: NO_TIMINGS, start: NO_TIMINGS }, networkActions: { allocate: NO_TIMINGS, connect: NO_TIMINGS, release: NO_TIMINGS },
   containers: { running: 1, paused: 2, stopped: 3 }, healthChecks: 4, healthChecksFailed: 1, events: 9, eventSubscribers: 5,
 };
 

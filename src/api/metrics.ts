@@ -64,6 +64,7 @@ function engineLines(metrics: ReturnType<SystemFace['metrics']>): string[] {
     ...family('engine_daemon_events_total', 'counter', 'Events published', [[{}, metrics.events]]),
     ...family('engine_daemon_health_checks_failed_total', 'counter', 'Health checks that failed', [[{}, metrics.healthChecksFailed]]),
     ...family('engine_daemon_health_checks_total', 'counter', 'Health checks run', [[{}, metrics.healthChecks]]),
+    ...histogram('engine_daemon_network_actions_seconds', 'Seconds that each action on the networks of a container took', metrics.networkActions),
   ];
 }
 

@@ -3,7 +3,10 @@ import type { Clock } from '../lib/clock.ts';
 
 /** The container verbs that Docker times. */
 export const TIMED_ACTIONS = ['changes', 'commit', 'create', 'delete', 'start'] as const;
+/** And those on networks: addresses and ports for a start, interfaces of a container in its networks, all of it back at the end. */
+export const NETWORK_ACTIONS = ['allocate', 'connect', 'release'] as const;
 export type TimedAction = (typeof TIMED_ACTIONS)[number];
+export type NetworkAction = (typeof NETWORK_ACTIONS)[number];
 
 /** Upper bounds in seconds. Source: what dockerd's own endpoint shows. */
 export const BUCKET_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
@@ -17,6 +20,7 @@ export interface Timings {
 
 export interface MetricsView {
   actions: Readonly<Record<TimedAction, Timings>>;
+  networkActions: Readonly<Record<NetworkAction, Timings>>;
   containers: { running: number; paused: number; stopped: number };
   healthChecks: number;
   healthChecksFailed: number;
@@ -29,22 +33,22 @@ export class Metrics {
   healthChecks = 0;
   healthChecksFailed = 0;
   readonly #clock: Clock;
-  readonly #actions = new Map<TimedAction, { atMost: number[]; count: number; sumSeconds: number }>();
+  readonly #actions = new Map<TimedAction | NetworkAction, { atMost: number[]; count: number; sumSeconds: number }>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    for (const action of TIMED_ACTIONS) this.#actions.set(action, { atMost: BUCKET_SECONDS.map(() => 0), count: 0, sumSeconds: 0 });
+    for (const action of [...TIMED_ACTIONS, ...NETWORK_ACTIONS]) this.#actions.set(action, { atMost: BUCKET_SECONDS.map(() => 0), count: 0, sumSeconds: 0 });
   }
 
   /** Runs `work` and, when it succeeds, counts how long it took. */
-  async timed<T>(action: TimedAction, work: () => Promise<T>): Promise<T> {
+  async timed<T>(action: TimedAction | NetworkAction, work: () => Promise<T>): Promise<T> {
     const begun = this.#clock.monotonicMs();
     const result = await work();
     this.observe(action, (this.#clock.monotonicMs() - begun) / 1000);
     return result;
   }
 
-  observe(action: TimedAction, seconds: number): void {
+  observe(action: TimedAction | NetworkAction, seconds: number): void {
     const timings = this.#actions.get(action);
     if (!timings) return;
     timings.count++;
@@ -53,7 +57,10 @@ export class Metrics {
   }
 
   actions(): MetricsView['actions'] {
-    const of = (action: TimedAction): Timings => this.#actions.get(action) ?? { atMost: BUCKET_SECONDS.map(() => 0), count: 0, sumSeconds: 0 };
-    return { changes: of('changes'), commit: of('commit'), create: of('create'), delete: of('delete'), start: of('start') };
+    return { changes: this.#of('changes'), commit: this.#of('commit'), create: this.#of('create'), delete: this.#of('delete'), start: this.#of('start') };
   }
+
+  networkActions(): MetricsView['networkActions'] { return { allocate: this.#of('allocate'), connect: this.#of('connect'), release: this.#of('release') }; }
+
+  #of(action: TimedAction | NetworkAction): Timings { return this.#actions.get(action) ?? { atMost: BUCKET_SECONDS.map(() => 0), count: 0, sumSeconds: 0 }; }
 }

@@ -45,7 +45,7 @@ export function openSystem(needs: ContainerNeeds & { usersOf: (id: string) => nu
     }),
     info: async () => infoOf(needs, facts),
     metrics: () => ({
-      actions: needs.metrics.actions(), containers: countStates(needs), healthChecks: needs.metrics.healthChecks, healthChecksFailed: needs.metrics.healthChecksFailed,
+      actions: needs.metrics.actions(), networkActions: needs.metrics.networkActions(), containers: countStates(needs), healthChecks: needs.metrics.healthChecks, healthChecksFailed: needs.metrics.healthChecksFailed,
       events: needs.events.published, eventSubscribers: needs.events.listeners,
     }),
     async diskUsage() {

@@ -79,7 +79,7 @@ async function connectRunning(needs: ContainerNeeds, container: Container, place
   let endpoint: RecordedEndpoint = { ...place.endpoint, NetworkID: place.network.Id, EndpointID: needs.clock.randomHex(ID_BYTES) };
   let joined: Endpoint | undefined;
   if (sandbox && isWired(place.network)) {
-    joined = await sandbox.connect(endpointWish(needs, container, { ...place, endpoint }));
+    joined = await needs.metrics.timed('connect', () => sandbox.connect(endpointWish(needs, container, { ...place, endpoint })));
     undo.defer(() => sandbox.disconnect(place.network.Id));
     endpoint = filledEndpoint(endpoint, joined);
   }

@@ -53,7 +53,7 @@ async function run(needs: ContainerNeeds, container: Container): Promise<void> {
   const shmPath = await openShm(needs, container);
   container.record = { ...container.record, ShmPath: shmPath };
   const links = liveLinks(needs.table, container);
-  const network = undo.use(await prepareNetwork(needs, container, links));
+  const network = undo.use(await needs.metrics.timed('allocate', () => prepareNetwork(needs, container, links)));
   const spec = await runtime.bundleOf({
     id: container.id,
     config: withVariables(container.record.Config, linkEnvironment(links, container.name)),
@@ -92,7 +92,7 @@ async function launch(needs: ContainerNeeds, container: Container, { task, netwo
     StartedAt: formatNanos(needs.clock.nowNanos()), Health: beginHealth(decidePlan(container.record.Config), container.record.State.Health),
   };
   // On disk before the program runs: a daemon that dies in between finds a task that it knows of.
-  await settled(needs.store.containers.save(started, { durable: false }), network.sandbox?.attach(task.pid) ?? Promise.resolve());
+  await settled(needs.store.containers.save(started, { durable: false }), needs.metrics.timed('connect', async () => network.sandbox?.attach(task.pid)));
   await task.start();
   container.record = started;
   container.stopRequested = false;

@@ -59,7 +59,7 @@ async function recordExit(needs: ContainerNeeds, container: Container, { exit, r
   container.record = record;
   needs.execs.endOf(container);
   needs.logs.ended(container.id);
-  await Promise.all([saved ? needs.runtime.delete(container.id) : undefined, needs.network.sandbox(container.id)?.release()]);
+  await Promise.all([saved ? needs.runtime.delete(container.id) : undefined, needs.metrics.timed('release', async () => needs.network.sandbox(container.id)?.release())]);
   unmountOverlay(needs, container);
   if (exit.oomKilled && !container.oomTold) publish(needs, container, { action: 'oom' }); // found at boot: nobody was there to tell it
   container.oomTold = false;
