@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { openNetns, type Netns } from '../../../test/kit/netns.ts';
 import { openLinux, type NetNamespace } from '../../kernel/index.ts';
 import { silentLog } from '../../lib/log.ts';
-import { openFirewall, type BridgeRules, type Firewall, type PortRule } from './index.ts';
+import { openFirewall, type BridgeRules, type Firewall, type PortRule, type RuleSet } from './index.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root';
 const { net, programs } = openLinux({ selfCommand: [process.execPath] });
@@ -87,6 +87,22 @@ onBoth('what is asked for together goes in by one call per family, and what is t
     await firewall.drop(key);
     assert.deepEqual([(await world.rules()).filter((line) => line.includes('--dport 80')).length, (await world.rules('nat')).filter((line) => line.includes('--to-destination')).length], [left === 0 ? 0 : 1, left]);
   }
+});
+
+onBoth('every kind of rule is known again as the program spells it', async (world) => {
+  const sets: Array<[string, RuleSet]> = [
+    ['n1', bridge('br1', { ipv6: ['fd00:0:0:1::/64'] })], ['n2', bridge('br2', { ipv6: ['fd00:2::/64'], icc: false, masquerade: false })], ['n3', bridge('br3', { ipv6: ['fd00:3::/64'], internal: true })],
+    ['links', { links: [{ device: 'br2', from: '10.2.0.2', to: '10.2.0.3', port: 53, protocol: 'udp' }] }],
+    ...(['tcp', 'udp', 'sctp'] as const).flatMap((protocol) => (['', '127.0.0.2', '192.0.2.1', '::', '::1', 'fd00::0:5'] as const).map((hostIp, n): [string, RuleSet] => (
+      [`${protocol} ${n}`, port(1000 + n, { protocol, hostIp, device: n % 2 === 0 ? 'br1' : 'br2', ip: hostIp.includes(':') ? 'fd00:0:0:1::2' : '10.1.0.2' })]))),
+  ];
+  for (const round of ['made', 'known']) {
+    const firewall = await world.open();
+    world.ran.length = 0;
+    await Promise.all([...sets.map(([key, set]) => firewall.put(key, set)), firewall.settle()]);
+    assert.equal(restores(world.ran).length, round === 'made' ? 2 : 0, round);
+  }
+  assert.equal((await world.rules('nat')).filter((line) => line.includes('-p sctp -m sctp --dport')).length, 4);
 });
 
 onBoth('rules of others stay before, between and behind ours, and DOCKER-USER is first', async (world) => {
@@ -189,6 +205,28 @@ onBoth('the next daemon finds what is there, and takes away what nobody wants an
     await Promise.all([next.put('n1', bridge('br1')), next.put('c1', port(80)), next.settle()]);
     assert.deepEqual(await world.rules(), before);
   }
+});
+
+test('a removal that the program refuses is made up for with the next change; a kernel without the table raw guards in mangle', { skip }, async () => {
+  await using world = await openWorld('nft');
+  const folder = dirname(dirname(world.notePath));
+  const broken = join(folder, 'broken');
+  const script = (name: string, condition: string) => {
+    const path = join(folder, name);
+    writeFileSync(path, `#!/bin/sh\nif ${condition}; then echo "out of order" >&2; exit 1; fi\nexec ${name} "$@"\n`, { mode: 0o755 });
+    return path;
+  };
+  const scripts: Readonly<Record<string, string>> = { 'iptables-nft-save': script('iptables-nft-save', '[ "$*" = "-t raw" ]'), 'iptables-nft-restore': script('iptables-nft-restore', `[ -e ${broken} ]`) };
+  const firewall = await world.open({ programs: { ...programs, find: (name) => scripts[name] }, settings: { iptables: true, ip6tables: false } });
+  await Promise.all([firewall.put('n1', bridge('br1')), firewall.put('c1', port(80)), firewall.put('c2', port(81))]);
+  assert.deepEqual([await world.rules('raw'), await world.rules('mangle')], [[], ['-A PREROUTING -d 127.0.0.0/8 -i br1 -j DROP']]);
+  writeFileSync(broken, '');
+  await assert.rejects(firewall.drop('c1'), /the firewall refused the rules: .*out of order/);
+  const targets = async () => (await world.rules('nat')).filter((line) => line.includes('--to-destination')).map((line) => / --dport (\d+)/.exec(line)?.[1]);
+  assert.deepEqual(await targets(), ['80', '81']);
+  rmSync(broken);
+  await firewall.put('c3', port(82));
+  assert.deepEqual(await targets(), ['81', '82']);
 });
 
 test('without iptables nothing is called, and without the program nothing but a note is made', { skip }, async () => {
