@@ -51,7 +51,7 @@ export interface Names {
 }
 
 export function neutralText(text: string, { names, knownIds }: Names): string {
-  let result = text.replace(/\b\w+=\w+(,\w+=\w+)+/g, (labels) => labels.split(',').toSorted().join(',')); // docker prints them in any order
+  let result = text.replace(/\b\w+=\w*(,\w+=\w*)+/g, (labels) => labels.split(',').toSorted().join(',')); // docker prints them in any order
   for (const [name, written] of names) result = result.replaceAll(name, written);
   result = result.replace(/\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, '<uuid>').replace(/\b[0-9a-f]{64}\b/g, (id) => (knownIds.has(id) ? id : '<id>'))
     .replace(/\b[0-9a-f]{12}\b/g, (id) => ([...knownIds].some((known) => known.startsWith(id)) ? id : '<short id>'))
