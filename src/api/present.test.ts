@@ -165,3 +165,23 @@ test('events carry status, id and from for containers, status and id for images,
   assert.deepEqual(presentEvent({ ...event, Type: 'image' }), { status: 'die', id: 'x', ...event, Type: 'image' });
   assert.deepEqual(presentEvent({ ...event, Type: 'network', status: 'stale' }), { ...event, Type: 'network' });
 });
+
+test('networks of a container are told as each version of the API has them', () => {
+  const view = containerView();
+  const { Networks: { host }, ...rest } = view.network;
+  assert.ok(host);
+  const [short, name] = ['388deedef289', view.record.Config.Hostname];
+  const own = { ...host, IPAMConfig: { IPv4Address: '10.0.0.2' }, Aliases: ['web', short, name], IPAMOperational: false, DesiredMacAddress: '02:42:ac:11:00:09', GwPriority: 2 };
+  const bare = { ...host, Aliases: [short] };
+  const network = { ...rest, Networks: { own, bare, bridge: { ...host, IPAddress: '172.17.0.2', MacAddress: 'm', EndpointID: 'e' } }, Ports: { '443/tcp': null, '80/udp': null, '80/tcp': [{ HostIp: '::', HostPort: '8080' }] } };
+  const shown = (minor: number) => JSON.parse(JSON.stringify(presentContainer({ ...view, record: { ...view.record, ID: `${short}${'0'.repeat(52)}` }, network }, at(minor)))) as { NetworkSettings: { Networks: Record<string, Record<string, unknown>>; IPAddress: string; MacAddress: string; EndpointID: string } };
+  const { NetworkSettings: old } = shown(43);
+  assert.deepEqual([Object.keys(old.Networks), old.IPAddress, old.MacAddress, old.EndpointID], [['bare', 'bridge', 'own'], '172.17.0.2', 'm', 'e'], 'beside Networks stands the default bridge');
+  assert.deepEqual([old.Networks['own']?.['Aliases'], Object.keys(old.Networks['own'] ?? {}).filter((key) => /DNSNames|GwPriority|Desired|Operational/.test(key))], [['web', short, name], []]);
+  const later = (minor: number, of: string) => ['Aliases', 'DNSNames', 'GwPriority'].map((key) => shown(minor).NetworkSettings.Networks[of]?.[key]);
+  const names = ['probe', 'web', ...new Set([short, name])];
+  assert.deepEqual([later(44, 'own'), later(45, 'own'), later(48, 'own')], [[['web', short, name], names, undefined], [['web'], names, undefined], [['web'], names, 2]]);
+  assert.deepEqual([later(48, 'bare'), later(48, 'bridge')], [[null, ['probe', ...new Set([short, name])], 0], [null, null, 0]]);
+  const { Names, Ports } = JSON.parse(JSON.stringify(presentSummary({ ...view, network, names: ['/app/db', '/probe'] }, { version: at(43), now: 0 }))) as { Names: string[]; Ports: Array<{ PrivatePort: number; Type: string }> };
+  assert.deepEqual([Names, Ports.map(({ PrivatePort, Type }) => `${PrivatePort}/${Type}`)], [['/app/db', '/probe'], ['80/tcp', '80/udp', '443/tcp']]);
+});
