@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { createServer, Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openTempRoot } from '../../test/kit/temp.ts';
@@ -29,6 +31,26 @@ const pings = (container: Container, address: string, seconds = 2): boolean => {
   try { container.run('busybox', 'ping', '-c1', `-W${seconds}`, address); return true; }
   catch { return false; }
 };
+/** What a server at `address` in one container hears from another, by tcp and by udp. */
+async function heard(machine: Machine, { from, to, address }: { from: Container; to: Container; address: string }): Promise<string[]> {
+  using client = machine.kernel.net.ofProcess(from.pid);
+  using server = machine.kernel.net.ofProcess(to.pid);
+  await using undo = new AsyncDisposableStack();
+  const said: string[] = [];
+  const stream = createServer((socket) => { socket.setEncoding('utf8').on('data', (text: string) => { said.push(`tcp ${text}`); }).on('end', () => { socket.end(); }); });
+  undo.defer(() => { stream.close(); });
+  const tcp = server.tcpListener({ address, port: 0, backlog: 1 });
+  stream.listen({ fd: tcp.fd });
+  const [near, far] = [createSocket(address.includes(':') ? 'udp6' : 'udp4'), createSocket(address.includes(':') ? 'udp6' : 'udp4')];
+  undo.defer(() => { near.close(); far.close(); });
+  const udp = server.udpSocket({ address, port: 0 });
+  far.on('message', (bytes) => { said.push(`udp ${bytes.toString()}`); }).bind({ fd: udp.fd });
+  near.bind({ fd: client.udpSocket({ address: address.includes(':') ? '::' : '0.0.0.0', port: 0 }).fd });
+  new Socket({ fd: client.tcpConnection({ address, port: tcp.port }), readable: true, writable: true }).on('error', () => {}).end('hello');
+  await until('a datagram', () => { near.send('hello', udp.port, address); return said.includes('udp hello'); });
+  await until('a stream', () => said.includes('tcp hello'));
+  return [...new Set(said)].toSorted();
+}
 const defaultRoutes = (container: Container): string[] => [container.run('ip', 'route', 'show', 'default'), container.run('ip', '-6', 'route', 'show', 'default')]
   .map((text) => text.replace(/ (?:metric|pref|proto) \w+/g, '').trim());
 
@@ -50,6 +72,7 @@ test('containers of the default bridge have address, gateway and each other, and
   assert.deepEqual(two.container.run('sysctl', '-n', ...settings).split('\n'), ['2', '0', '1']);
   assert.ok(pings(one.container, '172.17.0.3') && pings(one.container, '172.17.0.1'));
   await machine.netns.ok('busybox', 'ping', '-c1', '-W2', '172.17.0.2');
+  assert.deepEqual(await heard(machine, { from: one.container, to: two.container, address: '172.17.0.3' }), ['tcp hello', 'udp hello']);
   assert.match(machine.netns.rules().join('\n'), /-A POSTROUTING -s 172\.17\.0\.0\/16 ! -o docker0 -j MASQUERADE/);
   assert.equal(readlinkSync(one.sandbox.key), `/proc/${one.container.pid}/ns/net`);
   assert.equal(one.sandbox.key, join(root.path, 'netns', one.sandbox.key.slice(-12)));
@@ -102,6 +125,7 @@ test('the way out, and with it the published ports, follow the networks', async 
   assert.deepEqual(out(), { routes: ['default via 10.16.0.1 dev eth2', 'default via fd00:16::1 dev eth2'], ports: ['10.16.0.3:80', '[fd00:16::3]:80'] });
   assert.match(container.run('ip', '-4', 'addr', 'show', 'eth2'), /169\.254\.7\.7\/16/);
   assert.ok(pings(container, 'fd00:16::2') && pings(other.container, 'fd00:16::3'));
+  assert.deepEqual(await heard(machine, { from: other.container, to: container, address: 'fd00:16::3' }), ['tcp hello', 'udp hello']);
   const lan = await sandbox.connect(place(nets.first, { gwPriority: 1 }));
   assert.deepEqual([lan.interfaceName, defaultRoutes(container)], ['lan0', ['default via 10.18.0.1 dev lan0', 'default via fd00:16::1 dev eth2']]);
   assert.match(container.run('ip', 'link', 'show', 'lan0'), /mtu 1400/);

@@ -1,5 +1,5 @@
 // The network side of one run of a container: addresses and ports first, interfaces once there is a namespace, and all of it back at the end.
-import type { Net, NetNamespace } from '../kernel/index.ts';
+import type { Net, NetLink, NetNamespace } from '../kernel/index.ts';
 import { assert, EngineError, kindOf, messageOf, notFound } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { Leases } from './addresses/leases.ts';
@@ -150,7 +150,10 @@ export class LiveSandbox implements Sandbox {
     }
   }
 
-  /** Takes over what an earlier daemon made; makes anew what is missing of it. */
+  /**
+   * Takes over what an earlier daemon made; makes anew what is missing of it. Fails only when the process is gone: what cannot be taken over is
+   * logged, and the rest of a running container's network goes on.
+   */
   async adopt(got: { pid: number; endpoints: readonly Endpoint[]; published: readonly PublishedPort[] }): Promise<void> {
     try {
       const namespace = this.#needs.net.ofProcess(got.pid);
@@ -158,25 +161,32 @@ export class LiveSandbox implements Sandbox {
       this.#adopted = true;
       const inside = namespace.links();
       for (const { name } of inside) this.#given.add(name);
-      for (const wish of this.#wish.endpoints) {
-        const had = got.endpoints.find(({ networkId }) => networkId === wish.network.Id);
-        const place = had === undefined || had.ipv4 === '' ? this.#take(wish) : this.#keep(wish, had);
-        this.#places.set(wish.network.Id, place);
-        const name = findInterface(this.#needs, place, inside);
-        if (name !== undefined) place.endpoint.interfaceName = name;
-        else this.#make(place, namespace);
-      }
-      this.#dropStrays(namespace);
-      this.#route(namespace);
-      this.#needs.traces.link(this.#wish.sandboxId, got.pid);
-      for (const place of this.#places.values()) await this.#join(place);
-      await this.#reserve(decideWayOut(this.#places.values()), got.published);
-      this.#rule();
-      await this.#ruled;
+      for (const wish of this.#wish.endpoints) await this.#despite(`network ${wish.network.Name}`, () => this.#find(wish, got.endpoints, { namespace, inside }));
+      await this.#despite('unfinished interfaces', () => this.#dropStrays(namespace));
+      await this.#despite('routes', () => this.#route(namespace));
+      await this.#despite('key', () => this.#needs.traces.link(this.#wish.sandboxId, got.pid));
     } catch (error) {
       await this.release();
       throw error;
     }
+    for (const place of this.#places.values()) await this.#despite(`names in network ${place.wish.network.Name}`, () => this.#join(place));
+    await this.#despite('published ports', () => this.#reserve(decideWayOut(this.#places.values()), got.published));
+    this.#rule();
+    await this.#despite('rules', () => this.#ruled);
+  }
+
+  async #despite(what: string, run: () => void | Promise<void>): Promise<void> {
+    try { await run(); }
+    catch (error) { this.#needs.log.error('a part of a running container\'s network could not be taken over', { container: this.id, what, error }); }
+  }
+
+  #find(wish: EndpointWish, endpoints: readonly Endpoint[], { namespace, inside }: { namespace: NetNamespace; inside: readonly NetLink[] }): void {
+    const had = endpoints.find(({ networkId }) => networkId === wish.network.Id);
+    const place = had === undefined ? this.#take(wish) : this.#keep(wish, had);
+    this.#places.set(wish.network.Id, place);
+    const name = findInterface(this.#needs, place, inside);
+    if (name !== undefined) place.endpoint.interfaceName = name;
+    else this.#make(place, namespace);
   }
 
   /** Interfaces of endpoints that a dead daemon had not finished: those without a near end are found only here. */
@@ -233,9 +243,8 @@ export class LiveSandbox implements Sandbox {
     return { wish, endpoint: { networkId: network.Id, endpointId, ...got, ...none, interfaceName: '' } };
   }
 
-  /** What it has already stays its own, whatever the settings say by now. */
+  /** What it has already stays its own, whatever the settings say by now, and in a network that could not be opened too. */
   #keep(wish: EndpointWish, had: Endpoint): Place {
-    if (!this.#needs.isOpen(wish.network.Id)) throw notFound(`network ${wish.network.Id} not found`);
     this.#needs.leases.adopt(wish.network.Id, had);
     return { wish, endpoint: { ...had } };
   }

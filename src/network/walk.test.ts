@@ -53,8 +53,8 @@ class Rules {
   }
 }
 
-/** A machine in memory whose `failAt`-th call fails, once. */
-function openWorld(execRoot: string, failAt: number) {
+/** A machine in memory whose `failAt`-th call fails, once; counted anew from `arm`. */
+function openWorld(execRoot: string, failAt = 0) {
   const rules = { host: new Rules(), inside: new Rules() };
   let count = 0;
   let exiting = false;
@@ -81,7 +81,7 @@ function openWorld(execRoot: string, failAt: number) {
     };
   };
   return Object.assign(world, {
-    host, inside, open: () => openNetwork({ kernel, log: silentLog, clock: systemClock, execRoot, daemonId: 'one', settings: SETTINGS }),
+    host, inside, arm(at: number) { count = 0; failAt = at; world.failed = ''; }, open: () => openNetwork({ kernel, log: silentLog, clock: systemClock, execRoot, daemonId: 'one', settings: SETTINGS }),
     /** Everything that a verb may leave. */
     look(room?: Network, sandbox?: Sandbox): unknown {
       const keys = existsSync(join(execRoot, 'netns')) ? readdirSync(join(execRoot, 'netns')) : [];
@@ -161,5 +161,41 @@ test('whichever call to the kernel fails, a verb leaves what was before it', asy
     assert.deepEqual([left.host.devices.map((device) => device.split(' ')[0]), left.rules, left.keys, left.held], [['lo'], [], [], 0], `after call ${n}, "${last}"`);
   } while (last !== '');
   assert.ok(n > 100, `${n} calls`);
+  await until('every socket to be closed', () => sockets() <= before);
+});
+
+test('whichever call fails while a running container is taken over, it keeps what it has', async () => {
+  using undo = new DisposableStack();
+  const execRoot = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'vq-walk-'));
+  undo.defer(() => rmSync(execRoot, { recursive: true }));
+  const before = sockets();
+  const nets = [DEFAULT_NETWORK(), network('six', ['10.16.0.0/24 10.16.0.1', 'fd00:16::/64 fd00:16::1']), network('closed', ['10.20.0.0/24 10.20.0.1'], { Driver: 'macvlan', Internal: true })];
+  const wish = sandboxWish(nets.map((one) => place(one, { names: ['one'] })), { ports: [{ port: 80, protocol: 'tcp', hostIp: '127.0.0.1', hostPorts: { first: 8080, last: 8080 } }] });
+  const world = openWorld(execRoot);
+  const openAll = async () => {
+    const room = await world.open();
+    for (const one of nets) await room.open(one);
+    return room;
+  };
+  const first = await openAll();
+  const sandbox = await first.prepare(wish);
+  await sandbox.attach(PID);
+  const got = { pid: PID, endpoints: [...sandbox.endpoints.values()].map((one) => ({ ...one })), published: [...sandbox.published] };
+  await first.end();
+  const devices = (world.look() as { inside: { devices: string[] } }).inside.devices;
+  for (let n = 1, failed = true; failed; n++) {
+    const room = await openAll();
+    world.arm(n);
+    const adopted = await room.adopt(wish, got).catch((error: unknown) => { assert.match(world.failed, / links$/, String(error)); });
+    failed = world.failed !== '';
+    const { host, inside } = world.look() as Record<'host' | 'inside', { devices: string[] }>;
+    assert.deepEqual(inside.devices, devices, `after "${world.failed}"`);
+    world.arm(0);
+    if (adopted === undefined) continue; // and what it has is cut off, since nobody knows what that is
+    assert.equal(host.devices.filter((device) => / veth (docker0|br-)/.test(device)).length, 2, `after "${world.failed}"`);
+    if (!failed) assert.deepEqual([...adopted.endpoints.values()], got.endpoints);
+    await room.end();
+  }
+  world.exit();
   await until('every socket to be closed', () => sockets() <= before);
 });
