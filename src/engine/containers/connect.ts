@@ -14,8 +14,8 @@ const ID_BYTES = 32;
 
 /** Errors in Docker's words: not-found; invalid for what cannot be; forbidden when it is in the network already; what the network says of addresses. All or nothing. */
 export async function connectContainer(needs: ContainerNeeds, options: { network: string; container: string; endpoint: Partial<EndpointSettings> }): Promise<void> {
-  const network = needs.networks.find(options.network);
   const container = needs.table.find(options.container);
+  const network = needs.networks.find(options.network);
   validateEndpoint(network.Name, options.endpoint);
   using _lock = await needs.table.hold(container);
   assertStays(container);
