@@ -15,6 +15,7 @@ import type { Network, Sandbox, SandboxWish } from '../../network/index.ts';
 import { EMPTY_NETWORK } from '../networks/predefined.ts';
 import type { Networks } from '../networks/networks.ts';
 import { Volumes } from '../volumes/volumes.ts';
+import { connectContainer, disconnectContainer } from './connect.ts';
 import { createContainer } from './create.ts';
 import { ExecTable } from './exec-table.ts';
 import { NO_DEFAULTS, type ContainerNeeds } from './needs.ts';
@@ -57,7 +58,7 @@ function world(failAt: number): World {
       directory: (id: string) => `/c/${id}`,
       create: async () => { step('record'); live.add('record'); },
       save: async ({ State: { Running: running } }: { State: { Running: boolean } }) => {
-        if (live.has('task') && !live.has('program')) step('save');
+        if (live.has('task')) step('save');
         if (w.full) throw new Error('no space left');
         w.order.push(running ? 'recorded as running' : 'recorded as ended');
       },
@@ -92,7 +93,8 @@ function world(failAt: number): World {
 }
 
 const BRIDGE = { ...EMPTY_NETWORK, Name: 'bridge', Id: 'b0', Created: '', Driver: 'bridge' };
-const NETWORKS = { find: () => BRIDGE, named: () => BRIDGE, get: () => BRIDGE, claim: async () => ({ [Symbol.dispose]: () => {} }) } as unknown as Networks;
+const OWN = { ...BRIDGE, Name: 'own', Id: 'c0' };
+const NETWORKS = { find: (word: string) => (['own', 'c0'].includes(word) ? OWN : BRIDGE), named: () => BRIDGE, get: (id: string) => (id === 'c0' ? OWN : BRIDGE), claim: async () => ({ [Symbol.dispose]: () => {} }) } as unknown as Networks;
 
 /** One sandbox at most; its interfaces are there from `attach` to `release`. */
 function networkOf(step: (what: string) => void, live: Set<string>): Network {
@@ -101,8 +103,21 @@ function networkOf(step: (what: string) => void, live: Set<string>): Network {
     step('prepare');
     live.add('addresses');
     const got = { networkId: 'b0', endpointId: wish?.endpointId ?? '', ipv4: '172.17.0.2', ipv4PrefixLen: 16, gateway: '172.17.0.1', ipv6: '', ipv6PrefixLen: 0, ipv6Gateway: '', mac: '', interfaceName: '' };
+    const endpoints = new Map([['b0', got]]);
     sandbox = {
-      id, key: '/key', endpoints: new Map([['b0', got]]), published: [], resolvConf: 'nameserver 9.9.9.9\n', rename: () => {}, connect: async () => got, disconnect: async () => {},
+      id, key: '/key', endpoints, published: [], resolvConf: 'nameserver 9.9.9.9\n', rename: () => {},
+      connect: async () => {
+        step('connect');
+        live.add('endpoint');
+        const joined = { ...got, networkId: 'c0', ipv4: '10.0.0.2' };
+        endpoints.set('c0', joined);
+        return joined;
+      },
+      disconnect: async () => {
+        step('disconnect');
+        live.delete('endpoint');
+        endpoints.delete('c0');
+      },
       attach: async () => { step('attach'); live.add('interfaces'); },
       release: async () => { live.delete('interfaces'); live.delete('addresses'); sandbox = undefined; },
     };
@@ -183,6 +198,31 @@ test('start leaves a running container or a stopped one with the reason, whichev
     assert.equal(container.record.NetworkSettings.Networks['bridge']?.IPAddress, '', failure);
   }
   assert.fail('it never succeeded');
+});
+
+test('connect and disconnect leave everything or nothing, whichever call fails', async () => {
+  const w = world(-1);
+  await create(w);
+  const container = w.needs.table.find('one');
+  await startContainer(w.needs, container);
+  const address = () => container.record.NetworkSettings.Networks['own']?.IPAddress;
+  const walk = async (verb: () => Promise<void>, check: (failure: string | undefined) => void) => {
+    for (let n = 0; n < MOST_CALLS; n++) {
+      Object.assign(w, { calls: 0, failAt: n });
+      const failure = await verb().then(() => undefined, messageOf);
+      check(failure);
+      if (failure === undefined) return n;
+    }
+    return assert.fail('it never succeeded');
+  };
+  const failed = await walk(() => connectContainer(w.needs, { network: 'own', container: 'one', endpoint: { Aliases: ['x'] } }), (failure = 'connected') => {
+    assert.deepEqual([w.live.has('endpoint'), address()], failure === 'connected' ? [true, '10.0.0.2'] : [false, undefined], failure);
+  });
+  assert.ok(failed >= 2, 'the network and the record can fail');
+  await assert.rejects(connectContainer(w.needs, { network: 'own', container: 'one', endpoint: {} }), /endpoint with name one already exists in network own/);
+  await walk(() => disconnectContainer(w.needs, { network: 'own', container: 'one', force: false }), (failure = 'disconnected') => { assert.equal(w.live.has('endpoint'), failure === 'disconnect failed', failure); });
+  assert.deepEqual([address(), w.started.slice(3)], [undefined, ['connect', 'disconnect', 'disconnect']]);
+  await assert.rejects(disconnectContainer(w.needs, { network: 'own', container: 'one', force: false }), /is not connected to network own/);
 });
 
 test('after an exit nothing of the run is left, and after removal nothing at all', async () => {
