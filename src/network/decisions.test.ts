@@ -4,9 +4,10 @@ import { test } from 'node:test';
 import { openFake } from '../kernel/fake.ts';
 import type { NetLink } from '../kernel/index.ts';
 import { bridgeOf, isDefault, openNotes, standInOf, vethOf, vlanOf } from './devices.ts';
-import { DEFAULT_NETWORK, network, place } from './fixture.ts';
+import { DEFAULT_NETWORK, network, place, SETTINGS } from './fixture.ts';
 import { nextName } from './interfaces.ts';
 import { closeMacvlan, openMacvlan } from './macvlan.ts';
+import { boundPort, linkRules, portRules, publisherOf } from './publishing.ts';
 import { decideStrays } from './settle.ts';
 import { applySysctls } from './sysctls.ts';
 import { decideWayOut, type Place } from './way-out.ts';
@@ -27,6 +28,24 @@ test('the way out of each family', () => {
   assert.deepEqual(names(seat('a', four), seat('b', both)), ['b', 'b'], 'both families first, as dockerd 20.10');
   assert.deepEqual(names(seat('a', four, { gwPriority: 1 }), seat('b', both)), ['a', 'b'], 'priority before that, and each family has its own');
   assert.deepEqual(names(seat('a', both, { internal: true, gwPriority: 9 }), seat('b', four, { gwPriority: -1 })), ['b', undefined], 'never an internal one');
+});
+
+test('published ports go to the way out, each within its family', () => {
+  const at = (driver: string, options: Record<string, string> = {}): Place => {
+    const one = seat('net', { ipv4: true, ipv6: true });
+    return { wish: { ...one.wish, network: { ...one.wish.network, Driver: driver, Options: { 'com.docker.network.bridge.name': 'br0', ...options } } }, endpoint: { ...one.endpoint, ipv4: '10.0.0.2', ipv6: driver === 'bridge' ? 'fd00::2' : '' } };
+  };
+  const published = ['0.0.0.0', '::'].map((hostIp) => ({ port: 80, protocol: 'tcp' as const, hostIp, hostPort: 8080 }));
+  const [bridge, wire] = [at('bridge'), at('macvlan')];
+  const targets = (ipv4?: Place, ipv6?: Place) => portRules(published, { ipv4, ipv6 }).map(({ device, ip }) => `${device} ${ip}`);
+  assert.deepEqual([targets(bridge, bridge), targets(bridge), targets(undefined, bridge), targets(wire, wire), targets()], [['br0 10.0.0.2', 'br0 fd00::2'], ['br0 10.0.0.2'], ['br0 fd00::2'], [], []]);
+  assert.deepEqual([publisherOf({ ipv4: bridge, ipv6: wire }), publisherOf({ ipv4: wire, ipv6: bridge }), publisherOf({ ipv4: undefined, ipv6: bridge })], [bridge, undefined, bridge]);
+  const bound = (hostIp: string, options: Record<string, string>, daemon = '') => boundPort({ port: 80, protocol: 'tcp', hostIp, hostPorts: { first: 0, last: 0 } }, at('bridge', options), { ...SETTINGS, hostIp: daemon }).hostIp;
+  const [option, ofDefault] = ['com.docker.network.bridge.host_binding_ipv4', { 'com.docker.network.bridge.default_bridge': 'true' }];
+  assert.deepEqual([bound('', {}, '1.1.1.1'), bound('', ofDefault, '1.1.1.1'), bound('', { [option]: '2.2.2.2' }), bound('3.3.3.3', { [option]: '2.2.2.2' }), bound('', { [option]: '0.0.0.0' })], ['', '1.1.1.1', '2.2.2.2', '3.3.3.3', '']);
+  const inDefault = at('bridge', ofDefault);
+  const links = (icc: boolean) => linkRules([{ ipv4: '10.0.0.9', port: 53, protocol: 'udp' }], [wire, inDefault], { ...SETTINGS, icc });
+  assert.deepEqual([links(true), links(false)], [[], [{ device: 'br0', from: '10.0.0.2', to: '10.0.0.9', port: 53, protocol: 'udp' }]]);
 });
 
 test('names of devices, and whose they are', () => {

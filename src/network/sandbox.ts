@@ -1,22 +1,22 @@
 // The network side of one run of a container: addresses and ports first, interfaces once there is a namespace, and all of it back at the end.
 import type { Net, NetLink, NetNamespace } from '../kernel/index.ts';
-import { assert, EngineError, kindOf, messageOf, notFound } from '../lib/errors.ts';
+import { assert, EngineError, notFound } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { Leases } from './addresses/leases.ts';
 import { linkLocalAddress } from './addresses/link-local.ts';
-import { hasIcc, type BridgeNeeds } from './bridge.ts';
-import { bridgeOf, isDefault, vethOf } from './devices.ts';
-import type { Firewall, LinkRule, PortRule, RuleSet } from './firewall/index.ts';
-import type { Endpoint, EndpointWish, PortWish, PublishedPort, Sandbox, SandboxWish } from './index.ts';
+import type { BridgeNeeds } from './bridge.ts';
+import { isDefault, vethOf } from './devices.ts';
+import type { Firewall } from './firewall/index.ts';
+import type { Endpoint, EndpointWish, PublishedPort, Sandbox, SandboxWish } from './index.ts';
 import { assertKnownDriver, cutOff, dropInterface, findInterface, makeInterface, nextName, removeInterface } from './interfaces.ts';
 import type { Names } from './names/names.ts';
 import type { Ports, Reservation } from './ports/index.ts';
 import { resolvConf } from './resolv.ts';
+import { boundPort, linkRules, portRules, publisherOf, unpublished } from './publishing.ts';
 import { applySysctls, putSysctl } from './sysctls.ts';
 import type { Traces } from './traces.ts';
 import { decideWayOut, isClosed, type Place, type WayOut } from './way-out.ts';
 
-const HOST_BINDING = 'com.docker.network.bridge.host_binding_ipv4';
 /** The default routes. */
 const EVERYWHERE = { ipv4: '0.0.0.0/0', ipv6: '::/0' } as const;
 
@@ -309,47 +309,16 @@ export class LiveSandbox implements Sandbox {
     const place = publisherOf(way);
     if (this.#wish.ports.length === 0 || place === undefined) return;
     const target = { ipv4: way.ipv4?.endpoint.ipv4 ?? '', ipv6: way.ipv6?.endpoint.ipv6 ?? '' };
-    this.#reservation ??= await this.#needs.ports.reserve(this.#wish.ports.map((port) => this.#bound(port, place)), had, { ipv6: target.ipv6 !== '' }).catch((cause: unknown) => { throw unpublished(place, cause); });
+    const wishes = this.#wish.ports.map((port) => boundPort(port, place, this.#needs.settings));
+    this.#reservation ??= await this.#needs.ports.reserve(wishes, had, { ipv6: target.ipv6 !== '' }).catch((cause: unknown) => { throw unpublished(place, cause); });
     this.#reservation.passOn(target);
-  }
-
-  /** A port that names no address is bound where its network says. */
-  #bound(port: PortWish, { wish: { network } }: Place): PortWish {
-    const said = network.Options[HOST_BINDING] ?? (isDefault(network) ? this.#needs.settings.hostIp : '');
-    return port.hostIp !== '' || said === '0.0.0.0' ? port : { ...port, hostIp: said };
   }
 
   /** Asks the firewall for what holds now; `#ruled` is how that goes. */
   #rule(): void {
-    const rules = this.#rules();
+    const places = [...this.#places.values()];
+    const rules = { ports: portRules(this.published, decideWayOut(places)), links: linkRules(this.#wish.linkedPorts, places, this.#needs.settings) };
     this.#ruled = this.#needs.firewall.put(this.id, rules);
     this.#ruled.catch(() => {}); // whoever waits for it is told
   }
-
-  #rules(): RuleSet {
-    const way = decideWayOut(this.#places.values());
-    const ports = this.published.flatMap(({ port, protocol, hostIp, hostPort }): PortRule[] => {
-      const family = hostIp.includes(':') ? 'ipv6' : 'ipv4';
-      const place = way[family];
-      if (place?.wish.network.Driver !== 'bridge' || place.endpoint[family] === '') return [];
-      return [{ device: bridgeOf(place.wish.network), protocol, hostIp, hostPort, ip: place.endpoint[family], port }];
-    });
-    return { ports, links: this.#links() };
-  }
-
-  #links(): LinkRule[] {
-    const place = [...this.#places.values()].find(({ wish }) => isDefault(wish.network));
-    if (place === undefined || hasIcc(place.wish.network, this.#needs.settings)) return [];
-    return this.#wish.linkedPorts.map(({ ipv4, port, protocol }) => ({ device: bridgeOf(place.wish.network), from: place.endpoint.ipv4, to: ipv4, port, protocol }));
-  }
-}
-
-/** Docker's words, before those of the port. */
-const unpublished = ({ wish: { names, endpointId } }: Place, cause: unknown): EngineError =>
-  new EngineError(kindOf(cause), `driver failed programming external connectivity on endpoint ${names[0] ?? ''} (${endpointId}): ${messageOf(cause)}`, { cause });
-
-/** The network that ports are published for: only a bridge has rules. */
-function publisherOf({ ipv4, ipv6 }: WayOut): Place | undefined {
-  const place = ipv4 ?? ipv6;
-  return place?.wish.network.Driver === 'bridge' ? place : undefined;
 }
