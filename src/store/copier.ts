@@ -5,7 +5,7 @@ import { EngineError, type Kind } from '../lib/errors.ts';
 import { dressLike } from './copy-tree.ts';
 import type { TreeCopy } from './volumes.ts';
 
-export interface CopyJob { rootfs: string; path: string; into: string }
+export interface CopyJob { rootfs: string; path: string; into: string; onlyIfEmpty?: boolean }
 export type CopyAnswer = { done: true } | { failed: { kind: Kind; code: string | undefined; message: string } };
 
 export function openTreeCopy({ files, workers }: Pick<Kernel, 'files' | 'workers'>): TreeCopy {

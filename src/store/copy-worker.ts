@@ -2,7 +2,7 @@
 //
 // It works chrooted into the volume: a program that has the volume mounted and puts symlinks in its way leads it nowhere else. The source,
 // found from inside its own root file system, is its working directory, which no name leads out of: what is in it is never followed.
-import { constants, openSync, readFileSync, writeSync } from 'node:fs';
+import { constants, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { openFiles } from '../kernel/index.ts';
 import { errnoOf, kindOf, messageOf } from '../lib/errors.ts';
 import { copyTree } from './copy-tree.ts';
@@ -23,7 +23,7 @@ export function runCopyWorker(): void {
   writeSync(1, `${JSON.stringify(answer)}\n`);
 }
 
-function run({ rootfs, path, into }: CopyJob): void {
+function run({ rootfs, path, into, onlyIfEmpty }: CopyJob): void {
   const files = openFiles();
   const [root, image, volume] = [openSync('/', DIRECTORY), openSync(rootfs, DIRECTORY), openSync(into, DIRECTORY | constants.O_NOFOLLOW)];
   const enter = (fd: number) => { files.fchdir(fd); files.chroot('.'); };
@@ -31,6 +31,7 @@ function run({ rootfs, path, into }: CopyJob): void {
   const source = openSync(path, DIRECTORY); // its symlinks count from the image's root
   enter(root);
   enter(volume);
+  if (onlyIfEmpty && readdirSync('/').length > 0) return;
   files.fchdir(source);
   copyTree(files, { from: '.', to: '/.' });
   files.syncFs('/');

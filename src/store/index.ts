@@ -313,9 +313,10 @@ export interface VolumeStore {
   /**
    * Gives an empty volume the content of a directory of a root file system, with owners, modes, times, attributes and links; `path` is
    * found as a process in it would find it. Nothing is done when the volume is not empty or there is no such directory. A power cut leaves
-   * all of it or nothing, unless it is done `inPlace`: where the volume is mounted, its folder cannot be exchanged.
+   * all of it or nothing, unless it is done `inPlace`: where the volume is mounted, its folder cannot be exchanged. What is `remote` is
+   * looked at and filled in place by a worker alone: its server may not answer.
    */
-  fill(name: string, from: { rootfs: string; path: string; inPlace: boolean }): Promise<void>;
+  fill(name: string, from: { rootfs: string; path: string; inPlace: boolean; remote: boolean }): Promise<void>;
 }
 
 export { remappedRoot } from './remap.ts';

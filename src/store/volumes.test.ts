@@ -146,8 +146,9 @@ test('content takes the place of an empty folder at once, and of no other', asyn
   const copier: TreeCopy = {
     look: (_rootfs, path) => (path === '/none' ? 'nothing' : path === '/file' ? 'file' : path === '/empty' ? 'empty' : 'files'),
     dress: ({ into }) => { jobs.push(`dress ${into}`); },
-    copy: async ({ path, into }) => {
-      jobs.push(`copy ${into}`);
+    copy: async ({ path, into, onlyIfEmpty }) => {
+      jobs.push(`copy ${into}${onlyIfEmpty ? ' if empty' : ''}`);
+      if (onlyIfEmpty) return;
       chownSync(into, 5, 6);
       writeFileSync(`${into}/a`, 'a');
       if (path === '/broken') throw new Error('no space left');
@@ -155,7 +156,7 @@ test('content takes the place of an empty folder at once, and of no other', asyn
   };
   const store = await openTestStore(root.path, { copier });
   const { path } = await store.volumes.create(plain);
-  const fill = (from: string, inPlace = false) => store.volumes.fill('plain', { rootfs: '/image', path: from, inPlace });
+  const fill = (from: string, inPlace = false) => store.volumes.fill('plain', { rootfs: '/image', path: from, inPlace, remote: false });
   await fill('/none');
   await assert.rejects(fill('/file'), /source \/image\/file is not directory/);
   await fill('/empty');
@@ -164,6 +165,8 @@ test('content takes the place of an empty folder at once, and of no other', asyn
   await fill('/data');
   assert.deepEqual([readdirSync(path), statSync(path).uid, readdirSync(`${root.path}/volumes/plain`)], [['a'], 5, ['_data', 'vaquita.json']]);
   await fill('/data', true);
+  await store.volumes.fill('plain', { rootfs: '/image', path: '/empty', inPlace: true, remote: true });
+  assert.equal(jobs.pop(), `copy ${root.path}/volumes/plain/_data if empty`, 'nobody but the worker has looked');
   assert.deepEqual(jobs.map((job) => job.replace(root.path, '')), ['dress /volumes/plain/_data', 'copy /volumes/plain/_filling', 'copy /volumes/plain/_filling']);
   await store.close();
 });

@@ -32,7 +32,7 @@ export interface TreeCopy {
   /** Owner, mode and attributes of the directory alone. */
   dress(what: { rootfs: string; path: string; into: string }): void;
   /** On the disk when resolved. */
-  copy(what: { rootfs: string; path: string; into: string }): Promise<void>;
+  copy(what: { rootfs: string; path: string; into: string; /** Does nothing otherwise. */ onlyIfEmpty?: boolean }): Promise<void>;
 }
 
 export async function openVolumes(room: Room, { copier, mounts }: { copier: TreeCopy; mounts: Pick<Mounts, 'list'> }): Promise<VolumeStore> {
@@ -91,11 +91,12 @@ async function makeVolume(room: Room, { name, labels, options }: VolumeSource): 
   return { name, createdAt, labels, options, path: `${path}/${DATA}`, mount: localMount(options ?? {}), damaged: undefined };
 }
 
-async function fillVolume({ room: { disk, at }, copier }: { room: Room; copier: TreeCopy }, volume: StoredVolume, { rootfs, path, inPlace }: Parameters<VolumeStore['fill']>[1]): Promise<void> {
-  if (disk.list(volume.path).length > 0) return;
+async function fillVolume({ room: { disk, at }, copier }: { room: Room; copier: TreeCopy }, volume: StoredVolume, { rootfs, path, inPlace, remote }: Parameters<VolumeStore['fill']>[1]): Promise<void> {
+  if (!remote && disk.list(volume.path).length > 0) return;
   const content = copier.look(rootfs, path);
   if (content === 'nothing') return;
   if (content === 'file') throw new EngineError('system', `source ${rootfs}${path} is not directory`);
+  if (remote) return await copier.copy({ rootfs, path, into: volume.path, onlyIfEmpty: true });
   if (content === 'empty') return copier.dress({ rootfs, path, into: volume.path });
   if (inPlace) return await copier.copy({ rootfs, path, into: volume.path });
   const folder = volumePath(at, volume.name);

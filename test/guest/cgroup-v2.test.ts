@@ -87,7 +87,7 @@ test('running out of memory is told as it was, also of a child', () => {
 });
 
 test('a volume of an NFS server is read and written, and let go; one of a silent server keeps only its own container waiting', () => {
-  assert.deepEqual(fact('nfs'), { code: 0, said: 'from the server\n /nas nfs4 rw,\n', written: 'by a container\n', mounted: false });
+  assert.deepEqual(fact('nfs'), { code: 0, said: 'from the server\n /nas nfs4 rw,\n', written: 'by a container\n', ofImage: [], mounted: false });
   assert.equal(fact('nfs silent'), 'answered');
   assert.match(fact('nfs silence ended'), /^500: error while mounting volume '.*silent\/_data': failed to mount local volume: mount :\/:.*silent\/_data, data: addr=127\.0\.0\.1,port=2050: connection refused$/);
 });

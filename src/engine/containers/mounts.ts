@@ -96,8 +96,10 @@ const RECURSIVE_KERNEL = [5, 12] as const;
 /** Of the runtimes only ours is known to pass it on. */
 const RECURSIVE_RUNTIMES = ['', 'runc', 'crun', 'io.containerd.runc.v2'];
 
-function readOnlyWords(needs: ContainerNeeds, container: Container, { Source: source, Spec: { BindOptions: options } }: RecordedMountPoint): string[] {
-  if (needs.kernel.files.findInRoot('/', source).kind === 'other') return ['ro']; // nothing is mounted below a file, and crun 1.8 opens it as a folder
+function readOnlyWords(needs: ContainerNeeds, container: Container, point: RecordedMountPoint): string[] {
+  const { Source: source, Spec: { BindOptions: options, VolumeOptions: volume } } = point;
+  const isFolder = isVolume(point) && !volume?.Subpath; // not looked at: it may be on a machine that does not answer
+  if (!isFolder && needs.kernel.files.findInRoot('/', source).kind === 'other') return ['ro']; // nothing is mounted below a file, and crun 1.8 opens it as a folder
   if (options?.ReadOnlyNonRecursive) return ['ro'];
   const [major = 0, minor = 0] = release().split('.').map(Number);
   const can = (major > RECURSIVE_KERNEL[0] || (major === RECURSIVE_KERNEL[0] && minor >= RECURSIVE_KERNEL[1])) && RECURSIVE_RUNTIMES.includes(container.hostConfig.Runtime);

@@ -16,6 +16,9 @@ type Needs = { kernel: Pick<Kernel, 'mounts' | 'remoteMounts' | 'names'>; clock:
 
 export const isMounted = ({ kernel }: { kernel: Pick<Kernel, 'mounts'> }, path: string): boolean => kernel.mounts.list().some(({ target }) => target === path);
 
+/** Whether its files may be on a machine that does not answer: then only a worker looks at them. */
+export const isRemote = ({ mount }: StoredVolume): boolean => mount !== undefined && REMOTE.includes(mount.type);
+
 /** Mounts what the options say on the volume's folder. Error: system, in Docker's words. */
 export async function mountVolume(needs: Needs, volume: StoredVolume, mount: LocalMount): Promise<void> {
   if (mount.device === '') throw new EngineError('system', 'missing device in volume options');

@@ -5,7 +5,7 @@ import type { StoredVolume } from '../../store/index.ts';
 import type { StringMap } from '../../wire/types.ts';
 import type { Container } from '../containers/container.ts';
 import type { ContainerNeeds } from '../containers/needs.ts';
-import { isMounted, mountVolume, unmountVolume } from './mounting.ts';
+import { isMounted, isRemote, mountVolume, unmountVolume } from './mounting.ts';
 import { assertLocalOptions, assertVolumeName } from './options.ts';
 
 /** Who says so is one that a client gave no name, and goes with its container. Source: Docker since 23. */
@@ -111,11 +111,12 @@ export class Volumes {
 
   /** Gives a volume that is empty the content that an image has at the place where it is mounted. */
   async fill(name: string, from: { rootfs: string; path: string }, user: string): Promise<void> {
-    const mounted = this.find(name).mount !== undefined;
+    const volume = this.find(name);
+    const mounted = volume.mount !== undefined;
     if (mounted) await this.mount(name, user);
     try {
       using _lock = await this.#locks.hold(name);
-      await this.#needs.store.volumes.fill(name, { ...from, inPlace: mounted || this.#users.has(name) });
+      await this.#needs.store.volumes.fill(name, { ...from, inPlace: mounted || this.#users.has(name), remote: isRemote(volume) });
     } finally {
       if (mounted) await this.unmount(name, user);
     }

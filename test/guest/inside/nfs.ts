@@ -1,6 +1,6 @@
 // Inside a guest: an NFS server of the kernel's own, which needs no program, and volumes of it; also a server that never says a word.
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Engine } from './engine.ts';
@@ -18,9 +18,9 @@ export async function nfsVolumes(engine: Engine): Promise<void> {
   startServer();
   const volume = (name: string, o: string) => engine.api('POST', '/volumes/create', { body: { Name: name, DriverOpts: { type: 'nfs4', device: ':/', o } }, status: 201 });
   await volume('nas', 'addr=nas.example,vers=4.2,clientaddr=127.0.0.1');
-  const id = await engine.run(['sh', '-c', 'cat /nas/there; echo by a container > /nas/written; grep -o " /nas nfs4 rw.*addr=127.0.0.1" /proc/mounts | cut -c1-14'], { Binds: ['nas:/nas'] });
+  const id = await engine.run(['sh', '-c', 'cat /nas/there; echo by a container > /nas/written; grep -o " /nas nfs4 rw.*addr=127.0.0.1" /proc/mounts | cut -c1-14'], { Binds: ['nas:/nas', 'nas:/etc'] });
   const code = await engine.wait(id);
-  tell('nfs', { code, said: await engine.logs(id), written: readFileSync(`${EXPORTED}/written`, 'utf8'), mounted: readFileSync('/proc/mounts', 'utf8').includes(' nfs4 ') });
+  tell('nfs', { code, said: await engine.logs(id), written: readFileSync(`${EXPORTED}/written`, 'utf8'), ofImage: readdirSync(EXPORTED).filter((name) => ['passwd', 'group'].includes(name)), mounted: readFileSync('/proc/mounts', 'utf8').includes(' nfs4 ') });
   await engine.api('DELETE', `/containers/${id}?force=1`, { status: 204 });
 
   await volume('silent', `addr=127.0.0.1,port=${SILENT_PORT}`);
