@@ -81,6 +81,7 @@ export const CLIENT_DIFFERENCES: readonly ClientDifference[] = [
   { where: /namespaces: pid of what has ended/, at: /^message$/, why: 'Docker since 22 says what cannot be joined' },
   { where: /wait: for a condition that is none/, why: 'refused since API 1.42' },
   { where: /dockerode volumes: (prune|inspect what is gone)$/, why: 'clients that name no version are those of the newest: only volumes without a name are pruned' },
+  { where: /refusals: two networks$/, at: /^message$/, why: 'clients that name no version are those of the newest, which may ask for several networks: only the host is no company' },
   { where: /networks: who is in it/, why: 'nobody is listed in the networks that have no addresses' },
   { where: /system: info|engine: info/, at: /^(Runtimes\.|CDISpecDirs|Warnings|KernelMemory|BridgeNf)/, why: 'two different engines' },
   { where: /system: df of an image/, at: /SharedSize$/, why: 'not counted' },

@@ -53,7 +53,7 @@ const BODIES: ReadonlyArray<readonly [label: string, body: Body]> = [
   ['resources', () => ({ HostConfig: { NetworkMode: 'none', Memory: 64 << 20, MemorySwap: -1, MemoryReservation: 32 << 20, CpuShares: 100, CpuPeriod: 100_000, CpuQuota: 50_000, CpusetCpus: '0', PidsLimit: 64, OomKillDisable: false, OomScoreAdj: 100, Ulimits: [{ Name: 'nofile', Soft: 512, Hard: 1024 }], ShmSize: 1 << 20, Sysctls: { 'net.ipv4.ip_forward': '1' } } })],
   ['zeroes', () => ({ StopTimeout: 0, HostConfig: { NetworkMode: 'none', Memory: 0, CpuShares: 0, PidsLimit: 0, MemorySwappiness: -1, OomScoreAdj: 0, ShmSize: 0, NanoCpus: 0 } })],
   ['no name for its network', () => ({ HostConfig: {} })],
-  ['endpoints', () => ({ HostConfig: { NetworkMode: 'none' }, NetworkingConfig: { EndpointsConfig: { none: { Aliases: ['a'] } } } })],
+  ['endpoints', () => ({ HostConfig: { NetworkMode: 'none' }, NetworkingConfig: { EndpointsConfig: { none: { Links: null, DriverOpts: {} } } } })],
   ['a health check', () => ({ Healthcheck: { Test: ['CMD', 'true'], Interval: 1_000_000_000, Timeout: 0, Retries: 0 }, HostConfig: { NetworkMode: 'none' } })],
 ];
 
