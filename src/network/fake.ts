@@ -32,6 +32,7 @@ export function openFakeNetwork({ onCall = () => {}, settings: given }: FakeNetw
     opened, settings, facts: { firewall: 'none', note: '' },
     plan(_wish, others) { onCall('plan'); return poolsBeside(others); },
     planDefault(others) { onCall('planDefault'); return settings.bridge === 'none' ? undefined : poolsBeside(others); },
+    remains: () => ({ bridge: undefined, elsewhere: false }),
     async open({ Id, Name }) { onCall(`open ${Name}`); opened.add(Id); },
     async close({ Id, Name }) { onCall(`close ${Name}`); opened.delete(Id); },
     prepare: none, adopt: none, sandbox: () => undefined, resolvConf: () => '', settle: async () => { onCall('settle'); }, hostGateway: () => undefined, end: async () => {},

@@ -136,6 +136,11 @@ export interface Network {
   plan(wish: NetworkWish, others: readonly NetworkRecord[]): NetworkPools;
   /** The record of the default network as settings and kernel want it; undefined when there is none. */
   planDefault(others: readonly NetworkRecord[]): NetworkPools | undefined;
+  /**
+   * What is left in the kernel of a network whose record is lost: the name of its bridge, where that is there, and whether the host is in one of these
+   * subnets ("10.1.0.1/16") by another device: then it was no bridge, or its subnet is somebody else's by now.
+   */
+  remains(networkId: string, subnets: readonly string[]): { bridge: string | undefined; elsewhere: boolean };
   /** Makes its device and its rules, or adopts those that are there. All or nothing. */
   open(network: NetworkRecord): Promise<void>;
   /** Takes them away again; only devices of our own making. */

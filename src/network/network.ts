@@ -7,9 +7,9 @@ import type { NetworkRecord } from '../store/index.ts';
 import { join } from 'node:path';
 import { Leases } from './addresses/leases.ts';
 import { Planner } from './addresses/plan.ts';
-import { addressesOf, hostsOf } from './addresses/surroundings.ts';
+import { addressesOf, hostsOf, isOnHost } from './addresses/surroundings.ts';
 import { closeBridge, openBridge, prepareWalls, rulesOf } from './bridge.ts';
-import { bridgeOf, isDefault, openNotes, standInOf } from './devices.ts';
+import { bridgeOf, isDefault, openNotes, shortId, standInOf } from './devices.ts';
 import { openFirewall, type Firewall } from './firewall/index.ts';
 import type { Network, NetworkSettings, Sandbox, SandboxWish } from './index.ts';
 import { closeMacvlan, openMacvlan, parentOf } from './macvlan.ts';
@@ -86,6 +86,12 @@ class Room implements Network {
     const { bridge } = this.settings;
     if (bridge === 'none') return undefined;
     return this.#planner.planDefault(this.settings, { others, hosts: this.#hosts(), device: addressesOf(this.#host, bridge) });
+  }
+
+  remains(networkId: string, subnets: readonly string[]): ReturnType<Network['remains']> {
+    const owned = this.#host.links().filter(({ alias }) => this.#parts.notes.owned(alias) === shortId(networkId));
+    const bridge = owned.find(({ kind }) => kind === 'bridge');
+    return { bridge: bridge?.name, elsewhere: owned.some((link) => link !== bridge) || isOnHost(this.#host, { subnets, but: bridge?.index }) };
   }
 
   #hosts(): string[] { return hostsOf(this.#host, readHostFile('/etc/resolv.conf') ?? ''); }

@@ -51,7 +51,7 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
   const containers = await openContainers(room);
   const volumes = await openVolumes(room, { copier, mounts: kernel.mounts });
   const namesNetwork = (id: string) => containers.loaded().some(({ record }) => Object.values(record.NetworkSettings.Networks ?? {}).some(({ NetworkID }) => NetworkID === id));
-  const networks = await openNetworks(room, { foreign: foreignNetworks(room), containersName: namesNetwork });
+  const networks = await openNetworks(room, { ...foreignNetworks(room), containersName: namesNetwork });
   const images = await openImages(room, layers.state);
   const names = await openNames(room, { known: images.known, usable: (id) => images.store.get(id) !== undefined });
   const leftovers = await sweep({ room, state: layers.state, referenced: layers.referenced, mounts: kernel.mounts });
@@ -71,13 +71,13 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
 }
 
 /** What an older engine on this root knows; one of its networks that is not for us is no damage. */
-function foreignNetworks(room: Room): NetworkRecord[] {
+function foreignNetworks(room: Room): { foreign: NetworkRecord[]; others: string[] } {
   const { records, skipped } = readDockerNetworks(room.disk, room.at.dockerNetworks);
   for (const { key, reason } of skipped) {
     if (key === room.at.dockerNetworks) passOver(room, key, reason);
     else room.log.info('a network of another engine is not taken over', { key, reason });
   }
-  return records;
+  return { foreign: records, others: skipped.flatMap(({ key }) => /[0-9a-f]{64}/.exec(key)?.[0] ?? []) };
 }
 
 async function makeRoot(disk: Disk, root: string, own: string): Promise<void> {

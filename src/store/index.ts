@@ -220,7 +220,7 @@ export interface RecordedMountPoint {
 export interface NetworkStore {
   /** All that could be read at opening, oldest first, with those of Docker's that were not known yet. */
   loaded(): NetworkRecord[];
-  /** Whether one went on purpose, as far as that was to be remembered. */
+  /** Whether one went on purpose, as far as that was to be remembered, or is of another engine and of a kind that is not for us. */
   wasRemoved(id: string): boolean;
   /** Durable when resolved. */
   save(record: NetworkRecord): Promise<void>;

@@ -13,8 +13,8 @@ const SUFFIX = '.json';
 /** IDs of networks that went on purpose, while something still tells of them. */
 const REMOVED = `removed${SUFFIX}`;
 
-/** `foreign`: those that an older engine recorded on this root; each is taken over once. */
-export async function openNetworks(room: Room, { foreign, containersName }: { foreign: readonly NetworkRecord[]; containersName: (networkId: string) => boolean }): Promise<NetworkStore> {
+/** `foreign`: those that an older engine recorded on this root; each is taken over once. `others`: IDs of its networks that are not for us. */
+export async function openNetworks(room: Room, { foreign, others, containersName }: { foreign: readonly NetworkRecord[]; others: readonly string[]; containersName: (networkId: string) => boolean }): Promise<NetworkStore> {
   const { disk, at } = room;
   const lock = new KeyedLock();
   const pathOf = (id: string) => `${at.networks}/${checkedId(id)}${SUFFIX}`;
@@ -38,7 +38,7 @@ export async function openNetworks(room: Room, { foreign, containersName }: { fo
   };
   return {
     loaded: () => found.toSorted((one, other) => (one.Created < other.Created ? -1 : 1)),
-    wasRemoved: (id) => removed.has(id),
+    wasRemoved: (id) => removed.has(id) || others.includes(id),
     save,
     async remove(id, { remember }) {
       if (remember || isForeign(id)) await rememberRemoved(id);

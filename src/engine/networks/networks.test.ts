@@ -275,6 +275,12 @@ test('a network whose record is lost is made again from its containers, unless i
   const { networks } = await opened(w);
   assert.deepEqual(networks.all().map(({ Name }) => Name), ['host', 'none', 'known', 'web']);
   assert.deepEqual([w.records.get(lost)?.Name, w.network.opened.has(lost), networks.endpoints(lost).length], ['web', true, 1]);
+  const elsewhere = world({ guests });
+  Object.assign(elsewhere.network, { remains: () => ({ bridge: undefined, elsewhere: true }) });
+  assert.deepEqual((await opened(elsewhere)).networks.all().map(({ Name }) => Name), ['host', 'none'], 'a bridge would take the subnet away from the host');
+  const renamed = world({ guests });
+  Object.assign(renamed.network, { remains: () => ({ bridge: 'mybr', elsewhere: false }) });
+  assert.deepEqual((await opened(renamed)).networks.find(lost).Options, { 'com.docker.network.bridge.name': 'mybr' });
   const [draft] = lostNetworks(w.needs.store.containers.loaded(), (id) => id !== lost);
   assert.deepEqual(draft?.IPAM.Config, [{ Subnet: '172.30.0.1/16', IPRange: '', Gateway: '172.30.0.1', AuxiliaryAddresses: {} }]);
 });

@@ -2,7 +2,9 @@
 import { EngineError, kindOf, messageOf } from '../../lib/errors.ts';
 import { formatNanos } from '../../lib/clock.ts';
 import type { NetworkRecord } from '../../store/index.ts';
+import type { StringMap } from '../../wire/types.ts';
 import { Networks, type NetworksNeeds } from './networks.ts';
+import { BRIDGE_NAME, deviceOf } from './options.ts';
 import { configOf, defaultNetwork, plainNetwork } from './predefined.ts';
 import { lostNetworks } from './rebuild.ts';
 import { planOf } from './wish.ts';
@@ -44,11 +46,17 @@ export async function openNetworks(needs: NetworksNeeds & { daemonId: string }):
 async function rebuildLost({ store, network, log }: NetworksNeeds, networks: Networks): Promise<void> {
   for (const lost of lostNetworks(store.containers.loaded(), (id) => networks.get(id) !== undefined || store.networks.wasRemoved(id))) {
     try {
+      const { bridge, elsewhere } = network.remains(lost.Id, lost.IPAM.Config.map(({ Subnet }) => Subnet));
       const wish = planOf(lost);
-      if (!wish) continue;
+      if (!wish || elsewhere) {
+        // A bridge of this address would take a whole network away from the host.
+        log.warn('a network whose record is lost cannot be made again: the host itself is in its subnet', { network: lost.Name, id: lost.Id });
+        continue;
+      }
       const pools = network.plan(wish, networks.all());
       // Addresses of their own are allowed to containers in subnets that were asked for, and theirs may be such.
-      const record: NetworkRecord = { ...lost, pools, IPAM: { ...lost.IPAM, Config: wish.config.length > 0 ? configOf(pools) : [] } };
+      const Options: StringMap = bridge === undefined || bridge === deviceOf(lost) ? {} : { [BRIDGE_NAME]: bridge };
+      const record: NetworkRecord = { ...lost, Options, pools, IPAM: { ...lost.IPAM, Config: wish.config.length > 0 ? configOf(pools) : [] } };
       await networks.open(record);
       await store.networks.save(record);
       networks.add(record);
