@@ -3,6 +3,7 @@ import { conflict, EngineError, invalid, kindOf, notFound } from '../../lib/erro
 import type { Endpoint, Sandbox } from '../../network/index.ts';
 import type { NetworkRecord, RecordedEndpoint } from '../../store/index.ts';
 import type { EndpointSettings } from '../../wire/types.ts';
+import { noSuchNetwork } from '../networks/networks.ts';
 import type { Container } from './container.ts';
 import type { ContainerNeeds } from './needs.ts';
 import { ALONE, assertFits, filledEndpoint, givenTo, newEndpoint, portsOfRun, withOwnAliases } from './networking.ts';
@@ -35,7 +36,7 @@ export async function disconnectContainer(needs: ContainerNeeds, options: { netw
   const { network: word } = options;
   const container = findOrForce(needs, options);
   using _lock = await needs.table.hold(container);
-  const network = found(() => needs.networks.find(word));
+  const network = found(() => networkMeant(needs, container, word));
   if (!isAlive(container) || (network instanceof Error && options.force)) {
     assertStays(container);
     const name = network instanceof Error ? word : network.Name;
@@ -49,6 +50,13 @@ export async function disconnectContainer(needs: ContainerNeeds, options: { netw
   const endpoint = container.record.NetworkSettings.Networks?.[network.Name];
   if (!endpoint) throw new EngineError('system', `container ${container.id} is not connected to network ${network.Name}`);
   await disconnectRunning(needs, container, { network, name: network.Name, endpoint });
+}
+
+/** A network that is gone is not confused with one whose ID begins like its name. */
+function networkMeant({ networks }: ContainerNeeds, { record }: Container, word: string): NetworkRecord {
+  const network = networks.find(word);
+  if (network.Name !== word && network.Id !== word && record.NetworkSettings.Networks?.[word]) throw noSuchNetwork(word);
+  return network;
 }
 
 /** For a container that waits for its restart the next start counts. */
