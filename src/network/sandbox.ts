@@ -71,7 +71,7 @@ export class LiveSandbox implements Sandbox {
   get resolvConf(): string {
     const named = [...this.#places.values()].some(({ wish }) => !isDefault(wish.network)) || this.#hasNames;
     const ipv6 = [...this.#places.values()].some(({ endpoint }) => endpoint.ipv6 !== '');
-    return resolvConf(this.#wish, { settings: this.#needs.settings, mode: named ? 'names' : 'bridge', ipv6 });
+    return resolvConf(this.#wish, { settings: this.#needs.settings, mode: named ? 'names' : 'bridge', ipv6, log: this.#needs.log });
   }
 
   /** Addresses and ports, and the rules for them begun: those need no namespace. A failure leaves nothing. */
