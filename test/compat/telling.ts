@@ -49,16 +49,20 @@ const NAME_SERVER = '198.51.100.53';
 
 /** With `networks` each engine is on a machine of its own, as far as networks go; images are pulled before, where the registry is. */
 export async function openWorld({ networks = false }: { networks?: boolean } = {}): Promise<World> {
-  const root = openTempRoot();
-  const registry = await startRegistry({ root: root.path });
+  await using undo = new AsyncDisposableStack();
+  const root = undo.use(openTempRoot());
+  const registry = undo.use(await startRegistry({ root: root.path }));
   const [ours, theirs] = await launch(root.path, { machines: [], flags: [] });
+  const engines = undo.adopt([ours, theirs], async (both) => { for (const engine of both) await engine[Symbol.asyncDispose](); });
   const world: World = { root, registry, ours, theirs, images: new Map(), knownIds: new Set(), emptyBefore: new Set(emptyCgroups()), machines: new Map(), nameServers: [] };
   for (const cli of Object.keys(CLIS)) world.images.set(cli, await pushImages(world, cli));
-  for (const engine of [ours, theirs]) {
+  for (const engine of engines) {
     const docker = client(world, engine.host);
     for (const name of ['IMAGE', 'FULLIMAGE', 'VOLIMAGE']) await docker.ok(['pull', '-q', world.images.get('debian')?.[name] ?? '']);
   }
-  return networks ? relaunch(world) : world;
+  const opened = networks ? await relaunch(world) : world;
+  undo.move();
+  return opened;
 }
 
 /** The same engines with other flags, each on a new machine that `prepare` was run on by a shell. Whoever has a world has the new one from then on. */
@@ -73,9 +77,15 @@ export async function relaunch(world: World, { flags = [], prepare = '' }: { fla
   return { ...world, ours, theirs, nameServers, machines: new Map<Daemon | Dockerd, Netns>([[ours, mine], [theirs, docks]]) };
 }
 
-const launch = (root: string, { machines, flags }: { machines: readonly Netns[]; flags: readonly string[] }) => Promise.all([
-  startDaemon({ root: join(root, 'ours'), netns: machines[0], flags }), startDockerd({ root: join(root, 'theirs'), netns: machines[1], flags }),
-]);
+/** Both, or neither: one that were left would keep the process of the tests waiting for it. */
+async function launch(root: string, { machines, flags }: { machines: readonly Netns[]; flags: readonly string[] }): Promise<[ours: Daemon, theirs: Dockerd]> {
+  const [ours, theirs] = await Promise.allSettled([
+    startDaemon({ root: join(root, 'ours'), netns: machines[0], flags }), startDockerd({ root: join(root, 'theirs'), netns: machines[1], flags }),
+  ]);
+  if (ours.status === 'fulfilled' && theirs.status === 'fulfilled') return [ours.value, theirs.value];
+  for (const one of [ours, theirs]) if (one.status === 'fulfilled') await one.value[Symbol.asyncDispose]();
+  throw ours.status === 'rejected' ? ours.reason : (theirs as PromiseRejectedResult).reason;
+}
 
 /** What nobody knows is said at once, instead of being asked for outside. */
 async function startNameServer(machine: Netns): Promise<Child> {
