@@ -69,7 +69,8 @@ async function reached(from: NetNamespace, addresses: readonly string[], { port,
   return await Promise.all(addresses.flatMap((address) => protocols.map(async (protocol) => (await ask(from, { address, port, protocol }, waitMs))?.split(' ')[0] ?? 'nobody')));
 }
 const resolved = async (name: string, word: string) => [...(await printed(name, `nslookup ${word}. 127.0.0.11`)).matchAll(/^Address:\s+(\S+)$/gm)].map(([, address = '']) => address).filter((address) => !address.startsWith('127.0.0.11')).toSorted();
-const events = async (since: string) => (await bench.api('GET', `/events?since=${since}&until=${(Date.now() / 1000).toFixed(3)}&filters=${encodeURIComponent('{"type":["network","container"]}')}`, { status: 200 })).text
+/** Up to the next whole millisecond: what has just happened is told with its nanoseconds. */
+const events = async (since: string) => (await bench.api('GET', `/events?since=${since}&until=${((Date.now() + 1) / 1000).toFixed(3)}&filters=${encodeURIComponent('{"type":["network","container"]}')}`, { status: 200 })).text
   .split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as { Type: string; Action: string; Actor: { Attributes: { name: string } } }).map(({ Type, Action, Actor }) => `${Type === 'network' ? `${Actor.Attributes.name} ` : ''}${Action}`);
 const now = () => (Date.now() / 1000).toFixed(3);
 
