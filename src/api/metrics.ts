@@ -87,6 +87,7 @@ function family(name: string, type: 'gauge' | 'counter' | 'histogram', help: str
 }
 
 function histogram(name: string, help: string, actions: Readonly<Record<string, Timings>>): string[] {
+  if (Object.keys(actions).length === 0) return [];
   const lines = family(name, 'histogram', help, []);
   for (const [action, { atMost, count, sumSeconds }] of Object.entries(actions)) {
     for (const [at, bound] of BUCKET_SECONDS.entries()) lines.push(sample(`${name}_bucket`, { action, le: String(bound) }, atMost[at] ?? 0));

@@ -20,7 +20,8 @@ export interface Timings {
 
 export interface MetricsView {
   actions: Readonly<Record<TimedAction, Timings>>;
-  networkActions: Readonly<Record<NetworkAction, Timings>>;
+  /** Those that there was an occasion for: dockerd, too, has no others. */
+  networkActions: Readonly<Partial<Record<NetworkAction, Timings>>>;
   containers: { running: number; paused: number; stopped: number };
   healthChecks: number;
   healthChecksFailed: number;
@@ -37,7 +38,7 @@ export class Metrics {
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    for (const action of [...TIMED_ACTIONS, ...NETWORK_ACTIONS]) this.#actions.set(action, { atMost: BUCKET_SECONDS.map(() => 0), count: 0, sumSeconds: 0 });
+    for (const action of TIMED_ACTIONS) this.#actions.set(action, none());
   }
 
   /** Runs `work` and, when it succeeds, counts how long it took. */
@@ -49,8 +50,8 @@ export class Metrics {
   }
 
   observe(action: TimedAction | NetworkAction, seconds: number): void {
-    const timings = this.#actions.get(action);
-    if (!timings) return;
+    const timings = this.#actions.get(action) ?? none();
+    this.#actions.set(action, timings);
     timings.count++;
     timings.sumSeconds += seconds;
     for (const [at, bound] of BUCKET_SECONDS.entries()) if (seconds <= bound) timings.atMost[at] = (timings.atMost[at] ?? 0) + 1;
@@ -60,7 +61,11 @@ export class Metrics {
     return { changes: this.#of('changes'), commit: this.#of('commit'), create: this.#of('create'), delete: this.#of('delete'), start: this.#of('start') };
   }
 
-  networkActions(): MetricsView['networkActions'] { return { allocate: this.#of('allocate'), connect: this.#of('connect'), release: this.#of('release') }; }
+  networkActions(): MetricsView['networkActions'] {
+    return Object.fromEntries(NETWORK_ACTIONS.filter((action) => this.#actions.has(action)).map((action) => [action, this.#of(action)]));
+  }
 
-  #of(action: TimedAction | NetworkAction): Timings { return this.#actions.get(action) ?? { atMost: BUCKET_SECONDS.map(() => 0), count: 0, sumSeconds: 0 }; }
+  #of(action: TimedAction | NetworkAction): Timings { return this.#actions.get(action) ?? none(); }
 }
+
+const none = () => ({ atMost: BUCKET_SECONDS.map(() => 0), count: 0, sumSeconds: 0 });

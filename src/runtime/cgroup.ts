@@ -1,5 +1,6 @@
 // What a container's cgroup says: its processes, and whether they are frozen.
 import { readdirSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { errnoOf } from '../lib/errors.ts';
 import type { Machine } from './machine.ts';
 
@@ -24,11 +25,12 @@ export function cgroupOf(machine: Machine, pid: number): string | undefined {
   return ['memory', 'pids', 'devices', 'cpu', 'freezer'].map(of).find((path) => path !== undefined);
 }
 
-/** How often the kernel's OOM killer has struck in the cgroup or below it; 0 when it is gone. */
-export function oomKills(machine: Machine, cgroupPath: string): number {
-  const { layout, controllerPaths } = machine;
-  const path = layout.mode === 'v2' ? `${layout.unifiedPath ?? ''}${cgroupPath}/memory.events` : `${controllerPaths['memory'] ?? '/nowhere'}${cgroupPath}/memory.oom_control`;
-  return Number(/^oom_kill (\d+)$/m.exec(textOf(path))?.[1] ?? 0);
+/** How often the kernel's OOM killer has struck: `own` in the cgroup or below it, undefined when it is gone; `above` in all of its parent (v2 counts so), 0 where that is not known. */
+export function oomKills({ layout, controllerPaths }: Pick<Machine, 'layout' | 'controllerPaths'>, cgroupPath: string): { own: number | undefined; above: number } {
+  const countIn = (path: string) => { const found = /^oom_kill (\d+)$/m.exec(textOf(path))?.[1]; return found === undefined ? undefined : Number(found); };
+  if (layout.mode !== 'v2') return { own: countIn(`${controllerPaths['memory'] ?? '/nowhere'}${cgroupPath}/memory.oom_control`), above: 0 };
+  const root = layout.unifiedPath ?? '';
+  return { own: countIn(`${root}${cgroupPath}/memory.events`), above: countIn(`${root}${dirname(cgroupPath)}/memory.events`) ?? 0 };
 }
 
 export function isFrozen(machine: Machine, cgroupPath: string): boolean {

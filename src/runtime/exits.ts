@@ -11,7 +11,7 @@ const EXIT_UNKNOWN = 255;
 /** inotify tells at once; this finds what it missed, and tasks whose conmon was killed. */
 const PATROL_MS = 10_000;
 
-export interface ExitNeeds { places: Places; clock: Clock; log: Log; /** Whether anything of the task is left that could still tell of its exit. */ pending(id: string): boolean; /** Whether the OOM killer had a part in it. */ struck(id: string): boolean; /** Called before an exit is told. */ ending(id: string): void }
+export interface ExitNeeds { places: Places; clock: Clock; log: Log; /** Whether anything of the task is left that could still tell of its exit. */ pending(id: string): boolean; /** Whether the OOM killer had a part in it. */ struck(id: string, exitCode: number): boolean; /** Called before an exit is told. */ ending(id: string, exitCode: number): void }
 export type ExitListener = (id: string, exit: TaskExit) => void;
 
 export class Exits implements Disposable {
@@ -65,7 +65,7 @@ export class Exits implements Disposable {
 
   #report(id: string, exit: TaskExit): void {
     if (!this.#watched.delete(id)) return;
-    this.#needs.ending(id);
+    this.#needs.ending(id, exit.exitCode);
     for (const listener of this.#listeners) listener(id, exit);
   }
 
@@ -95,7 +95,7 @@ function readExit(needs: ExitNeeds, id: string): TaskExit | undefined {
   try {
     const text = readFileSync(path, 'utf8').trim();
     if (!/^-?\d{1,10}$/.test(text)) return undefined;
-    return { exitCode: Number(text), finishedAtNs: statSync(path, { bigint: true }).mtimeNs, oomKilled: needs.struck(id) };
+    return { exitCode: Number(text), finishedAtNs: statSync(path, { bigint: true }).mtimeNs, oomKilled: needs.struck(id, Number(text)) };
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined; // deleted meanwhile
     throw error;

@@ -5,21 +5,40 @@ import type { Places } from './tasks.ts';
 
 export type OomListener = (id: string) => void;
 
+/** The kernel's count in a task's cgroup, undefined when that is gone, and in the one above it. */
+export interface Kills { own: number | undefined; above: number }
+
+const CODE_KILLED = 137;
+
 export class Ooms implements Disposable {
-  readonly #places: Places;
-  readonly #kills: (id: string) => number;
+  readonly #places: Pick<Places, 'tasks'>;
+  readonly #kills: (id: string) => Kills;
+  /** What was counted above a task when it was last looked at without a strike. */
+  readonly #above = new Map<string, number>();
   readonly #watchers = new Map<string, { close(): void }>();
   readonly #listeners = new Set<OomListener>();
 
   /** `kills` is the kernel's own count of a task's cgroup: it knows of strikes that conmon has not yet heard of. */
-  constructor(places: Places, kills: (id: string) => number) {
+  constructor(places: Pick<Places, 'tasks'>, kills: (id: string) => Kills) {
     this.#places = places;
     this.#kills = kills;
   }
 
-  struck(id: string): boolean {
+  struck(id: string, exitCode: number): boolean {
     const bundle = `${this.#places.tasks}/${id}`;
-    return existsSync(`${bundle}/oom-told`) || existsSync(`${bundle}/oom`) || this.#kills(id) > 0;
+    return existsSync(`${bundle}/oom-told`) || existsSync(`${bundle}/oom`) || this.#isCounted(id, exitCode);
+  }
+
+  /** systemd takes a cgroup away as soon as it is empty, its count along, and conmon may come too late for both: then the one above tells. */
+  #isCounted(id: string, exitCode: number): boolean {
+    const { own, above } = this.#kills(id);
+    return own === undefined ? exitCode === CODE_KILLED && above > (this.#above.get(id) ?? above) : own > 0;
+  }
+
+  /** The strike is this task's: it says nothing of the others beside it. */
+  #tell(id: string): void {
+    for (const other of this.#above.keys()) if (other !== id) this.#above.set(other, this.#kills(other).above);
+    for (const listener of this.#listeners) listener(id);
   }
 
   listen(listener: OomListener): Disposable {
@@ -29,6 +48,7 @@ export class Ooms implements Disposable {
 
   watch(id: string): void {
     if (this.#watchers.has(id)) return;
+    this.#above.set(id, this.#kills(id).above);
     // A watcher that fails later is as good as none: the exit tells then, too.
     try { this.#watchers.set(id, watch(`${this.#places.tasks}/${id}`, () => this.look(id)).on('error', () => this.forget(id))); }
     catch (error) { if (errnoOf(error) !== 'ENOENT' && errnoOf(error) !== 'ENOSPC') throw error; } // gone, or no watches left: then only the exit tells
@@ -43,19 +63,19 @@ export class Ooms implements Disposable {
       if (errnoOf(error) === 'ENOENT') return;
       throw error;
     }
-    for (const listener of this.#listeners) listener(id);
+    this.#tell(id);
   }
 
   /** The task has ended: a strike that was its end is told before that. */
-  ending(id: string): void {
+  ending(id: string, exitCode: number): void {
     this.look(id);
-    if (existsSync(`${this.#places.tasks}/${id}/oom-told`) || this.#kills(id) === 0) return;
-    for (const listener of this.#listeners) listener(id);
+    if (!existsSync(`${this.#places.tasks}/${id}/oom-told`) && this.#isCounted(id, exitCode)) this.#tell(id);
   }
 
   forget(id: string): void {
     this.#watchers.get(id)?.close();
     this.#watchers.delete(id);
+    this.#above.delete(id);
   }
 
   [Symbol.dispose](): void {

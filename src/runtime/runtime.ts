@@ -99,7 +99,7 @@ class OciRuntime implements Runtime {
     this.#needs = needs;
     this.facts = facts;
     this.#ooms = new Ooms(needs.places, (id) => oomKills(needs.machine, readTaskRecord(this.#bundle(id))?.cgroupPath ?? '/nowhere'));
-    this.#exits = new Exits({ places: needs.places, clock: needs.clock, log: needs.log, pending: (id) => this.#pending(id), struck: (id) => this.#ooms.struck(id), ending: (id) => this.#ooms.ending(id) });
+    this.#exits = new Exits({ places: needs.places, clock: needs.clock, log: needs.log, pending: (id) => this.#pending(id), struck: (id, exitCode) => this.#ooms.struck(id, exitCode), ending: (id, exitCode) => this.#ooms.ending(id, exitCode) });
   }
 
   securityOf(host: Pick<HostConfig, 'SecurityOpt' | 'Privileged'>): Security {

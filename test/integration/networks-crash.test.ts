@@ -147,7 +147,7 @@ async function stepsOf(verb: () => Promise<unknown>): Promise<Step[]> {
     counted.set(`${thread} ${call}`, nth);
     const step: Step = { thread: Number(thread) === bench.daemon.pid ? 'main' : 'pool', call, nth };
     // Written in the background: files, and devices that are to go. Eight bytes wake the script's thread.
-    return call === 'write' && (step.thread === 'main' || / = 8$/.test(line)) ? [] : [step];
+    return call === 'write' && (step.thread === 'main' || line.endsWith(' = 8')) ? [] : [step];
   });
 }
 

@@ -49,7 +49,8 @@ export const networkStories: readonly Story[] = [
     const port = (await scene.do('port @random 80')).split('\n')[0]?.split(':').at(-1) ?? '';
     await reached(scene, `http://127.0.0.1:${port}/`, 'the random port');
     await scene.say('rm -f @random');
-    await scene.onHost('iptables-save | grep -c "dport 1808"; ip -o link | grep -c veth');
+    await until('its device to go with its network namespace', async () => (await scene.hostRun('ip -o link | grep -c veth')).stdout === '0\n');
+    await scene.onHost('iptables-save | grep -c "dport 1808"');
   } },
   { name: 'networks-names', once: true, tell: async (scene) => {
     await scene.sayAll('network create @n', 'network create @m');
