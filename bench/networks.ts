@@ -87,6 +87,7 @@ async function measure(engine: Engine): Promise<Figures> {
   const starts = await measureStarts(engine);
   const flows = await measureFlows(engine);
   const made: number[] = [], removed: number[] = [];
+  await until('devices of the containers before to be gone', () => engine.machine.devices().every((device) => !device.startsWith('veth')));
   const before = { memoryKB: anonymousKB(engine.pid), devices: engine.machine.devices(), rules: engine.machine.rules() };
   for (let n = 0; n < networks; n++) {
     const { ms: createMs, answer } = await timed(() => request(engine, { method: 'POST', path: '/networks/create', status: 201, body: { Name: `bench-${n}` } }));

@@ -1,5 +1,4 @@
 // Limits: what may be asked for and what is said of it, where they stand in the container's cgroup, what is used of them, and how they are changed.
-import { until } from '../../kit/poll.ts';
 import type { Scene, Story } from '../scene.ts';
 
 const FIELDS = [
@@ -34,11 +33,7 @@ export const resourceStories: readonly Story[] = [
       'run --rm --pids-limit 3 IMAGE sh -c "sleep 5 & sleep 5 & sleep 5 & wait"',
       `run --name @own -m 16m --memory-swap 16m IMAGE sh -c "${GROW}"`, `run --name @child -m 16m --memory-swap 16m IMAGE sh -c "sh -c '${GROW}' 2>/dev/null; echo child $?; exit 3"`,
     );
-    for (const name of ['@own', '@child']) {
-      // dockerd learns of it by an event that may come after the exit.
-      await until('the strike to be known', async () => (await scene.do(`inspect -f {{.State.OOMKilled}} ${name}`)) === 'true');
-      await scene.say(`inspect -f "{{.State.OOMKilled}} {{.State.ExitCode}}" ${name}`);
-    }
+    await scene.sayAll('inspect -f "{{.State.OOMKilled}} {{.State.ExitCode}}" @own', 'inspect -f "{{.State.OOMKilled}} {{.State.ExitCode}}" @child');
   } },
   { name: 'stats', tell: async (scene) => {
     await scene.do('run -d --name @runs -m 64m --pids-limit 30 IMAGE sleep 1000');
