@@ -1,8 +1,10 @@
 // What a network costs: starting with an endpoint and two ports, bytes between containers and from the host, networks made and removed. Each engine in turn, on a machine of its own as far as networks go.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { startChild } from '../test/kit/child.ts';
 import { startDaemon } from '../test/kit/daemon.ts';
 import { startDockerd } from '../test/kit/dockerd.ts';
 import { ask } from '../test/kit/http.ts';
@@ -19,6 +21,9 @@ const ADDED_LIMIT_MS = 40;
 const THROUGHPUT_LIMIT = 0.95;
 /** Until an idle daemon has given back what a burst left. */
 const SETTLE_MS = 15_000;
+/** Of each way, in turn. */
+const FLOWS = 5;
+const FLOW = [process.execPath, '--no-warnings', fileURLToPath(new URL('flow.ts', import.meta.url))];
 /** Port 7000, state LISTEN, as /proc/net/tcp writes it. */
 const LISTENS = /:1B58 [0-9A-F]+:0000 0A/;
 
@@ -117,29 +122,35 @@ async function measureStarts(engine: Engine): Promise<Pick<Figures, 'startOnHost
   return { startOnHostMs: median(pairs.map(([host]) => host)), startPublishedMs: median(pairs.map(([, bridge]) => bridge)), addedMs: median(pairs.map(([host, bridge]) => bridge - host)) };
 }
 
-/** Bytes of zeros through netcat, to a sink that reads each connection to its end and tells how much came. Its own input never ends: netcat would hang up. */
+/** Both ends are processes of this benchmark in the namespaces of containers and host; what counts is the way between. The median of several flows each, in turn. */
 async function measureFlows(engine: Engine): Promise<Pick<Figures, 'betweenContainersMBps' | 'hostToContainerMBps' | 'hostToPortMBps'>> {
-  const sink = await create(engine, ['sh', '-c', 'mkfifo /f; exec 3<>/f; while :; do nc -l -p 7000 <&3 | wc -c; done'], { NetworkMode: 'default', PortBindings: { '7000/tcp': [{ HostPort: '7000' }] } });
-  const source = await create(engine, ['sleep', '1000'], { NetworkMode: 'default' });
-  for (const id of [sink, source]) await request(engine, { method: 'POST', path: `/containers/${id}/start`, status: 204 });
-  const { NetworkSettings: { IPAddress: address }, State: { Pid: pid } } = (await ask(engine.socket, { path: `/containers/${sink}/json` })).json<{ NetworkSettings: { IPAddress: string }; State: { Pid: number } }>();
-  const sourcePid = (await ask(engine.socket, { path: `/containers/${source}/json` })).json<{ State: { Pid: number } }>().State.Pid;
-  let told = 0;
-  /** The time that it takes is known to the one who sends: it ends when the last byte was taken. */
-  const send = async (words: readonly string[], to: string) => {
-    await until('the sink to listen', () => ['tcp', 'tcp6'].some((family) => LISTENS.test(readFileSync(`/proc/${pid}/net/${family}`, 'utf8'))));
-    const { ms, answer } = await timed(() => engine.machine.run([...words, 'busybox', 'sh', '-c', `dd if=/dev/zero bs=1M count=${megabytes} 2>/dev/null | busybox nc ${to} 7000`], { timeoutMs: 120_000 }));
-    if (answer.code !== 0) throw new Error(`nc ${to}: ${answer.stderr}`);
-    told++;
-    const { text } = await until('the sink to tell', async () => { const log = await ask(engine.socket, { path: `/containers/${sink}/logs?stdout=1` }); return log.text.split('\n').length > told ? log : undefined; });
-    if (!text.trimEnd().endsWith(String(megabytes * 1_048_576))) throw new Error(`not all bytes arrived: ${text}`);
-    return megabytes * 1.048576 / (ms / 1000);
-  };
-  const figures = {
-    betweenContainersMBps: await send(['nsenter', `--net=/proc/${sourcePid}/ns/net`], address), hostToContainerMBps: await send([], address), hostToPortMBps: await send([], '127.0.0.1'),
-  };
-  await Promise.all([sink, source].map((id) => remove(engine, id)));
-  return figures;
+  const ids = [await create(engine, ['sleep', '1000'], { NetworkMode: 'default', PortBindings: { '7000/tcp': [{ HostPort: '7000' }] } }), await create(engine, ['sleep', '1000'], { NetworkMode: 'default' })];
+  for (const id of ids) await request(engine, { method: 'POST', path: `/containers/${id}/start`, status: 204 });
+  const [sink, source] = await Promise.all(ids.map(async (id) => (await ask(engine.socket, { path: `/containers/${id}/json` })).json<{ NetworkSettings: { IPAddress: string }; State: { Pid: number } }>()));
+  if (!sink || !source) throw new Error('two containers were started');
+  const within = (pid: number) => ['nsenter', `--net=/proc/${pid}/ns/net`];
+  await using _sink = await startChild({
+    command: ['nsenter', `--net=/proc/${sink.State.Pid}/ns/net`, ...FLOW, 'sink', '0.0.0.0', '7000'],
+    ready: async () => LISTENS.test(await readFile(`/proc/${sink.State.Pid}/net/tcp`, 'utf8')),
+  });
+  const { IPAddress: address } = sink.NetworkSettings;
+  const ways = { betweenContainersMBps: [within(source.State.Pid), address], hostToContainerMBps: [[], address], hostToPortMBps: [[], '127.0.0.1'] } as const;
+  const rates = new Map<string, number[]>();
+  for (let n = 0; n < FLOWS; n++) {
+    for (const [name, [from, to]] of Object.entries(ways)) rates.set(name, [...rates.get(name) ?? [], await flow(engine, [...from, ...FLOW, 'source', to, '7000', String(megabytes)])]);
+  }
+  for (const id of ids) await remove(engine, id);
+  const of = (name: keyof typeof ways) => median(rates.get(name) ?? []);
+  return { betweenContainersMBps: of('betweenContainersMBps'), hostToContainerMBps: of('hostToContainerMBps'), hostToPortMBps: of('hostToPortMBps') };
+}
+
+/** In MB per second. */
+async function flow(engine: Engine, words: readonly string[]): Promise<number> {
+  const { code, stdout, stderr } = await engine.machine.run(words, { timeoutMs: 120_000 });
+  const bytes = megabytes * 1_048_576;
+  const { arrived, ms } = code === 0 ? JSON.parse(stdout) as { arrived: number; ms: number } : { arrived: 0, ms: 0 };
+  if (arrived !== bytes) throw new Error(`${engine.label}: ${arrived} of ${bytes} bytes arrived: ${stderr}`);
+  return bytes / 1e6 / (ms / 1000);
 }
 
 async function create(engine: Engine, cmd: readonly string[], host: { NetworkMode: string; PortBindings?: object }): Promise<string> {
