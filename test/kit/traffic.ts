@@ -6,7 +6,8 @@ import type { NetNamespace } from '../../src/kernel/index.ts';
 
 export interface Spot { address: string; port: number; protocol: 'tcp' | 'udp' }
 
-const ANSWER_MS = 5000;
+/** Far more than any answer takes. */
+const ANSWER_MS = 20_000;
 
 /** Answers "NAME ADDRESS TEXT", where ADDRESS is the client's as it is seen from here. */
 export function serve(namespace: NetNamespace, name: string, at: Spot): Disposable {
@@ -34,7 +35,7 @@ export function serveAll(namespace: NetNamespace, name: string, port: number): D
 /** The whole answer; undefined when there is none in time, or a refusal. */
 export async function ask(from: NetNamespace, to: Spot, waitMs = ANSWER_MS): Promise<string | undefined> {
   if (to.protocol === 'udp') {
-    using client = disposable(createSocket(to.address.includes(':') ? 'udp6' : 'udp4').bind({ fd: from.udpSocket({ address: to.address.includes(':') ? '::' : '0.0.0.0', port: 0 }).fd }));
+    using client = datagramsTo(to.address, from);
     client.socket.send('hello', to.port, to.address);
     return await answer(once(client.socket, 'message').then(([bytes]) => String(bytes)), waitMs);
   }
@@ -47,7 +48,12 @@ export async function ask(from: NetNamespace, to: Spot, waitMs = ANSWER_MS): Pro
   return told;
 }
 
-const disposable = (socket: Datagrams) => ({ socket, [Symbol.dispose]: () => socket.close() });
+/** A socket of any port, for the family of an address. */
+export function datagramsTo(address: string, from: NetNamespace): Disposable & { readonly socket: Datagrams } {
+  const isIpv6 = address.includes(':');
+  const socket = createSocket(isIpv6 ? 'udp6' : 'udp4').bind({ fd: from.udpSocket({ address: isIpv6 ? '::' : '0.0.0.0', port: 0 }).fd });
+  return { socket, [Symbol.dispose]: () => socket.close() };
+}
 
 async function answer(coming: Promise<string>, waitMs: number): Promise<string | undefined> {
   const { promise: late, resolve } = Promise.withResolvers<undefined>();

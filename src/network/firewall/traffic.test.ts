@@ -1,18 +1,17 @@
 // Real packets through real rules: who reaches a published port from where, with both programs of iptables, over tcp, udp, IPv4 and IPv6. Needs root.
 import assert from 'node:assert/strict';
-import { createSocket, type Socket as Datagrams } from 'node:dgram';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openNetns, type Netns } from '../../../test/kit/netns.ts';
 import { until } from '../../../test/kit/poll.ts';
+import { ask, datagramsTo, serve, serveAll } from '../../../test/kit/traffic.ts';
 import { openLinux, type NetNamespace } from '../../kernel/index.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { silentLog } from '../../lib/log.ts';
-import type { PortWish, Protocol } from '../index.ts';
+import type { PortWish } from '../index.ts';
 import { openPorts, type Ports } from '../ports/index.ts';
 import { openFirewall, type BridgeRules, type Firewall, type PortRule } from './index.ts';
 
@@ -94,54 +93,6 @@ const open = (world: World, more: Partial<Parameters<typeof openFirewall>[0]> = 
 });
 const portsOf = (world: World, userlandProxy = true): Ports => openPorts({ net: world.host, log: silentLog, clock: systemClock, settings: { hostIp: '', userlandProxy } });
 
-/** What a client is told is who answered, and whom they think they talk to: "a 10.9.0.2". */
-function serve({ namespace, name }: Pick<Container, 'namespace' | 'name'>, at: { address: string; port: number; protocol: Protocol }): Disposable {
-  if (at.protocol === 'udp') {
-    const socket = createSocket(at.address.includes(':') ? 'udp6' : 'udp4').bind({ fd: namespace.udpSocket(at).fd });
-    socket.on('message', (bytes, { address: from, port }) => socket.send(`${name} ${from} ${bytes.toString()}`, port, from));
-    return { [Symbol.dispose]: () => socket.close() };
-  }
-  const server = createServer({ allowHalfOpen: true }, (client) => {
-    client.on('error', () => {});
-    client.write(`${name} ${client.remoteAddress} `);
-    client.pipe(client);
-  });
-  server.listen({ fd: namespace.tcpListener({ address: at.address, port: at.port, backlog: 16 }).fd });
-  return { [Symbol.dispose]: () => server.close() };
-}
-
-/** A server of a container for both families and both protocols on one port. */
-function serveAll(container: Container, port: number): Disposable {
-  const stack = new DisposableStack();
-  for (const protocol of ['tcp', 'udp'] as const) for (const at of ['0.0.0.0', '::']) stack.use(serve(container, { address: at, port, protocol }));
-  return stack;
-}
-
-/** The whole answer; undefined when there is none in time, or a refusal. */
-async function ask(from: NetNamespace, to: { address: string; port: number; protocol: Protocol }, waitMs = ANSWER_MS): Promise<string | undefined> {
-  if (to.protocol === 'udp') {
-    using client = disposable(createSocket(to.address.includes(':') ? 'udp6' : 'udp4').bind({ fd: from.udpSocket({ address: to.address.includes(':') ? '::' : '0.0.0.0', port: 0 }).fd }));
-    client.socket.send('hello', to.port, to.address);
-    return await answer(once(client.socket, 'message').then(([bytes]) => String(bytes)), waitMs);
-  }
-  const socket = new Socket({ fd: from.tcpConnection(to), readable: true, writable: true, allowHalfOpen: true });
-  let said = '';
-  socket.setEncoding('utf8').on('data', (text: string) => { said += text; });
-  socket.end('hello');
-  const told = await answer(once(socket, 'end').then(() => said), waitMs);
-  socket.on('error', () => {}).destroy();
-  return told;
-}
-
-const disposable = (socket: Datagrams) => ({ socket, [Symbol.dispose]: () => socket.close() });
-
-async function answer(coming: Promise<string>, waitMs: number): Promise<string | undefined> {
-  const { promise: late, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), waitMs);
-  try { return await Promise.race([coming.catch(() => undefined), late]); }
-  finally { clearTimeout(timer); }
-}
-
 /** As a daemon does it: ports first, then rules. */
 async function publish({ firewall, ports, container, wishes }: { firewall: Firewall; ports: Ports; container: Container; wishes: readonly PortWish[] }): Promise<Disposable> {
   const reservation = await ports.reserve(wishes);
@@ -181,10 +132,10 @@ for (const [backend, { bridgeNetfilter, icc }] of Object.entries({ nft: { bridge
     assert.equal(firewall.facts.firewall, backend === 'nft' ? 'nf_tables' : 'legacy');
     using ports = portsOf(world);
     await Promise.all([firewall.closeForward('ipv4'), firewall.closeForward('ipv6'), ...BRIDGES.map((device) => firewall.put(device, { bridges: [bridgeRules(device, { icc })] }))]);
-    using _a = serveAll(a, 80);
-    using _hidden = serveAll(a, 81);
-    using _c = serveAll(c, 80);
-    using _local = serve({ namespace: host, name: 'host' }, { address: '127.0.0.1', port: 99, protocol: 'tcp' });
+    using _a = serveAll(a.namespace, a.name, 80);
+    using _hidden = serveAll(a.namespace, a.name, 81);
+    using _c = serveAll(c.namespace, c.name, 80);
+    using _local = serve(host, 'host', { address: '127.0.0.1', port: 99, protocol: 'tcp' });
     using published = await publish({ firewall, ports, container: a, wishes: [...both(80, 8080), ...both(80, 8081, { hostIp: '127.0.0.1' })] });
     await firewall.settle();
 
@@ -192,7 +143,7 @@ for (const [backend, { bridgeNetfilter, icc }] of Object.entries({ nft: { bridge
     assert.match(await ask(host, { address: '127.0.0.1', port: 8081, protocol: 'tcp' }) ?? '', /^a .* hello$/);
 
     // Out they get, under the host's address.
-    using _out = serve({ namespace: outside, name: 'outside' }, { address: '0.0.0.0', port: 7, protocol: 'tcp' });
+    using _out = serve(outside, 'outside', { address: '0.0.0.0', port: 7, protocol: 'tcp' });
     assert.equal(await ask(b.namespace, { address: '10.9.0.2', port: 7, protocol: 'tcp' }), `outside ${HOST4} hello`);
 
     // And this is refused, each for SILENCE_MS.
@@ -232,10 +183,10 @@ test('a sender that never pauses follows its port from container to container, a
   using ports = portsOf(world);
   await firewall.put('br1', { bridges: [bridgeRules('br1')] });
   await firewall.settle();
-  using _a = serveAll(a, 80);
-  using _b = serveAll(b, 80);
+  using _a = serveAll(a.namespace, a.name, 80);
+  using _b = serveAll(b.namespace, b.name, 80);
   for (const [to, from] of [[HOST4, '10.9.0.2'], [HOST6, 'fd00:9::2']] as const) {
-    using sender = disposable(createSocket(to.includes(':') ? 'udp6' : 'udp4').bind({ fd: outside.udpSocket({ address: to.includes(':') ? '::' : '0.0.0.0', port: 0 }).fd }));
+    using sender = datagramsTo(to, outside);
     const heard: string[] = [];
     sender.socket.on('message', (bytes) => heard.push(bytes.toString())).on('error', () => { /* refused: nobody is there yet */ });
     const beat = () => sender.socket.send('beat', 8080, to);
@@ -278,7 +229,7 @@ test('without rules the daemon passes on what comes from everywhere', { skip }, 
   const { host, outside, containers: { a, b, c } } = world;
   const firewall = await open(world, { settings: { iptables: false, ip6tables: false } });
   using ports = portsOf(world);
-  using _a = serveAll(a, 80);
+  using _a = serveAll(a.namespace, a.name, 80);
   using _published = await publish({ firewall, ports, container: a, wishes: both(80, 8080) });
   const places = [[outside, HOST4], [outside, HOST6], [host, '127.0.0.1'], [host, '::1'], [host, HOST4], [a.namespace, HOST4], [b.namespace, HOST6], [c.namespace, HOST4]] as const;
   const said = await Promise.all(places.flatMap(([from, address]) => (['tcp', 'udp'] as const).map((protocol) => ask(from, { address, port: 8080, protocol }))));
