@@ -36,7 +36,6 @@ export const DIFFERENCES: readonly Difference[] = [
   { where: /^mounts: .*(ls -l|ls -1) \/dev/, written: [/(lrwxrwxrwx )?\bcore( -> \/proc\/kcore)?\r?\n/g, ''], why: 'crun makes /dev/core always, runc only where there is a /proc/kcore' },
   { where: /--privileged|--cap-add ALL/, why: "on machines without some capability (CAP_SYS_RESOURCE here) Docker 20.10 fails every such container; Docker 28 and this engine give what there is" },
   { where: /^(limits|resources-limits): inspect .*OOMKilled/, written: [/^(true|false) (137|3)$/gm, '<killed> $2'], why: 'dockerd 20.10 learns of it by an event that may come after the exit, and then may be lost' },
-  { where: /^config: .*--log-driver nosuch/, written: [/logger: no log driver named .*|error looking up logging plugin .*/g, '<no such driver>'], why: 'there are no plugins: the refusal tells which drivers there are' },
   { where: /^config: .*--network nosuch/, why: 'refused at creation, with the networks that this version has, not only at the start' },
   { where: /^pull: pull 127\.0\.0\.1:1/, written: [/Get "http:\S+: dial tcp .*/g, '<cannot connect>'], why: 'this engine asks for the manifest at once and adds what may be wrong' },
   { where: /^pull: pull OWNDIGESTIMAGE/, written: [/^\S+: Pulling from/gm, '<digest>: Pulling from'], why: 'Docker since 23 shows the digest alone' },

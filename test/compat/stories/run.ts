@@ -70,7 +70,6 @@ export const runStories: readonly Story[] = [
       'run --rm --stop-signal NOSUCH IMAGE true',
       'run --rm --restart nosuch IMAGE true',
       'run --rm --restart always IMAGE true',
-      'run --rm --log-driver nosuch IMAGE true',
       'run --rm --memory 1m IMAGE true',
       'run --rm --runtime nosuch IMAGE true',
       'run --rm --network nosuch IMAGE true',
