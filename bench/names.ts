@@ -1,21 +1,14 @@
 // Containers of one network that ask for each other all at once: how long an answer takes, whether it is right, and what it costs the daemon. Each engine in turn, with the same questions at the same rate.
 import { createSocket } from 'node:dgram';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openLinux, type NetNamespace } from '../src/kernel/index.ts';
-import { startDaemon } from '../test/kit/daemon.ts';
 import { decodeReply, encodeQuery, TYPES, type TypeName } from '../test/kit/dns.ts';
-import { startDockerd } from '../test/kit/dockerd.ts';
 import { ask } from '../test/kit/http.ts';
-import { busyboxImage } from '../test/kit/image.ts';
-import { openNetns } from '../test/kit/netns.ts';
-import { mustPull } from '../test/kit/pull.ts';
 import { rng } from '../test/kit/random.ts';
-import { pushImage, startRegistry } from '../test/kit/registry.ts';
-import { openTempRoot } from '../test/kit/temp.ts';
-import { machine, medianOf, tableOf } from './report.ts';
+import { machine, tableOf } from './report.ts';
+import { inTurns, keepResults, type Turn } from './turns.ts';
 
 /** What SPECIFICATION.md promises; breaking it fails the benchmark. */
 const P99_LIMIT_MS = 10;
@@ -38,35 +31,13 @@ const { values } = parseArgs({ options: {
 const [rounds, count, rate, seconds] = [Number(values.rounds), Number(values.containers), Number(values.rate), Number(values.seconds)];
 
 const kernel = openLinux({ selfCommand: [process.execPath] });
-await using root = openTempRoot();
-await using registry = await startRegistry({ root: join(root.path, 'registry') });
-const image = await pushImage(registry.host, busyboxImage(), { repository: 'bench/busybox', tag: '1' });
-const start = { docker: startDockerd, vaquita: startDaemon } as const;
-const measured = new Map<string, Figures[]>();
-for (let round = 0; round < rounds; round++) {
-  for (const label of ['docker', 'vaquita'] as const) {
-    if (!values.engines.split(',').includes(label)) continue;
-    const folder = join(root.path, `${label}-${round}`);
-    {
-      await using engine = await start[label]({ root: folder }); // where the registry is
-      await mustPull(engine.socket, image);
-    }
-    await using ns = openNetns();
-    await using engine = await start[label]({ root: folder, netns: ns });
-    const figures = await measure(engine, round + 1);
-    console.error(label, JSON.stringify(figures));
-    measured.set(label, [...measured.get(label) ?? [], figures]);
-  }
-}
-const rows = [...measured].map(([engine, all]) => ({ engine, rounds: all, median: medianOf(all) }));
+const rows = await inTurns({ rounds, engines: values.engines.split(',') }, measure);
 const date = new Date().toISOString().slice(0, 10);
 const text = [
   '# Names', '',
   `${date}, ${machine()}; ${count} containers of one network, ${rate} questions a second for ${seconds} s; medians of ${rounds} rounds, engines in turn; in brackets the ratio to Docker 20.10.`, '', tableOf(rows),
 ].join('\n');
-mkdirSync(values.out, { recursive: true });
-writeFileSync(join(values.out, 'names.json'), `${JSON.stringify({ date, count, rate, seconds, rows }, undefined, 2)}\n`);
-writeFileSync(join(values.out, 'names.md'), text);
+keepResults(values.out, 'names', { rows, text, settings: { count, rate, seconds } });
 console.log(text);
 const ours = rows.find(({ engine }) => engine === 'vaquita');
 const broken = !ours ? ['this engine is measured'] : [
@@ -77,7 +48,7 @@ const broken = !ours ? ['this engine is measured'] : [
 for (const promise of broken) console.error(`a promise is broken: ${promise}`);
 process.exitCode = broken.length > 0 ? 1 : 0;
 
-async function measure(engine: { socket: string; pid: number }, seed: number): Promise<Figures> {
+async function measure({ image, round: seed, ...engine }: Turn): Promise<Figures> {
   const request = async (method: string, path: string, body?: unknown) => {
     const answer = await ask(engine.socket, { method, path, ...(body === undefined ? {} : { body }) });
     if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`);

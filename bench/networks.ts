@@ -1,20 +1,13 @@
 // What a network costs: starting with an endpoint and two ports, bytes between containers and from the host, networks made and removed. Each engine in turn, on a machine of its own as far as networks go.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startChild } from '../test/kit/child.ts';
-import { startDaemon } from '../test/kit/daemon.ts';
-import { startDockerd } from '../test/kit/dockerd.ts';
 import { ask } from '../test/kit/http.ts';
-import { busyboxImage } from '../test/kit/image.ts';
-import { openNetns, type Netns } from '../test/kit/netns.ts';
 import { until } from '../test/kit/poll.ts';
-import { mustPull } from '../test/kit/pull.ts';
-import { pushImage, startRegistry } from '../test/kit/registry.ts';
-import { openTempRoot } from '../test/kit/temp.ts';
-import { machine, median, medianOf, tableOf } from './report.ts';
+import { machine, median, tableOf } from './report.ts';
+import { inTurns, keepResults, type Turn } from './turns.ts';
 
 /** What SPECIFICATION.md promises; breaking it fails the benchmark. */
 const ADDED_LIMIT_MS = 40;
@@ -44,41 +37,18 @@ interface Figures {
   daemonGrowthKB: number;
 }
 
-interface Engine { label: string; socket: string; machine: Netns; pid: number }
-
 const { values } = parseArgs({ options: {
   rounds: { type: 'string', default: '3' }, runs: { type: 'string', default: '20' }, networks: { type: 'string', default: '200' }, megabytes: { type: 'string', default: '1000' },
   out: { type: 'string', default: fileURLToPath(new URL('results', import.meta.url)) },
 } });
 const [rounds, runs, networks, megabytes] = [Number(values.rounds), Number(values.runs), Number(values.networks), Number(values.megabytes)];
 
-await using root = openTempRoot();
-await using registry = await startRegistry({ root: join(root.path, 'registry') });
-const image = await pushImage(registry.host, busyboxImage(), { repository: 'bench/busybox', tag: '1' });
-const start = { docker: startDockerd, vaquita: startDaemon } as const;
-const measured = new Map<string, Figures[]>();
-for (let round = 0; round < rounds; round++) {
-  for (const label of ['docker', 'vaquita'] as const) {
-    const folder = join(root.path, `${label}-${round}`);
-    {
-      await using engine = await start[label]({ root: folder }); // where the registry is
-      await mustPull(engine.socket, image);
-    }
-    await using ns = openNetns();
-    await using engine = await start[label]({ root: folder, netns: ns });
-    const figures = await measure({ label, socket: engine.socket, machine: ns, pid: engine.pid });
-    console.error(label, JSON.stringify(figures));
-    measured.set(label, [...measured.get(label) ?? [], figures]);
-  }
-}
-const rows = [...measured].map(([engine, all]) => ({ engine, rounds: all, median: medianOf(all) }));
+const rows = await inTurns({ rounds }, measure);
 const text = [
   '# Networks', '',
   `${new Date().toISOString().slice(0, 10)}, ${machine()}; medians of ${rounds} rounds, engines in turn; in brackets the ratio to Docker 20.10.`, '', tableOf(rows),
 ].join('\n');
-mkdirSync(values.out, { recursive: true });
-writeFileSync(join(values.out, 'networks.json'), `${JSON.stringify({ date: new Date().toISOString().slice(0, 10), rows }, undefined, 2)}\n`);
-writeFileSync(join(values.out, 'networks.md'), text);
+keepResults(values.out, 'networks', { rows, text });
 console.log(text);
 const [docker, ours] = ['docker', 'vaquita'].map((label) => rows.find(({ engine }) => engine === label)?.median);
 const broken = !docker || !ours ? ['both engines are measured'] : [
@@ -88,7 +58,7 @@ const broken = !docker || !ours ? ['both engines are measured'] : [
 for (const promise of broken) console.error(`a promise is broken: ${promise}`);
 process.exitCode = broken.length > 0 ? 1 : 0;
 
-async function measure(engine: Engine): Promise<Figures> {
+async function measure(engine: Turn): Promise<Figures> {
   const starts = await measureStarts(engine);
   const flows = await measureFlows(engine);
   const made: number[] = [], removed: number[] = [];
@@ -107,7 +77,7 @@ async function measure(engine: Engine): Promise<Figures> {
 }
 
 /** Pairs, one start on the host's network and one on the bridge, so that what else the machine does falls on both. */
-async function measureStarts(engine: Engine): Promise<Pick<Figures, 'startOnHostMs' | 'startPublishedMs' | 'addedMs'>> {
+async function measureStarts(engine: Turn): Promise<Pick<Figures, 'startOnHostMs' | 'startPublishedMs' | 'addedMs'>> {
   const published = { NetworkMode: 'default', PortBindings: { '80/tcp': [{ HostPort: '' }], '53/udp': [{ HostPort: '' }] } };
   const pairs: Array<readonly [host: number, bridge: number]> = [];
   for (let n = 0; n <= runs; n++) {
@@ -123,7 +93,7 @@ async function measureStarts(engine: Engine): Promise<Pick<Figures, 'startOnHost
 }
 
 /** Both ends are processes of this benchmark in the namespaces of containers and host; what counts is the way between. The median of several flows each, in turn. */
-async function measureFlows(engine: Engine): Promise<Pick<Figures, 'betweenContainersMBps' | 'hostToContainerMBps' | 'hostToPortMBps'>> {
+async function measureFlows(engine: Turn): Promise<Pick<Figures, 'betweenContainersMBps' | 'hostToContainerMBps' | 'hostToPortMBps'>> {
   const ids = [await create(engine, ['sleep', '1000'], { NetworkMode: 'default', PortBindings: { '7000/tcp': [{ HostPort: '7000' }] } }), await create(engine, ['sleep', '1000'], { NetworkMode: 'default' })];
   for (const id of ids) await request(engine, { method: 'POST', path: `/containers/${id}/start`, status: 204 });
   const [sink, source] = await Promise.all(ids.map(async (id) => (await ask(engine.socket, { path: `/containers/${id}/json` })).json<{ NetworkSettings: { IPAddress: string }; State: { Pid: number } }>()));
@@ -145,7 +115,7 @@ async function measureFlows(engine: Engine): Promise<Pick<Figures, 'betweenConta
 }
 
 /** In MB per second. */
-async function flow(engine: Engine, words: readonly string[]): Promise<number> {
+async function flow(engine: Turn, words: readonly string[]): Promise<number> {
   const { code, stdout, stderr } = await engine.machine.run(words, { timeoutMs: 120_000 });
   const bytes = megabytes * 1_048_576;
   const { arrived, ms } = code === 0 ? JSON.parse(stdout) as { arrived: number; ms: number } : { arrived: 0, ms: 0 };
@@ -153,13 +123,13 @@ async function flow(engine: Engine, words: readonly string[]): Promise<number> {
   return bytes / 1e6 / (ms / 1000);
 }
 
-async function create(engine: Engine, cmd: readonly string[], host: { NetworkMode: string; PortBindings?: object }): Promise<string> {
-  return (await request(engine, { method: 'POST', path: '/containers/create', status: 201, body: { Image: image, Cmd: cmd, ExposedPorts: Object.fromEntries(Object.keys(host.PortBindings ?? {}).map((port) => [port, {}])), HostConfig: host } })).json<{ Id: string }>().Id;
+async function create(engine: Turn, cmd: readonly string[], host: { NetworkMode: string; PortBindings?: object }): Promise<string> {
+  return (await request(engine, { method: 'POST', path: '/containers/create', status: 201, body: { Image: engine.image, Cmd: cmd, ExposedPorts: Object.fromEntries(Object.keys(host.PortBindings ?? {}).map((port) => [port, {}])), HostConfig: host } })).json<{ Id: string }>().Id;
 }
 
-async function remove(engine: Engine, id: string): Promise<void> { await request(engine, { method: 'DELETE', path: `/containers/${id}?force=1`, status: 204 }); }
+async function remove(engine: Turn, id: string): Promise<void> { await request(engine, { method: 'DELETE', path: `/containers/${id}?force=1`, status: 204 }); }
 
-async function request(engine: Engine, { status, ...what }: { method: string; path: string; status: number; body?: unknown }) {
+async function request(engine: Turn, { status, ...what }: { method: string; path: string; status: number; body?: unknown }) {
   const answer = await ask(engine.socket, what);
   if (answer.status !== status) throw new Error(`${engine.label}: ${what.method} ${what.path}: ${answer.status} ${answer.text}`);
   return answer;

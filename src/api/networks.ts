@@ -2,6 +2,7 @@
 import type { NetworksFace, NetworkView } from '../engine/index.ts';
 import { invalid } from '../lib/errors.ts';
 import type { NetworkPool, NetworkRecord } from '../store/index.ts';
+import { parseTruth } from '../wire/truth.ts';
 import type { NetworkConnectBody, NetworkCreateBody } from '../wire/types.ts';
 import { readJson } from './body.ts';
 import { sorted } from './present-containers.ts';
@@ -42,9 +43,9 @@ export const networkRoutes = (networks: NetworksFace): readonly Route[] => [
   } },
 ];
 
-/** What Go's ParseBool takes; nothing at all is false. */
+/** Nothing at all is false. */
 function assertFlag(name: string, text: string): void {
-  if (!/^(?:|1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/.test(text)) throw invalid(`invalid value for ${name}: ${text}: strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
+  if (text !== '' && parseTruth(text) === undefined) throw invalid(`invalid value for ${name}: ${text}: strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
 }
 
 function containerIn(word = ''): string {

@@ -1,5 +1,6 @@
 // Flags as Docker's command line takes them: -abc, -e=val, --flag=val, --flag val, bools with =false, lists by repeating.
 import { Failure, EXIT_USAGE } from './failure.ts';
+import { parseTruth } from '../wire/truth.ts';
 import { parseBytes, parseDuration } from '../wire/units.ts';
 
 /** The word shown for the value in help, which also decides how it is checked. */
@@ -142,15 +143,14 @@ function keep(parse: Parse, spec: FlagSpec, value: string): void {
   parse.values.set(spec.name, [...parse.values.get(spec.name) ?? [], kept]);
 }
 
-const TRUE = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
-const FALSE = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
-
 /** The value in one spelling, or an Error in the words of Go's parsers. */
 function checkType(type: FlagType, value: string): string {
   switch (type) {
-    case 'bool':
-      if (!TRUE.has(value) && !FALSE.has(value)) throw new Error(`strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`);
-      return String(TRUE.has(value));
+    case 'bool': {
+      const truth = parseTruth(value);
+      if (truth === undefined) throw new Error(`strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`);
+      return String(truth);
+    }
     case 'int':
       if (!/^[-+]?(?:\d+|0x[0-9a-fA-F]+)$/.test(value)) throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`);
       return String(Number(value));

@@ -1,6 +1,7 @@
 // Filters as every list of Docker knows them: known keys, label matching, booleans.
 import { invalid } from '../lib/errors.ts';
 import type { StringMap } from '../wire/types.ts';
+import { parseTruth } from '../wire/truth.ts';
 import type { Filters } from './index.ts';
 
 /** Refuses a key that the verb does not know. */
@@ -23,9 +24,9 @@ export function booleanFilter(filters: Filters, key: string): boolean | undefine
   const values = filters.get(key);
   if (values === undefined || values.length === 0) return undefined;
   const truths = new Set(values.map((value) => {
-    if (['1', 'true', 'True', 'TRUE', 't', 'T'].includes(value)) return true;
-    if (['0', 'false', 'False', 'FALSE', 'f', 'F'].includes(value)) return false;
-    throw invalid(`invalid filter '${key}=[${values.join(' ')}]'`);
+    const truth = parseTruth(value);
+    if (truth === undefined) throw invalid(`invalid filter '${key}=[${values.join(' ')}]'`);
+    return truth;
   }));
   if (truths.size > 1) throw invalid(`invalid filter '${key}': both true and false`);
   return truths.has(true);

@@ -1,6 +1,7 @@
 // Log drivers and their options: what is refused at the creation, and what the rest means at the start. Words and order are Docker's.
 import { existsSync } from 'node:fs';
 import { EngineError, invalid } from '../lib/errors.ts';
+import { parseTruth } from '../wire/truth.ts';
 import { parseBytes, parseDecimalBytes } from '../wire/units.ts';
 import { parseSyslogAddress, parseFacility, SYSLOG_FORMATS } from './syslog-format.ts';
 
@@ -56,7 +57,7 @@ function assertMode(options: Options): void {
   if (buffer !== undefined && mode !== 'non-blocking') throw invalid("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
   if (buffer !== undefined && parseBytes(buffer) === undefined) throw invalid(`error parsing option max-buffer-size: invalid size: '${buffer}'`);
   const disabled = options['cache-disabled'];
-  if (disabled !== undefined && boolean(disabled) === undefined) throw invalid(`invalid value for option cache-disabled: ${disabled}`);
+  if (disabled !== undefined && parseTruth(disabled) === undefined) throw invalid(`invalid value for option cache-disabled: ${disabled}`);
 }
 
 /** json-file's: undefined when the file may grow without end. Error: system, as Docker says it at the start. */
@@ -88,12 +89,12 @@ export function localLimits(options: Options): Limits {
 
 /** What `logs` shows of a driver that cannot be read back; undefined when the user wants none kept. Values that make no sense are passed over, as Docker does. */
 export function cacheLimits(options: Options): Limits | undefined {
-  if (boolean(options['cache-disabled'] ?? '') === true) return undefined;
+  if (parseTruth(options['cache-disabled'] ?? '') === true) return undefined;
   const files = Number(options['cache-max-file'] ?? LOCAL_LIMITS.maxFiles);
   const maxFiles = Number.isInteger(files) && files > 0 ? files : LOCAL_LIMITS.maxFiles;
   return {
     maxBytes: parseBytes(options['cache-max-size'] ?? '') || LOCAL_LIMITS.maxBytes, maxFiles,
-    compress: maxFiles > 1 && (boolean(options['cache-compress'] ?? '') ?? true),
+    compress: maxFiles > 1 && (parseTruth(options['cache-compress'] ?? '') ?? true),
   };
 }
 
@@ -108,15 +109,9 @@ function integer(text: string): number {
 }
 
 function switchOf(text: string): boolean {
-  const value = boolean(text);
+  const value = parseTruth(text);
   if (value === undefined) throw refusal(`strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
   return value;
-}
-
-/** Source: Go's strconv.ParseBool. */
-function boolean(text: string): boolean | undefined {
-  if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true;
-  return ['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(text) ? false : undefined;
 }
 
 function worded<T>(prefix: string, read: () => T): T {

@@ -7,6 +7,7 @@ import { bridgeOf, isDefault, vethOf, type Notes } from './devices.ts';
 import { putSysctl, wantSysctl } from './sysctls.ts';
 import type { Clock } from '../lib/clock.ts';
 import { EngineError } from '../lib/errors.ts';
+import { parseTruth } from '../wire/truth.ts';
 
 const ICC = 'com.docker.network.bridge.enable_icc';
 const MASQUERADE = 'com.docker.network.bridge.enable_ip_masquerade';
@@ -19,9 +20,9 @@ const BRIDGE_FILTER = 'bridge/bridge-nf-call-iptables';
 
 export interface BridgeNeeds { host: NetNamespace; notes: Notes; clock: Clock; settings: NetworkSettings }
 
-/** Docker reads anything but a false word as true. Source: strconv.ParseBool. */
-const isOff = (value: string | undefined): boolean => ['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(value ?? '');
-const isOn = (value: string | undefined): boolean => ['1', 't', 'T', 'TRUE', 'true', 'True'].includes(value ?? '');
+/** Docker reads anything but a false word as true. */
+const isOff = (value = ''): boolean => parseTruth(value) === false;
+const isOn = (value = ''): boolean => parseTruth(value) === true;
 
 export function hasIcc(network: NetworkRecord, settings: NetworkSettings): boolean {
   return isDefault(network) && network.Options[ICC] === undefined ? settings.icc : !isOff(network.Options[ICC]);

@@ -11,13 +11,13 @@ const NAME_BYTES = 15;
 export const shortId = (id: string): string => id.slice(0, SHORT);
 
 /** Docker's option for the device of a network. */
-const BRIDGE_NAME = 'com.docker.network.bridge.name';
+export const BRIDGE_NAME = 'com.docker.network.bridge.name';
 const DEFAULT_BRIDGE = 'com.docker.network.bridge.default_bridge';
 
 /** The network that containers are in that name none: it has no names, and links. */
 export const isDefault = ({ Name, Driver, Options }: NetworkRecord): boolean => Driver === 'bridge' && (Name === 'bridge' || Options[DEFAULT_BRIDGE] === 'true');
 
-export const bridgeOf = ({ Id, Options }: NetworkRecord): string => Options[BRIDGE_NAME] || `br-${shortId(Id)}`;
+export const bridgeOf = ({ Id, Options }: Pick<NetworkRecord, 'Id' | 'Options'>): string => Options[BRIDGE_NAME] || `br-${shortId(Id)}`;
 /** The host's end of an endpoint in a bridge. */
 export const vethOf = (endpointId: string): string => `veth${endpointId.slice(0, VETH_DIGITS)}`;
 /** The parent of a macvlan that has none: containers in it reach each other alone. */

@@ -165,4 +165,5 @@ export interface Network {
   end(): Promise<void>;
 }
 
+export { bridgeOf, BRIDGE_NAME } from './devices.ts'; // what the device of a bridge network is called, and the option that says so
 export { openNetwork, type NetworkNeeds } from './network.ts'; // openNetwork(needs: NetworkNeeds): Promise<Network>

@@ -14,6 +14,7 @@ import { openFirewall, type Firewall } from './firewall/index.ts';
 import type { Network, NetworkSettings, Sandbox, SandboxWish } from './index.ts';
 import { closeMacvlan, openMacvlan, parentOf } from './macvlan.ts';
 import { openNames } from './names/names.ts';
+import { HOST_FILE } from './names/servers.ts';
 import { openPorts } from './ports/index.ts';
 import { readHostFile, resolvConf } from './resolv.ts';
 import { LiveSandbox, type SandboxNeeds } from './sandbox.ts';
@@ -94,7 +95,7 @@ class Room implements Network {
     return { bridge: bridge?.name, elsewhere: owned.some((link) => link !== bridge) || isOnHost(this.#host, { subnets, but: bridge?.index }) };
   }
 
-  #hosts(): string[] { return hostsOf(this.#host, readHostFile('/etc/resolv.conf') ?? ''); }
+  #hosts(): string[] { return hostsOf(this.#host, readHostFile(HOST_FILE) ?? ''); }
 
   async open(network: NetworkRecord): Promise<void> {
     assert(!this.#open.has(network.Id), `network ${network.Name} is open already`);

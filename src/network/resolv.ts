@@ -3,9 +3,9 @@ import { readFileSync, statSync } from 'node:fs';
 import { unreachable } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { NetworkSettings, SandboxWish } from './index.ts';
-import { bridgeResolvConf, DEFAULT_SERVERS, embeddedResolvConf, hostResolvConf, parseResolvConf, STUB } from './names/resolv-conf.ts';
+import { bridgeResolvConf, DEFAULT_SERVERS, embeddedResolvConf, hostResolvConf } from './names/resolv-conf.ts';
+import { HOST_FILE, readResolvConf } from './names/servers.ts';
 
-const HOST_FILE = '/etc/resolv.conf';
 const LIMIT_BYTES = 1 << 20;
 
 export type OwnDns = Pick<SandboxWish, 'dns' | 'dnsSearch' | 'dnsOptions'>;
@@ -16,7 +16,7 @@ type ResolvMode = 'names' | 'bridge' | 'host' | 'none';
 export function resolvConf(own: OwnDns, { settings, mode, ipv6, log }: { settings: NetworkSettings; mode: ResolvMode; ipv6: boolean; log?: Log }): string {
   const first = (mine: readonly string[], daemons: readonly string[]) => (mine.length > 0 ? mine : daemons);
   const wish = {
-    host: readHosts(mode), dns: first(own.dns, settings.dns), dnsSearch: first(own.dnsSearch, settings.dnsSearch), dnsOptions: first(own.dnsOptions, settings.dnsOptions),
+    host: mode === 'host' ? readHostFile(HOST_FILE) ?? '' : readResolvConf(readHostFile), dns: first(own.dns, settings.dns), dnsSearch: first(own.dnsSearch, settings.dnsSearch), dnsOptions: first(own.dnsOptions, settings.dnsOptions),
   };
   switch (mode) {
     case 'names': return embeddedResolvConf(wish);
@@ -28,14 +28,6 @@ export function resolvConf(own: OwnDns, { settings, mode, ipv6, log }: { setting
     case 'host': return hostResolvConf(wish);
     default: return unreachable(mode);
   }
-}
-
-/** Where the host asks the stub of systemd-resolved on its loopback alone, those asked who are behind it: as dockerd does. */
-function readHosts(mode: ResolvMode): string {
-  const text = readHostFile(HOST_FILE) ?? '';
-  const { servers } = parseResolvConf(text);
-  if (mode === 'host' || servers.length !== 1 || servers[0] !== STUB.server) return text;
-  return readHostFile(STUB.file) ?? text;
 }
 
 /** undefined when there is no such file, or one that cannot be read. */

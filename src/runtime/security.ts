@@ -1,5 +1,6 @@
 // --security-opt: what guards a container, decided when it is created, in Docker's words and as Docker's record keeps it. Pure.
 import { invalid } from '../lib/errors.ts';
+import { parseTruth } from '../wire/truth.ts';
 import type { HostConfig } from '../wire/types.ts';
 import { decideLabels, type LabelContexts } from './labels.ts';
 
@@ -64,9 +65,8 @@ function parseSecurity(options: readonly string[]): Asked {
   return asked;
 }
 
-/** What Go takes for a truth value. */
 function parseBool(value: string, option: string): boolean {
-  if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(value)) return true;
-  if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(value)) return false;
-  throw invalid(`invalid --security-opt 2: ${JSON.stringify(option)}`);
+  const truth = parseTruth(value);
+  if (truth === undefined) throw invalid(`invalid --security-opt 2: ${JSON.stringify(option)}`);
+  return truth;
 }

@@ -4,7 +4,7 @@ import { KeyedLock } from '../lib/lock.ts';
 import { completeHostConfig, completeRecord } from './container-defaults.ts';
 import { replaceFile, STAGED_PREFIX } from './disk.ts';
 import type { ContainerRecord, ContainerStore, StoredContainer } from './index.ts';
-import { containerPath, DRIVER, isHex64, MODE } from './layout.ts';
+import { checkedId, containerPath, DRIVER, isHex64, MODE } from './layout.ts';
 import { readObject } from './records.ts';
 import { erase, moveToRemoved, own, setAside, type Room } from './room.ts';
 
@@ -15,7 +15,7 @@ export async function openContainers(room: Room): Promise<ContainerStore> {
   const { disk, at } = room;
   const found = await loadContainers(room);
   const lock = new KeyedLock();
-  const directory = (containerId: string) => containerPath(at, checkedId(containerId));
+  const directory = (containerId: string) => containerPath(at, checkedId(containerId, 'container'));
   return {
     loaded: () => found,
     directory,
@@ -57,12 +57,6 @@ export async function openContainers(room: Room): Promise<ContainerStore> {
   };
 }
 
-/** IDs become paths: nothing else gets that far. */
-function checkedId(containerId: string): string {
-  assert(isHex64(containerId), `${JSON.stringify(containerId)} is a container ID`);
-  return containerId;
-}
-
 function formatRecord(record: ContainerRecord): string {
   const text = JSON.stringify(record);
   completeRecord(JSON.parse(text), record.ID); // what could not be read again is not written
@@ -72,7 +66,7 @@ function formatRecord(record: ContainerRecord): string {
 /** Made beside, named last: a power cut leaves the whole container or none of it. */
 async function createContainer(room: Room, { record, hostConfig }: StoredContainer): Promise<void> {
   const { disk, at, clock } = room;
-  const path = containerPath(at, checkedId(record.ID));
+  const path = containerPath(at, checkedId(record.ID, 'container'));
   const existing = disk.kind(path) !== undefined; // some file was written into it before
   const making = existing ? path : `${at.own}/new-${record.ID}-${clock.randomHex(4)}`;
   await using undo = new AsyncDisposableStack();

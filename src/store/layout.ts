@@ -1,4 +1,5 @@
 // Where everything stands under the data root, and with which modes: Docker's layout, plus one directory of our own that it ignores.
+import { assert } from '../lib/errors.ts';
 import { hexOf, type ChainId, type ImageId } from '../oci/digest.ts';
 
 export const DRIVER = 'overlay2';
@@ -83,6 +84,12 @@ export const volumePath = (at: Layout, name: string): string => `${at.volumes}/$
 /** Docker's rule for the names of local volumes, of which it demands two characters; a folder of one may be an old one. */
 export const isVolumeName = (name: string): boolean => /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name);
 export const isHex64 = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);
+
+/** IDs become paths: nothing else gets that far. `what` has it. */
+export function checkedId(id: string, what: string): string {
+  assert(isHex64(id), `${JSON.stringify(id)} is a ${what} ID`);
+  return id;
+}
 /** A name of a directory in overlay2: Docker's are 64 hex digits, BuildKit's 25 letters and digits; never a path. */
 export const isSnapshotId = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/.test(name) && name !== 'l';
 export const isLinkId = (name: string): boolean => /^[A-Z0-9]{26}$/.test(name);

@@ -1,11 +1,11 @@
 // Networks that users made: one small record each, in a directory of our own. What an older engine knows of its networks stands in a database of its
 // own, which is read and never written.
-import { assert, corrupt, messageOf } from '../lib/errors.ts';
+import { corrupt, messageOf } from '../lib/errors.ts';
 import { KeyedLock } from '../lib/lock.ts';
 import type { StringMap } from '../wire/types.ts';
 import { replaceFile, STAGED_PREFIX } from './disk.ts';
 import type { NetworkPool, NetworkRecord, NetworkStore } from './index.ts';
-import { isHex64, MODE } from './layout.ts';
+import { checkedId, isHex64, MODE } from './layout.ts';
 import { isObject, readObject, type JsonObject } from './records.ts';
 import { setAside, type Room } from './room.ts';
 
@@ -17,7 +17,7 @@ const REMOVED = `removed${SUFFIX}`;
 export async function openNetworks(room: Room, { foreign, others, containersName }: { foreign: readonly NetworkRecord[]; others: readonly string[]; containersName: (networkId: string) => boolean }): Promise<NetworkStore> {
   const { disk, at } = room;
   const lock = new KeyedLock();
-  const pathOf = (id: string) => `${at.networks}/${checkedId(id)}${SUFFIX}`;
+  const pathOf = (id: string) => `${at.networks}/${checkedId(id, 'network')}${SUFFIX}`;
   const isForeign = (id: string) => foreign.some(({ Id }) => Id === id);
   const found = await loadNetworks(room);
   // Of the others nobody tells any more: so the file stays small.
@@ -47,12 +47,6 @@ export async function openNetworks(room: Room, { foreign, others, containersName
       await disk.syncDir(at.networks);
     },
   };
-}
-
-/** IDs become paths: nothing else gets that far. */
-function checkedId(id: string): string {
-  assert(isHex64(id), `${JSON.stringify(id)} is a network ID`);
-  return id;
 }
 
 function formatRecord(record: NetworkRecord): string {

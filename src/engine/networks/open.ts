@@ -1,10 +1,10 @@
 // The networks at the start of the daemon: what the records say, set up in the kernel before any container is looked at.
 import { EngineError, kindOf, messageOf } from '../../lib/errors.ts';
 import { formatNanos } from '../../lib/clock.ts';
+import { bridgeOf, BRIDGE_NAME } from '../../network/index.ts';
 import type { NetworkRecord } from '../../store/index.ts';
 import type { StringMap } from '../../wire/types.ts';
 import { Networks, type NetworksNeeds } from './networks.ts';
-import { BRIDGE_NAME, deviceOf } from './options.ts';
 import { configOf, defaultNetwork, plainNetwork } from './predefined.ts';
 import { lostNetworks } from './rebuild.ts';
 import { planOf } from './wish.ts';
@@ -55,7 +55,7 @@ async function rebuildLost({ store, network, log }: NetworksNeeds, networks: Net
       }
       const pools = network.plan(wish, networks.all());
       // Addresses of their own are allowed to containers in subnets that were asked for, and theirs may be such.
-      const Options: StringMap = bridge === undefined || bridge === deviceOf(lost) ? {} : { [BRIDGE_NAME]: bridge };
+      const Options: StringMap = bridge === undefined || bridge === bridgeOf(lost) ? {} : { [BRIDGE_NAME]: bridge };
       const record: NetworkRecord = { ...lost, Options, pools, IPAM: { ...lost.IPAM, Config: wish.config.length > 0 ? configOf(pools) : [] } };
       await networks.open(record);
       await store.networks.save(record);

@@ -1,12 +1,12 @@
 // The options of a bridge that must be of a certain kind. Others are kept as they are, for whoever reads them.
 import { EngineError, invalid } from '../../lib/errors.ts';
 import { isIp } from '../../wire/address.ts';
+import { parseTruth } from '../../wire/truth.ts';
 import type { StringMap } from '../../wire/types.ts';
+import { bridgeOf, BRIDGE_NAME } from '../../network/index.ts';
 import type { NetworkRecord } from '../../store/index.ts';
 
 const PREFIX = 'com.docker.network';
-/** Source: what strconv.ParseBool takes. */
-const BOOLEANS: readonly string[] = ['1', 't', 'T', 'TRUE', 'true', 'True', '0', 'f', 'F', 'FALSE', 'false', 'False'];
 /** Longest name of a device, in bytes. Source: IFNAMSIZ of linux/if.h, less the closing zero. */
 const DEVICE_NAME_BYTES = 15;
 
@@ -17,12 +17,11 @@ const MOST_MTU = 65_535;
 /** Why a value will not do, in the words of the parser that Docker has for it; undefined when it will. */
 type Check = (value: string) => string | undefined;
 
-const flag: Check = (value) => (BOOLEANS.includes(value) ? undefined : `strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`);
+const flag: Check = (value) => (parseTruth(value) !== undefined ? undefined : `strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`);
 const number: Check = (value) => (/^[+-]?\d+$/.test(value) ? undefined : `strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`);
 const address: Check = (value) => (isIp(value) ? undefined : 'nil ip');
 
 const MTU = `${PREFIX}.driver.mtu`;
-export const BRIDGE_NAME = `${PREFIX}.bridge.name`;
 const CHECKS: Readonly<Record<string, Check>> = {
   [MTU]: number,
   [`${PREFIX}.bridge.enable_icc`]: flag, [`${PREFIX}.bridge.enable_ip_masquerade`]: flag, [`${PREFIX}.bridge.default_bridge`]: flag, [`${PREFIX}.bridge.inhibit_ipv4`]: flag,
@@ -42,13 +41,10 @@ export function assertBridgeOptions(options: Readonly<StringMap>): void {
   if (/[\s/:]/.test(name) || name === '.' || name === '..') throw invalid(`invalid name of a bridge: ${JSON.stringify(name)}: no device may be called so`);
 }
 
-/** The name of a network's device. */
-export const deviceOf = ({ Id, Options }: Pick<NetworkRecord, 'Id' | 'Options'>): string => Options[BRIDGE_NAME] || `br-${Id.slice(0, 12)}`;
-
 /** Two networks on one device would mix their containers. Error: forbidden. */
 export function assertOwnDevice(network: NetworkRecord, others: readonly NetworkRecord[]): void {
   if (network.Driver !== 'bridge') return;
-  const device = deviceOf(network);
-  const other = others.find((one) => one.Driver === 'bridge' && one.Id !== network.Id && deviceOf(one) === device);
+  const device = bridgeOf(network);
+  const other = others.find((one) => one.Driver === 'bridge' && one.Id !== network.Id && bridgeOf(one) === device);
   if (other) throw new EngineError('forbidden', `cannot create network ${network.Id} (${device}): conflicts with network ${other.Id} (${device}): networks have same bridge name`);
 }

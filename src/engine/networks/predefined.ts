@@ -4,8 +4,6 @@ import { isIpv4 } from '../../wire/address.ts';
 import type { NetworkSettings } from '../../network/index.ts';
 import type { NetworkPools, NetworkRecord } from '../../store/index.ts';
 
-export interface PredefinedNetwork { name: string; driver: string; id: string }
-
 export const BRIDGE = 'bridge';
 const DRIVERS = { [BRIDGE]: 'bridge', host: 'host', none: 'null' } as const;
 const ID_SALT = 'vaquita predefined network';
@@ -15,9 +13,6 @@ export const isPredefined = (name: string): boolean => Object.hasOwn(DRIVERS, na
 
 /** IDs are the same at every start of one daemon, and differ between daemons. */
 const idOf = (name: string, daemonId: string): string => createHash('sha256').update(`${ID_SALT} ${name} ${daemonId}`).digest('hex');
-
-export const predefinedNetworks = (daemonId: string): readonly PredefinedNetwork[] =>
-  Object.entries(DRIVERS).map(([name, driver]) => ({ name, driver, id: idOf(name, daemonId) }));
 
 export const NO_POOLS: NetworkPools = { v4: [], v6: [] };
 

@@ -4,7 +4,7 @@ import type { NetworkWish } from '../../network/index.ts';
 import type { NetworkRecord } from '../../store/index.ts';
 import { isCidr } from '../../wire/address.ts';
 import type { NetworkCreateBody } from '../../wire/types.ts';
-import { EMPTY_NETWORK, isPredefined } from './predefined.ts';
+import { isPredefined } from './predefined.ts';
 
 const forbidden = (message: string) => new EngineError('forbidden', message);
 const DEFAULT_DRIVER = 'bridge';
@@ -97,6 +97,3 @@ export function planOf(draft: NetworkDraft): NetworkWish | undefined {
     config: draft.IPAM.Config.map(({ Subnet, IPRange, Gateway, AuxiliaryAddresses }) => ({ subnet: Subnet, ipRange: IPRange, gateway: Gateway, auxAddresses: AuxiliaryAddresses })),
   };
 }
-
-/** A network as a record that was rebuilt or imported lacks its subnets in. */
-export const wishOf = (record: NetworkRecord): NetworkWish | undefined => planOf({ ...EMPTY_NETWORK, ...record });

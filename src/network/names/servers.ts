@@ -5,7 +5,8 @@ import type { NetNamespace } from '../../kernel/index.ts';
 import { DEFAULT_SERVERS, isLoopback, parseResolvConf, STUB } from './resolv-conf.ts';
 import type { Server } from './upstream.ts';
 
-const HOST_FILE = '/etc/resolv.conf';
+/** Of the host. */
+export const HOST_FILE = '/etc/resolv.conf';
 /** How old what the host's file said may be. */
 const REREAD_MS = 1000;
 
@@ -33,7 +34,7 @@ export function openHostServers({ clock, log, readHostFile }: { clock: Clock; lo
 }
 
 /** Where it names the stub of systemd-resolved alone, the file that names who is behind it. '' when there is none. */
-function readResolvConf(read: ReadHostFile): string {
+export function readResolvConf(read: ReadHostFile): string {
   const text = read(HOST_FILE) ?? '';
   const { servers } = parseResolvConf(text);
   return servers.length === 1 && servers[0] === STUB.server ? read(STUB.file) ?? text : text;
