@@ -38,6 +38,20 @@ export interface ImagesFace {
   distribution(name: string, options: Signalled & { auth: RegistryAuth | undefined }): Promise<{ descriptor: { mediaType: string; digest: string; size: number }; platforms: readonly Platform[] }>;
 }
 
+/** Verbs that carry images about; joined to ImagesFace by their rooms as they come. */
+export interface TransferFace {
+  /** `name` without a tag pushes `latest`, or with `all` every tag. Lines in Docker's words; deltas to the image go along, unless `deltas` is false. */
+  push(name: string, options: Signalled & { auth: RegistryAuth | undefined; all: boolean; deltas: boolean; onLine(line: ProgressLine): void }): Promise<void>;
+  /** A tar in the layout of `docker save`. What is named wrongly is refused before the first byte. */
+  save(names: readonly string[], options: Signalled): Promise<AsyncIterable<Uint8Array>>;
+  /** Takes images from such a tar (also OCI layouts, also packed); applies delta images. */
+  load(archive: AsyncIterable<Uint8Array>, options: Signalled & { quiet: boolean; onLine(line: ProgressLine): void }): Promise<void>;
+  /** `balena` makes a delta image, named `tag` when that is not ''; `vaquita` keeps the delta beside its target for a push. */
+  delta(options: Signalled & { base: string; target: string; tag: string; format: 'balena' | 'vaquita'; onLine(line: ProgressLine): void }): Promise<void>;
+  /** Makes our deltas from each of `from` to `target`, and pushes target and deltas; pulls what is not here. */
+  publishDeltas(target: string, options: Signalled & { from: readonly string[]; auth: RegistryAuth | undefined; onLine(line: ProgressLine): void }): Promise<void>;
+}
+
 export interface ImageView {
   config: ImageConfig;
   /** Familiar names with tag, sorted; empty for a dangling image. */

@@ -57,6 +57,33 @@ export interface BlobCall extends RegistryCall {
   onRetry?(info: { attempt: number; waitMs: number; error: Error }): void;
 }
 
+/** What a push needs of a registry; all of it asks for the right to push where a challenge names a scope. */
+export interface RegistryPush {
+  /** Whether the repository has the blob. */
+  hasBlob(reference: Reference, digest: Digest, call: RegistryCall): Promise<boolean>;
+  /** Takes a blob over from another repository of the same registry (`NAME` as in Reference.path); false when the registry would rather have it uploaded. */
+  mountBlob(reference: Reference, digest: Digest, call: RegistryCall & { from: string }): Promise<boolean>;
+  /**
+   * Uploads what `open` gives, which is called anew for each attempt and must give the same bytes. The digest may be unknown before the last byte.
+   * Resolves with what the registry has now.
+   */
+  upload(reference: Reference, open: () => AsyncIterable<Uint8Array>, call: BlobCall & { digest?: Digest | undefined; sizeBytes?: number | undefined; onProgress?(sentBytes: number): void }): Promise<{ digest: Digest; size: number }>;
+  /** Puts a manifest or index under `at` (a tag or its own digest). `subjectTaken`: the registry keeps the list of referrers itself. */
+  putManifest(reference: Reference, what: { at: string; mediaType: string; bytes: Uint8Array }, call: RegistryCall): Promise<{ digest: Digest; subjectTaken: boolean }>;
+}
+
+/** Artifacts that refer to a manifest, by the referrers API or where that is missing by the fallback tag (`sha256-HEX`) of OCI distribution 1.1. */
+export interface Referrer { descriptor: Descriptor; artifactType: string; annotations: Readonly<Record<string, string>> }
+
+export interface RegistryReferrers {
+  /** Those of one type; [] when there are none or the registry knows no such thing. Errors only for what would fail a pull too (unauthorized, unavailable …). */
+  referrers(reference: Reference, subject: Digest, call: RegistryCall & { artifactType: string }): Promise<Referrer[]>;
+  /** The bytes of a manifest named by digest, held to it and to limits.manifestBytes. */
+  manifestBytes(reference: Reference, want: Descriptor, call: RegistryCall): Promise<Uint8Array>;
+  /** Pushes an artifact manifest that has a `subject`, and lists it under the fallback tag where the registry does not list it itself; one with the same annotations takes the older one's place. */
+  putReferrer(reference: Reference, what: { subject: Digest; mediaType: string; artifactType: string; bytes: Uint8Array; annotations: Readonly<Record<string, string>> }, call: RegistryCall): Promise<{ digest: Digest }>;
+}
+
 export interface Registry {
   /**
    * Reads the manifest that `reference` names (an index is followed to the manifest that fits `platform` best).

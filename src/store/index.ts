@@ -73,11 +73,24 @@ export interface LayerInfo {
   diffPath: string;
 }
 
+/** What the exact tar of a layer can be put together from, by a worker too (`openLayerView`). */
+export interface LayerFiles { diffId: DiffId; tarSplitPath: string; diffPath: string; tarBytes?: number }
+
+/** How a layer's bytes come as a delta. */
+export interface LayerDelta {
+  /** `rsync`: a tar with a librsync delta against all of `base`, one behind the other. `vaquita`: our own format, which names the layers of `base` it needs. */
+  format: 'rsync' | 'vaquita';
+  /** Bottom first. They must be kept (leased) by the caller until the layer is staged. */
+  base: readonly LayerFiles[];
+}
+
 export interface LayerWrite {
   /** The promise the uncompressed tar is held to; undefined when it is made just now, and nobody knows it before its last byte. */
   diffId: DiffId | undefined;
   parent: ChainId | undefined;
   compression: Compression;
+  /** The bytes are a delta: it is applied as they arrive. Wrong ones, and a base that is not what it was, are `corrupt`. */
+  delta?: LayerDelta | undefined;
   /** Compressed bytes as they arrive. An error in it discards the layer and is thrown on. */
   source: AsyncIterable<Uint8Array>;
   /** Called now and then with the number of source bytes consumed so far. */
@@ -127,6 +140,8 @@ export interface LayerStore {
   removeActive(containerId: string): Promise<void>;
   /** Bytes that a container has written, by walking its upper directory. */
   activeSizeBytes(containerId: string): Promise<number>;
+  /** What a worker reads a committed layer from; undefined when there is none. */
+  files(chainId: ChainId): LayerFiles | undefined;
   /** The file from which, with `diffPath`, the layer's exact tar can be put together (see tarsplit.ts). */
   tarSplitPath(chainId: ChainId): string;
   /** Reads every file of a layer and tells what is not as it was extracted; nothing when all is well. not-found without such a layer. */
@@ -135,6 +150,38 @@ export interface LayerStore {
 
 /** `file` is undefined when the damage is in the layer's own records. */
 export interface LayerDamage { file: string | undefined; reason: string }
+
+/** One of our own deltas, made here and not yet taken away: what a push of its target brings along. */
+export interface DeltaRecord {
+  /** Image IDs. */
+  base: ImageId;
+  target: ImageId;
+  /** RFC 3339. */
+  created: string;
+  /** Of those layers of the target that the base has not, the bottom first. */
+  layers: ReadonlyArray<{ diffId: DiffId; digest: Digest; sizeBytes: number; targetBytes: number; sources: readonly DiffId[] }>;
+}
+
+/** vaquita/deltas: our own deltas between images that are here. They go with their target (`collect`). */
+export interface DeltaStore {
+  list(): DeltaRecord[];
+  /** To this image. */
+  of(target: ImageId): DeltaRecord[];
+  /** A fresh directory on the root's file system to make deltas in; disposing of it removes what is left in it, and so does the next start. */
+  workshop(): Promise<AsyncDisposable & { path: string }>;
+  /** Takes the files over from a workshop (by rename), in the order of `record.layers`. Durable when resolved; replaces an older one of the same pair. */
+  add(record: DeltaRecord, paths: readonly string[]): Promise<void>;
+  /** Error: not-found. */
+  blob(record: DeltaRecord, digest: Digest): AsyncIterable<Uint8Array>;
+  remove(record: DeltaRecord): Promise<void>;
+}
+
+/** A second data root that is only read: nothing is written, locked or mended in it. */
+export interface BaseRoot {
+  readonly root: string;
+  readonly images: Pick<ImageStore, 'get' | 'list'>;
+  readonly layers: Pick<LayerStore, 'get' | 'list' | 'files' | 'tar'>;
+}
 
 /** distribution/: which blob a layer came from, as Docker records it (used by push). */
 export interface DistributionStore {

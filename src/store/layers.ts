@@ -45,6 +45,10 @@ export async function openLayers(room: Room, { extractors, mounts, files }: { ex
       const active = state.actives.get(containerId);
       return active ? await treeSizeBytes(`${room.at.overlay}/${active.mountId}/diff`) : 0;
     },
+    files(chainId) {
+      const layer = state.layers.get(chainId);
+      return layer && { diffId: layer.diffId, diffPath: layer.diffPath, tarSplitPath: tarSplitPath(room.at, chainId) };
+    },
     tarSplitPath: (chainId) => tarSplitPath(room.at, chainId),
     async verify(chainId, options) {
       const layer = state.layers.get(chainId);

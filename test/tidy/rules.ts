@@ -4,16 +4,16 @@ import { roomOf, targetOf, type Source } from './sources.ts';
 
 /** Top floor first. A room may import its own files and any lower floor: never up, never a neighbour. '' is main and what stands beside it. */
 export const FLOORS: ReadonlyArray<readonly string[]> = [
-  [''], ['daemon'], ['api', 'cli'], ['engine'], ['registry', 'runtime', 'network', 'logs', 'builder', 'rootfs'],
-  ['store'], ['kernel'], ['oci', 'archive', 'delta', 'wire'], ['lib'],
+  [''], ['daemon'], ['api', 'cli'], ['engine'], ['registry', 'runtime', 'network', 'logs', 'builder', 'rootfs', 'maker'],
+  ['store'], ['kernel'], ['delta'], ['oci', 'archive', 'wire'], ['lib'],
 ];
 
 /** Rooms with state: known to others by their index.ts alone. */
-const FACES = new Set(['engine', 'registry', 'runtime', 'network', 'logs', 'builder', 'rootfs', 'store', 'kernel']);
+const FACES = new Set(['engine', 'registry', 'runtime', 'network', 'logs', 'builder', 'rootfs', 'maker', 'store', 'kernel']);
 
 /** Where the outside world may be touched. Builtins that are not listed only compute. */
 const BUILTINS: Readonly<Record<string, readonly string[]>> = {
-  fs: ['', 'daemon', 'store', 'kernel', 'logs', 'builder', 'runtime', 'rootfs', 'registry', 'network'],
+  fs: ['', 'daemon', 'store', 'kernel', 'logs', 'builder', 'runtime', 'rootfs', 'registry', 'network', 'maker'],
   child_process: ['', 'kernel', 'runtime'],
   http: ['api', 'cli', 'registry', 'runtime'],
   https: ['api', 'cli', 'registry', 'runtime'],
