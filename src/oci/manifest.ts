@@ -16,6 +16,7 @@ export const MEDIA = {
   ociLayerGzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
   ociLayer: 'application/vnd.oci.image.layer.v1.tar',
   ociLayerZstd: 'application/vnd.oci.image.layer.v1.tar+zstd',
+  ociEmpty: 'application/vnd.oci.empty.v1+json',
 } as const;
 
 export interface Platform {

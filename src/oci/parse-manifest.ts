@@ -103,7 +103,8 @@ function indexFrom(json: JsonObject, mediaType: string): Index {
   return { mediaType, manifests: entries.map((entry, i) => descriptorFrom(entry, `index.manifests[${i}]`)) };
 }
 
-function descriptorFrom(value: unknown, where: string): Descriptor {
+/** Reads one descriptor; `where` opens every message about it. */
+export function descriptorFrom(value: unknown, where: string): Descriptor {
   const json = asObject(value, where);
   const digest = requiredString(json['digest'], `${where}.digest`);
   if (!isDigest(digest)) throw invalid(`${where}.digest: ${JSON.stringify(digest.slice(0, 200))} is not sha256 and 64 hex digits`);
