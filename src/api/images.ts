@@ -1,17 +1,13 @@
 // Images: parse the request, call one verb, present the result.
 import type { Filters, ImagesFace } from '../engine/index.ts';
-import { EngineError, invalid, messageOf } from '../lib/errors.ts';
+import { EngineError, invalid } from '../lib/errors.ts';
 import type { Platform } from '../oci/manifest.ts';
 import { parsePlatform } from '../oci/platform.ts';
-import type { ProgressLine } from '../wire/types.ts';
 import { readRegistryAuth } from './body.ts';
 import { presentHistory, presentImage, presentImageSummary } from './present-images.ts';
+import { progressAnswer } from './progress.ts';
 import type { Query } from './query.ts';
 import { required, type Answer, type ApiRequest, type Route } from './routes.ts';
-import { LineQueue } from './streams.ts';
-
-/** Progress lines held for a slow client; beyond it, steps of one bar replace each other. */
-const MAX_PROGRESS_LINES = 256;
 
 export const imageRoutes = (images: ImagesFace): readonly Route[] => [
   { method: 'GET', path: '/images/json', async handle({ query, version }) {
@@ -50,7 +46,6 @@ export function pullReference(fromImage: string, tag: string): { reference: stri
   return { reference: fromImage, all: !/[:@]/.test(lastPart) };
 }
 
-/** An error before the first line is an ordinary answer; after it, it is a line, because the status has been sent. */
 async function pull(images: ImagesFace, request: ApiRequest): Promise<Answer> {
   const { query, signal } = request;
   const fromImage = query.text('fromImage');
@@ -59,26 +54,9 @@ async function pull(images: ImagesFace, request: ApiRequest): Promise<Answer> {
     throw invalid('nothing to pull: fromImage is empty');
   }
   const { reference, all } = pullReference(fromImage, query.text('tag'));
-  const lines = new LineQueue<ProgressLine>({ maxLines: MAX_PROGRESS_LINES, sameSpot: (line) => (line.progress === undefined ? undefined : `${line.id} ${line.status}`) });
-  let failure: { error: unknown } | undefined;
-  const done = images
-    .pull(reference, { platform: platformOf(query), auth: readRegistryAuth(request), all, signal, onLine: (line) => lines.push(line) })
-    .catch((error: unknown) => { failure = { error }; })
-    .finally(() => lines.end());
-  await lines.ready();
-  if (lines.empty) {
-    await done;
-    if (failure) throw failure.error;
-  }
-  async function* body(): AsyncGenerator<string> {
-    for await (const line of lines) yield `${JSON.stringify(line)}\r\n`;
-    if (failure) yield `${JSON.stringify(errorLine(failure.error))}\r\n`;
-  }
-  return { status: 200, contentType: 'application/json', stream: body() };
-}
-
-function errorLine(error: unknown): ProgressLine {
-  return { errorDetail: { message: messageOf(error) }, error: messageOf(error) };
+  const auth = readRegistryAuth(request);
+  const platform = platformOf(query);
+  return await progressAnswer((onLine) => images.pull(reference, { platform, auth, all, signal, onLine }));
 }
 
 /** `linux/arm/v7`, or the JSON that newer clients write. */

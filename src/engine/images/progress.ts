@@ -26,7 +26,7 @@ export function bar(status: string, id: string, { currentBytes, totalBytes }: { 
   return {
     status,
     progressDetail: { current: currentBytes, total: totalBytes },
-    progress: `[${'='.repeat(percent)}>${' '.repeat(50 - percent)}] ${humanSize(currentBytes).padStart(8)}/${humanSize(totalBytes)}`,
+    progress: `[${'='.repeat(percent)}>${' '.repeat(50 - percent)}] ${humanSize(currentBytes).padStart(8)}${currentBytes > totalBytes ? '' : `/${humanSize(totalBytes)}`}`,
     id,
   };
 }
