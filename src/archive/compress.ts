@@ -2,7 +2,7 @@
 //
 // node:zlib's own classes hand every piece of output over in a fresh Buffer and on a thread of a pool; for 400 MB that is 60 MB of
 // garbage at the worst moment. Their binding can also be called directly (`_handle.writeSync`), which this file does and nothing else.
-import { constants, createGunzip, createGzip, createZstdDecompress } from 'node:zlib';
+import { constants, createDeflateRaw, createGunzip, createGzip, createInflateRaw, createZstdDecompress } from 'node:zlib';
 import { corrupt } from '../lib/errors.ts';
 
 /** How bytes are packed. */
@@ -78,6 +78,40 @@ export function openGzip({ level, buffer, output }: { level: number; buffer: Buf
   return codecOf(createGzip({ level }), { packing: 'gzip', buffer, output, endFlush: constants.Z_FINISH });
 }
 
+/** Packs small blocks one by one and unpacks them again, in memory, with the state of the C library made once. */
+export interface BlockCodec {
+  /** A fresh buffer of exactly the packed size. */
+  pack(bytes: Buffer, length: number): Buffer;
+  /** Fills `into` from its beginning; gives how many bytes there were. */
+  unpack(packed: Buffer, into: Buffer): number;
+  close(): void;
+}
+
+/** For blocks of at most `blockBytes`. */
+export function openBlockCodec({ blockBytes, level }: { blockBytes: number; level: number }): BlockCodec {
+  const deflate = createDeflateRaw({ level }) as unknown as Binding;
+  const inflate = createInflateRaw() as unknown as Binding;
+  const room = Buffer.allocUnsafeSlow(blockBytes + (blockBytes >> 8) + 64); // what cannot be packed grows by a few bytes per 16 KiB
+  const run = (binding: Binding, from: { bytes: Buffer; length: number }, into: Buffer): number => {
+    binding.reset();
+    let failure: string | undefined;
+    binding._handle.onerror = (message) => { failure = message; };
+    binding._handle.writeSync(constants.Z_FINISH, from.bytes, 0, from.length, into, 0, into.length);
+    if (failure !== undefined || binding._writeState[1] !== 0) throw corrupt(`deflate: ${failure ?? 'a block has no room'}`);
+    return into.length - (binding._writeState[0] ?? 0);
+  };
+  return {
+    pack(bytes, length) {
+      const packedBytes = run(deflate, { bytes, length }, room);
+      const packed = Buffer.allocUnsafeSlow(packedBytes);
+      room.copy(packed, 0, 0, packedBytes);
+      return packed;
+    },
+    unpack: (packed, into) => run(inflate, { bytes: packed, length: packed.length }, into),
+    close() { deflate.close(); inflate.close(); },
+  };
+}
+
 /** The binding behind the classes of node:zlib, as Node 20 to 26 have it. */
 interface Binding {
   _handle: {
@@ -86,6 +120,7 @@ interface Binding {
   };
   /** Room left in the output, bytes left of the input: set by each call. */
   _writeState: Uint32Array;
+  reset(): void;
   close(): void;
 }
 

@@ -366,5 +366,6 @@ export interface VolumeStore {
   fill(name: string, from: { rootfs: string; path: string; inPlace: boolean; remote: boolean }): Promise<void>;
 }
 
+export { openLayerView, openViewShare, type ViewShare } from './layer-view.ts';
 export { remappedRoot } from './remap.ts';
 export { openStore } from './store.ts';

@@ -181,7 +181,8 @@ function* fileContent(resolve: (name: string) => string | Buffer, { entry, crc, 
   } finally { closeSync(fd); }
 }
 
-function openRegular(resolve: (name: string) => string | Buffer, { name, shown }: { name: string; shown: string }): number {
+/** For reading. `corrupt` when there is no such regular file. `shown` is the name in messages. */
+export function openRegular(resolve: (name: string) => string | Buffer, { name, shown }: { name: string; shown: string }): number {
   try {
     // Non-blocking, since a pipe in the file's place would otherwise be waited for.
     const fd = openSync(resolve(name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
