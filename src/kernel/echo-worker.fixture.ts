@@ -10,6 +10,11 @@ const ROLES: Record<string, () => void> = {
     writeSync(1, `${total}\nbye`);
   },
   fail() { writeSync(2, `${'x'.repeat(10_000)}the end`); process.exitCode = 3; },
+  /** Keeps some 100 MB of what is no buffer. */
+  heap() {
+    const kept = Array.from({ length: 12 }, (_, n) => Array.from(new Float64Array(1_000_000).fill(n + 0.5)));
+    writeSync(1, String(kept.length));
+  },
   hang() { writeSync(1, 'ready\n'); readSync(0, new Uint8Array(1)); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); },
 };
 

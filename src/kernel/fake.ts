@@ -58,10 +58,10 @@ export function openFake(options: FakeOptions = {}): FakeKernel {
     programs: { find: () => undefined, output: ([program]) => { step('spawn', program); throw failure('ENOENT', 'spawn', program); } },
     names: { addressOf: (name) => { step('lookup', name); return Promise.reject(failure('ENOTFOUND', 'lookup', name)); } },
     sockets: openFakeSockets(step, options.onDatagram),
-    workers: { spawn: (role) => {
+    workers: { spawn: (role, how) => {
       step('spawn', role);
       if (!options.workers) throw failure('ENOSYS', 'spawn', role);
-      return options.workers.spawn(role);
+      return options.workers.spawn(role, how);
     } },
   };
 }

@@ -127,8 +127,8 @@ export interface Worker {
 }
 
 export interface Workers {
-  /** Starts `main.ts worker ROLE`. */
-  spawn(role: string): Worker;
+  /** Starts `main.ts worker ROLE`. `heapBytes`: what its JavaScript objects may take at most (buffers are not among them); with more it ends by SIGABRT. */
+  spawn(role: string, options?: { heapBytes?: number }): Worker;
 }
 
 export interface Sockets {

@@ -34,6 +34,15 @@ test('a killed worker fails the send that waits for it', async () => {
   worker.end();
 });
 
+test('the heap of a worker has the limit it is given: one that wants more ends, and says of what', async () => {
+  const small = workers.spawn('heap', { heapBytes: 40 << 20 });
+  const { signal, stderr } = await small.exited;
+  assert.equal(signal, 'SIGABRT');
+  assert.match(stderr, /JavaScript heap out of memory|--- Last few GCs/);
+  const large = workers.spawn('heap', { heapBytes: 400 << 20 });
+  assert.equal((await large.exited).code, 0);
+});
+
 test('an executable that is not there is an error at once', () => {
   assert.throws(() => openWorkers(['/nowhere/vaquita']).spawn('extract'), /spawn worker extract \(\/nowhere\/vaquita could not be started\)/);
 });

@@ -5,6 +5,7 @@ import type { Worker, Workers } from './index.ts';
 import { systemError } from './sys.ts';
 
 const STDERR_TAIL_BYTES = 4096;
+const MIB = 1 << 20;
 /** A worker answers in short lines; one that floods us is broken and ends. */
 const MAX_LINE_LENGTH = 1 << 20;
 
@@ -13,9 +14,10 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 export function openWorkers(selfCommand: readonly string[]): Workers {
   const [program, ...words] = selfCommand;
   return {
-    spawn(role) {
+    spawn(role, { heapBytes } = {}) {
       if (program === undefined) throw new Error(`start worker ${role}: this kernel was opened without a command that starts this executable`);
-      const child = spawn(program, [...words, 'worker', role], { stdio: ['pipe', 'pipe', 'pipe'] });
+      const command = [...heapBytes === undefined ? [] : ['env', `NODE_OPTIONS=--max-old-space-size=${Math.ceil(heapBytes / MIB)}`], program, ...words, 'worker', role];
+      const child = spawn(command[0] ?? program, command.slice(1), { stdio: ['pipe', 'pipe', 'pipe'] });
       child.on('error', () => {}); // told below: without a pid at once, otherwise by `exited`
       if (child.pid === undefined) throw systemError('ENOEXEC', { syscall: 'spawn', detail: `worker ${role} (${program} could not be started)`, path: program });
       return workerOf(child, child.pid, role);
