@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { CLIS } from '../kit/docker.ts';
+import { compare } from './asking.ts';
 import type { Story } from './scene.ts';
 import { fileStories } from './stories/files.ts';
 import { courseStories } from './stories/course.ts';
@@ -31,12 +32,9 @@ describe('the docker command lines find here what they find at dockerd', { concu
       console.log(`compat: ${binary} is not installed, its half of the stories is not told`);
       continue;
     }
-    for (const story of STORIES.filter(({ once }) => once !== true || cli === 'debian')) {
+    for (const story of STORIES.filter(({ once }) => once !== true || cli === 'debian' || process.env['VAQUITA_TEST_LONG'] === '1')) {
       test(`${story.name} (${cli})`, async () => {
-        // Both to their end, whatever happens to one: what is not ended would be left behind.
-        const tellings = await Promise.allSettled([world.ours, world.theirs].map((engine) => told(world, story, { cli, binary, engine })));
-        const [ours, theirs] = tellings.map((telling) => { if (telling.status === 'rejected') throw telling.reason; return telling.value; });
-        assertSame(ours ?? [], theirs ?? []);
+        await compare(world, (engine) => told(world, story, { cli, binary, engine }), assertSame);
       });
     }
   }

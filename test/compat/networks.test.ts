@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { CLIS } from '../kit/docker.ts';
+import { compare } from './asking.ts';
 import { assertSameSaid, normalSaid } from './clients/answers.ts';
 import { tellNetworked } from './clients/compose/networked.ts';
 import { ComposeScene } from './clients/compose/scene.ts';
@@ -24,12 +25,12 @@ describe('networks are here what they are at dockerd', { concurrency: AT_ONCE },
   for (const story of STORIES) {
     for (const cli of story.once ? ['debian'] as const : ['debian', 'newer'] as const) {
       test(`${story.name} (${cli})`, async () => {
-        assertSame(...await both(world, (engine) => told(world, story, { cli, binary: CLIS[cli], engine })));
+        await compare(world, (engine) => told(world, story, { cli, binary: CLIS[cli], engine }), assertSame);
       });
     }
   }
   test('a project with networks (compose)', async () => {
-    assertSameSaid(...await both(world, async (engine) => {
+    await compare(world, async (engine) => {
       const scene = new ComposeScene({
         socket: engine.socket, host: engine.host, configDir: join(world.root.path, 'client'), prefix: 'project', images: world.images.get('debian') ?? {}, folder: join(engine.root, 'files-project'),
       });
@@ -39,14 +40,14 @@ describe('networks are here what they are at dockerd', { concurrency: AT_ONCE },
       catch (cause) { throw new Error(`at ${engine === world.ours ? 'this engine' : 'dockerd'} after ${JSON.stringify(scene.said.at(-1))}`, { cause }); }
       finally { await scene.end(); }
       return scene.said.flatMap((line) => normalSaid(line, { names: namesOf(world, engine), knownIds: world.knownIds }, 'compose networks') ?? []);
-    }));
+    }, assertSameSaid);
   });
 });
 
 /** Every subnet in these is their own. */
 describe('addresses are here what they are at dockerd', { concurrency: 2 }, () => {
   for (const story of addressStories) {
-    test(story.name, async () => { assertSame(...await both(world, (engine) => told(world, story, { cli: 'debian', binary: CLIS.debian, engine }))); });
+    test(story.name, async () => { await compare(world, (engine) => told(world, story, { cli: 'debian', binary: CLIS.debian, engine }), assertSame); });
   }
 });
 
@@ -54,14 +55,7 @@ describe('flags make the default network and the pools what they make them at do
   for (const story of flagStories) {
     test(story.name, async () => {
       world = await relaunch(world, story);
-      assertSame(...await both(world, (engine) => told(world, story, { cli: 'debian', binary: CLIS.debian, engine })));
+      await compare(world, (engine) => told(world, story, { cli: 'debian', binary: CLIS.debian, engine }), assertSame);
     });
   }
 });
-
-/** Both to their end, whatever happens to one: what is not ended would be left behind. */
-async function both<T>(world: World, tell: (engine: World['ours'] | World['theirs']) => Promise<T>): Promise<[ours: T, theirs: T]> {
-  const [ours, theirs] = await Promise.allSettled([tell(world.ours), tell(world.theirs)]);
-  for (const telling of [ours, theirs]) if (telling.status === 'rejected') throw telling.reason;
-  return [(ours as PromiseFulfilledResult<T>).value, (theirs as PromiseFulfilledResult<T>).value];
-}

@@ -6,7 +6,7 @@ import type { Docker, Outcome, RunOptions, Session } from '../kit/docker.ts';
 
 export interface Story {
   name: string;
-  /** Through Debian's command line alone: another one would only send the same. */
+  /** Through Debian's command line alone, unless VAQUITA_TEST_LONG=1: another one would only send the same. */
   once?: true;
   /** `said` is filled as it goes; whatever it makes must be named by `name()` or be gone by itself. */
   tell(scene: Scene): Promise<void>;

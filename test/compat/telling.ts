@@ -122,7 +122,9 @@ async function pushImages({ registry, knownIds }: World, cli: string): Promise<R
 export async function told(world: World, story: Story, { cli, binary, engine }: { cli: string; binary: string; engine: Daemon | Dockerd }): Promise<Line[]> {
   const prefix = `${cli.charAt(0)}${story.name}`;
   const docker = openDocker({ host: engine.host, configDir: join(world.root.path, 'client'), binary });
-  const scene = new Scene({ docker, prefix, images: world.images.get(cli) ?? {}, registry: world.registry.host, folder: join(engine.root, `files-${prefix}`), machine: world.machines.get(engine) });
+  const folder = join(engine.root, `files-${prefix}`);
+  rmSync(folder, { recursive: true, force: true }); // of an earlier telling
+  const scene = new Scene({ docker, prefix, images: world.images.get(cli) ?? {}, registry: world.registry.host, folder, machine: world.machines.get(engine) });
   try { await story.tell(scene); }
   catch (cause) { throw new Error(`${story.name} at ${engine === world.ours ? 'this engine' : 'dockerd'} after ${JSON.stringify(scene.said.at(-1), null, 1)}`, { cause }); }
   finally { await scene.end(); }

@@ -12,6 +12,14 @@ export interface DnsReply { id: number; flags: number; rcode: number; truncated:
 
 const TIMEOUT_MS = 20_000;
 
+/**
+ * A port of its own for every question: for 30 s the kernel leads what comes from one to the resolver that its rules led the last one to, and the
+ * next test has another resolver in the same namespace. Below those that the kernel gives, where resolvers listen.
+ */
+const FIRST_PORT = 10_000, LAST_PORT = 32_000;
+let lastPort = FIRST_PORT + (process.pid % 10_000);
+const nextPort = (): number => { lastPort = lastPort < LAST_PORT ? lastPort + 1 : FIRST_PORT; return lastPort; };
+
 export const encodeName = (name: string): Buffer => Buffer.concat([...name.split('.').filter((label) => label !== '').map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label, 'latin1')])), Buffer.from([0])]);
 
 const words = (...numbers: number[]): Buffer => Buffer.from(numbers.flatMap((number) => [number >> 8, number & 0xff]));
@@ -73,7 +81,7 @@ export function sendDatagram(namespace: NetNamespace, message: Buffer, { address
     const timer = setTimeout(() => { socket.close(); resolve(undefined); }, timeoutMs);
     socket.once('error', (error) => { clearTimeout(timer); socket.close(); reject(error); });
     socket.once('message', (reply) => { clearTimeout(timer); socket.close(); resolve(reply); });
-    socket.bind({ fd: namespace.udpSocket({ address: address.includes(':') ? '::' : '0.0.0.0', port: 0 }).fd }, () => { socket.send(message, port, address); });
+    socket.bind({ fd: namespace.udpSocket({ address: address.includes(':') ? '::' : '0.0.0.0', port: nextPort() }).fd }, () => { socket.send(message, port, address); });
   });
 }
 

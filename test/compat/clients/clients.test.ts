@@ -1,6 +1,8 @@
 // The same stories through docker-py, dockerode and docker-compose to this engine and to Debian's dockerd: what the libraries make of the answers is compared.
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { compare } from '../asking.ts';
 import { assertSameSaid, type Said } from './answers.ts';
 import { ComposeScene } from './compose/scene.ts';
 import { composeStories } from './compose/stories.ts';
@@ -20,21 +22,21 @@ describe('client libraries find here what they find at dockerd', { concurrency: 
   let world: World;
   before(async () => { world = await openWorld(); });
   after(() => world[Symbol.asyncDispose]());
-  const compare = (client: string, story: string, tell: Tell): void => { test(`${story} (${client})`, async () => {
+  const tellBoth = (client: string, story: string, tell: Tell): void => { test(`${story} (${client})`, async () => {
     const prefix = `${client}-${story.replaceAll(' ', '')}`;
     const told = async (engine: Engine) => {
-      try { return world.normal(await tell(engine, { prefix, folder: join(engine.root, `files-${prefix}`) }), engine, `${client} ${story}`); }
+      const folder = join(engine.root, `files-${prefix}`);
+      rmSync(folder, { recursive: true, force: true }); // of an earlier telling
+      try { return world.normal(await tell(engine, { prefix, folder }), engine, `${client} ${story}`); }
       catch (cause) { throw new Error(`at ${engine === world.ours ? 'this engine' : 'dockerd'}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause }); }
       finally { await sweepStory(engine, prefix); }
     };
-    // Both to their end, whatever happens to one: what is not ended would be left behind.
-    const [ours, theirs] = (await Promise.allSettled([told(world.ours), told(world.theirs)])).map((telling) => { if (telling.status === 'rejected') throw telling.reason; return telling.value; });
-    assertSameSaid(ours ?? [], theirs ?? []);
+    await compare(world, told, assertSameSaid);
   }); };
   const stage = (engine: Engine, place: { prefix: string; folder: string }) => ({ ...place, socket: engine.socket, images: world.images, registry: world.registry.host });
-  for (const story of pythonStories()) compare('docker-py', story, (engine, place) => tellInPython(story, { ...stage(engine, place), door: world.door(engine) }));
+  for (const story of pythonStories()) tellBoth('docker-py', story, (engine, place) => tellInPython(story, { ...stage(engine, place), door: world.door(engine) }));
   for (const story of [...containerStories, ...streamStories, ...systemStories]) {
-    compare('dockerode', story.name, async (engine, place) => {
+    tellBoth('dockerode', story.name, async (engine, place) => {
       const scene = new NodeScene(stage(engine, place));
       try { await story.tell(scene); }
       catch (cause) { throw new Error(`${cause instanceof Error ? cause.message : String(cause)} after ${JSON.stringify(scene.said.at(-1))}`, { cause }); }
@@ -42,7 +44,7 @@ describe('client libraries find here what they find at dockerd', { concurrency: 
     });
   }
   for (const story of composeStories) {
-    compare('compose', story.name, async (engine, place) => {
+    tellBoth('compose', story.name, async (engine, place) => {
       const scene = new ComposeScene({ ...stage(engine, place), host: engine.host, configDir: join(world.root, 'client') });
       try { await story.tell(scene); }
       finally { await scene.end(); }

@@ -8,7 +8,7 @@ const TRAP = 'IMAGE sh -c "trap \'exit 5\' TERM; echo up; while :; do sleep 0.05
 const HEALTH = 'inspect -f "{{.State.Status}} {{.State.Health.Status}}"';
 
 export const courseStories: readonly Story[] = [
-  { name: 'health', tell: async (scene) => {
+  { name: 'health', once: true, tell: async (scene) => {
     const past = recorded(scene, 'a');
     await scene.do(`run -d --name @a --health-cmd "echo looking; test -e /tmp/ok" --health-interval 300ms --health-retries 2 ${SLEEP}`);
     await scene.do(`run -d --name @s --health-cmd true --health-interval 1h ${SLEEP}`);
@@ -25,7 +25,7 @@ export const courseStories: readonly Story[] = [
     await scene.sayAll('rm -f @a', 'ps -a --filter health=bad');
     scene.note('told', await past('--filter event=health_status --filter event=start --filter event=pause --filter event=unpause --filter event=die'));
   } },
-  { name: 'healthfail', tell: async (scene) => {
+  { name: 'healthfail', once: true, tell: async (scene) => {
     const one = '--health-interval 300ms --health-retries 1';
     // One that hangs is not told: dockerd 20.10 at times answers no inspect of it any more.
     await scene.do(`run -d --name @long --health-cmd "head -c 5000 /dev/zero | tr '\\0' x" ${one} ${SLEEP}`);
@@ -36,7 +36,7 @@ export const courseStories: readonly Story[] = [
       'inspect -f "{{(index .State.Health.Log 0).ExitCode}}" @code', 'inspect -f "{{json .State.Health}} {{json .Config.Healthcheck}}" @off', 'inspect -f "{{json .Config.Healthcheck}}" @long', 'ps -a --filter health=none --filter name=@off --format {{.Names}}');
     await scene.sayAll(`create --name @z --health-interval 1us ${SLEEP}`, `create --name @z --health-interval=-1s ${SLEEP}`, `create --name @z --health-retries=-1 ${SLEEP}`, `create --name @z --no-healthcheck --health-cmd x ${SLEEP}`, `create --name @z --health-timeout 1us ${SLEEP}`);
   } },
-  { name: 'restartpolicy', tell: async (scene) => {
+  { name: 'restartpolicy', once: true, tell: async (scene) => {
     const past = recorded(scene, 'c');
     await scene.do(`run -d --restart unless-stopped --name @u ${TRAP}`);
     await scene.do('run -d --restart on-failure --name @f IMAGE sh -c "exit 0"');
@@ -69,7 +69,7 @@ export const courseStories: readonly Story[] = [
     // Whether "stop" is told before "destroy" is a race in dockerd.
     scene.note('told', (await past('')).split('\n').filter((line) => !line.includes(' stop ')).join('\n'));
   } },
-  { name: 'signals', tell: async (scene) => {
+  { name: 'signals', once: true, tell: async (scene) => {
     const past = recorded(scene, 'p', 'q');
     await scene.do(`run -d --name @p ${TRAP}`);
     await up(scene, 'p', 1);
@@ -96,7 +96,7 @@ export const courseStories: readonly Story[] = [
     await scene.do('create --name @b IMAGE true');
     await scene.sayAll('top @a -o comm', 'top @a -o pid=x', 'top @a -o ppid=PID', 'top @a -eo pid,comm', 'top @a --nosuch', 'top @b', 'top @b -o pid');
   } },
-  { name: 'execlast', tell: async (scene) => {
+  { name: 'execlast', once: true, tell: async (scene) => {
     const past = recorded(scene, 'a');
     await scene.do(`run -d --name @a -e FROM=image ${SLEEP}`);
     await scene.sayAll('exec -e FROM=exec -e NEW=1 @a sh -c "echo $FROM $NEW"', 'exec -u 1000:1000 -w /tmp @a sh -c "id; pwd"', 'exec -d @a sh -c "exit 9"', 'exec -t @a sh -c "test -t 1 && echo terminal"', 'exec @a sh -c "exit 200"', 'exec --detach-keys nosuch @a true', 'inspect -f "{{.ExecIDs}}" @a');

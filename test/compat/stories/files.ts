@@ -25,7 +25,7 @@ export const fileStories: readonly Story[] = [
     await archived(scene, 'cp @a:/nosuch -');
     await scene.do('rm -v @a');
   } },
-  { name: 'live-cp', tell: async (scene) => {
+  { name: 'live-cp', once: true, tell: async (scene) => {
     makeSources(scene.folder);
     await scene.do('run -d --name @a --read-only -v FOLDER/src:/ro:ro -v @v:/rw -v FOLDER/dst:/bind IMAGE sh -c "echo made > /rw/inside; sleep 1000"');
     await scene.sayAll('cp FOLDER/src/file @a:/tmp', 'cp FOLDER/src/file @a:/ro/x', 'cp FOLDER/src/file @a:/rw', 'cp FOLDER/src/dir @a:/bind', 'exec @a cat /rw/file /bind/dir/one', 'exec @a stat -c "%a %u:%g %s" /rw/file');

@@ -7,12 +7,12 @@ const CAPS = 'IMAGE sh -c "grep -E \'^(Cap|NoNewPrivs|Seccomp:)\' /proc/self/sta
 const CGROUP = (controller: string, file: string) => `cat /sys/fs/cgroup/${controller}/${file}`;
 
 export const isolationStories: readonly Story[] = [
-  { name: 'caps', tell: (scene) => scene.sayAll(
+  { name: 'caps', once: true, tell: (scene) => scene.sayAll(
     `run --rm ${CAPS}`, `run --rm --cap-drop ALL ${CAPS}`, `run --rm --cap-drop CHOWN --cap-drop net_raw ${CAPS}`, `run --rm --cap-add NET_ADMIN --cap-add SYS_TIME ${CAPS}`, `run --rm --cap-drop ALL --cap-add chown ${CAPS}`,
     `run --rm --cap-add ALL --cap-drop SYS_ADMIN ${CAPS}`, `run --rm --cap-add NOSUCH ${CAPS}`, `run --rm --privileged ${CAPS}`, `run --rm -u 1000 ${CAPS}`, `run --rm -u 1000 --cap-add NET_ADMIN ${CAPS}`, `run --rm --security-opt no-new-privileges ${CAPS}`, `run --rm --security-opt no-new-privileges:true ${CAPS}`,
     `run --rm --security-opt seccomp=unconfined ${CAPS}`, `run --rm --security-opt nosuch=1 ${CAPS}`, 'run --rm --cap-drop CHOWN IMAGE chown 1 /tmp', 'run --rm IMAGE mount -t tmpfs x /tmp', 'run --rm IMAGE sh -c "unshare -n true"', 'run --rm IMAGE reboot -f',
   ) },
-  { name: 'limits', tell: (scene) => scene.sayAll(
+  { name: 'limits', once: true, tell: (scene) => scene.sayAll(
     `run --rm --memory 64m IMAGE ${CGROUP('memory', 'memory.limit_in_bytes')}`, `run --rm --memory 64m --memory-reservation 32m IMAGE ${CGROUP('memory', 'memory.soft_limit_in_bytes')}`, `run --rm --cpus 0.5 IMAGE sh -c "cd /sys/fs/cgroup/cpu; cat cpu.cfs_quota_us cpu.cfs_period_us"`,
     `run --rm --cpu-shares 512 IMAGE ${CGROUP('cpu', 'cpu.shares')}`, `run --rm --cpuset-cpus 0 IMAGE ${CGROUP('cpuset', 'cpuset.cpus')}`, `run --rm --pids-limit 20 IMAGE ${CGROUP('pids', 'pids.max')}`, `run --rm --pids-limit -1 IMAGE ${CGROUP('pids', 'pids.max')}`,
     'run --rm --ulimit nofile=100:200 --ulimit core=0 IMAGE sh -c "ulimit -Sn; ulimit -Hn; ulimit -c"', 'run --rm --shm-size 1m IMAGE sh -c "df -k /dev/shm | tail -1"', 'run --rm IMAGE sh -c "df -k /dev/shm | tail -1"', 'run --rm --oom-score-adj 100 IMAGE cat /proc/self/oom_score_adj',
@@ -30,7 +30,7 @@ export const isolationStories: readonly Story[] = [
       'run --rm IMAGE sh -c "echo x > /proc/sys/kernel/hostname"', 'run --rm IMAGE sh -c "wc -c < /proc/kcore; ls /proc/acpi /sys/firmware"', 'run --name @w IMAGE sh -c "echo kept > /kept"', 'start -a @w',
     );
   } },
-  { name: 'namespaces', tell: async (scene) => {
+  { name: 'namespaces', once: true, tell: async (scene) => {
     await scene.sayAll(
       'run --rm --network none IMAGE sh -c "ls /sys/class/net; cat /sys/class/net/lo/operstate; ip -o addr show lo | head -1; ping -c1 -W1 127.0.0.1 >/dev/null && echo up"', 'run --rm IMAGE sh -c "ip link show lo | head -1"', 'run --rm --network host IMAGE sh -c "readlink /proc/self/ns/net"', 'run --rm --network host IMAGE hostname', 'run --rm --pid host IMAGE sh -c "readlink /proc/self/ns/pid"',
       'run --rm --uts host IMAGE hostname', 'run --rm --ipc host IMAGE sh -c "readlink /proc/self/ns/ipc"', 'run --rm IMAGE sh -c "echo $$"', 'run --rm IMAGE sh -c "cat /proc/self/cgroup | wc -l"', 'run --rm --pid nosuch IMAGE true', 'run --rm --network host --hostname x IMAGE hostname', 'run --rm --cgroupns private IMAGE sh -c "cut -d: -f3 /proc/self/cgroup | sort -u"',

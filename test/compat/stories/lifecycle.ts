@@ -17,7 +17,7 @@ export const lifecycleStories: readonly Story[] = [
     await up(scene, 'c');
     await scene.sayAll('stop @c', state('c'));
   } },
-  { name: 'wait', tell: async (scene) => {
+  { name: 'wait', once: true, tell: async (scene) => {
     await scene.do('run -d --name @a IMAGE sh -c "sleep 0.7; exit 4"');
     await scene.do('run -d --name @b IMAGE sh -c "sleep 0.3; exit 5"');
     await scene.sayAll('wait @a @b', 'ps -a --filter name=@ --format "{{.Names}} {{.State}}"');

@@ -3,7 +3,7 @@ import { until } from '../../kit/poll.ts';
 import type { Scene, Story } from '../scene.ts';
 
 export const logStories: readonly Story[] = [
-  { name: 'logs-refused', tell: async (scene) => {
+  { name: 'logs-refused', once: true, tell: async (scene) => {
     const wrong = ['--log-driver nosuch', '--log-opt nosuch=1', '--log-driver local --log-opt nosuch=1', '--log-driver journald --log-opt nosuch=1', '--log-driver syslog --log-opt nosuch=1', '--log-driver none --log-opt a=b', '--log-opt mode=x',
       '--log-opt max-buffer-size=1m', '--log-driver syslog --log-opt syslog-address=x', '--log-driver syslog --log-opt syslog-facility=x', '--log-driver syslog --log-opt syslog-format=x', '--log-driver syslog --log-opt syslog-address=unix:///nosuch',
       '--log-driver syslog --log-opt cache-disabled=x'];

@@ -9,7 +9,7 @@ const hostConfig = (name: string) => `inspect -f '${FIELDS.map((field) => `{{jso
 const GROW = 'x=a; while :; do x=$x$x; done';
 
 export const resourceStories: readonly Story[] = [
-  { name: 'resources-create', tell: async (scene) => {
+  { name: 'resources-create', once: true, tell: async (scene) => {
     const refused = [
       '-m 4m', '-m 8m --memory-swap 4m', '--memory-swap 8m', '--memory-reservation 4m', '-m 8m --memory-reservation 9m', '--memory-swappiness 101', '--cpus 99', '--cpus 1 --cpu-period 10000',
       '--cpu-period 10', '--cpu-quota 10', '--cpuset-cpus 0-99', '--cpuset-cpus x', '--cpuset-mems 9', '--oom-score-adj 2000',
@@ -23,7 +23,7 @@ export const resourceStories: readonly Story[] = [
     // Found out at the start, as it is with Docker.
     for (const words of ['--device /dev/nosuch', '--gpus all']) await scene.say(`run --name @late --rm ${words} IMAGE true`);
   } },
-  { name: 'resources-limits', tell: async (scene) => {
+  { name: 'resources-limits', once: true, tell: async (scene) => {
     const files = ['memory/memory.limit_in_bytes', 'memory/memory.memsw.limit_in_bytes', 'memory/memory.soft_limit_in_bytes', 'memory/memory.swappiness', 'cpu/cpu.cfs_quota_us', 'cpu/cpu.cfs_period_us', 'cpu/cpu.shares', 'cpuset/cpuset.cpus', 'pids/pids.max']
       .map((file) => `/sys/fs/cgroup/${file}`).join(' ');
     await scene.sayAll(
@@ -45,7 +45,7 @@ export const resourceStories: readonly Story[] = [
     await live(scene, 'stats --format "{{.Name}} {{.PIDs}}" @runs', /-runs 1[\s\S]*-runs 1/);
     await live(scene, 'stats', /CPU %[\s\S]*-runs/);
   } },
-  { name: 'update', tell: async (scene) => {
+  { name: 'update', once: true, tell: async (scene) => {
     const limits = 'exec @live sh -c "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes memory/memory.soft_limit_in_bytes cpu/cpu.cfs_quota_us cpu/cpu.shares pids/pids.max cpuset/cpuset.cpus"';
     await scene.do('run -d --name @live -m 64m --memory-swap 128m IMAGE sleep 1000');
     await scene.do('create --name @rests IMAGE true');

@@ -46,7 +46,7 @@ export const runStories: readonly Story[] = [
     'rm @third',
     'rm -f @third',
   ) },
-  { name: 'config', tell: async (scene) => {
+  { name: 'config', once: true, tell: async (scene) => {
     writeFileSync(join(scene.folder, 'env'), '# comment\nFROM_FILE=yes\nEMPTY=\n');
     await scene.sayAll(
       'run --rm -e A=1 -e B="two words" -e EMPTY= --env-file FOLDER/env IMAGE sh -c "env | sort | grep -v HOSTNAME"',
