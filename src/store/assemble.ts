@@ -5,6 +5,7 @@ import { EngineError, errnoOf } from '../lib/errors.ts';
 import type { IdMap } from '../lib/ids.ts';
 import type { Log } from '../lib/log.ts';
 import { openContainers } from './containers.ts';
+import { openDeltas } from './deltas.ts';
 import { directoryOf, type Disk } from './disk.ts';
 import { openDistribution } from './distribution.ts';
 import { readDockerNetworks } from './docker-databases.ts';
@@ -54,14 +55,19 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
   const networks = await openNetworks(room, { ...foreignNetworks(room), containersName: namesNetwork });
   const images = await openImages(room, layers.state);
   const names = await openNames(room, { known: images.known, usable: (id) => images.store.get(id) !== undefined });
+  const deltas = await openDeltas(room, { known: images.known, files: kernel.files });
   const leftovers = await sweep({ room, state: layers.state, referenced: layers.referenced, mounts: kernel.mounts });
   // Deleting a half-pulled layer may take many seconds on flash; nobody has to wait for that.
   const erasing = erase(room, leftovers);
 
   undo.move();
   return {
-    root, idMap, images: images.store, names, layers: layers.store, containers, volumes, networks, distribution: openDistribution(room), recovered: report,
-    collect: () => layers.collect(images.roots),
+    root, idMap, images: images.store, names, layers: layers.store, containers, volumes, networks, deltas: deltas.store, distribution: openDistribution(room), recovered: report,
+    async collect() {
+      const gone = await layers.collect(images.roots);
+      await deltas.collect();
+      return gone;
+    },
     async close() {
       await extractors.close();
       await erasing;

@@ -17,6 +17,7 @@ export interface Store {
   readonly containers: ContainerStore;
   readonly volumes: VolumeStore;
   readonly networks: NetworkStore;
+  readonly deltas: DeltaStore;
   readonly distribution: DistributionStore;
   /** What opening found and mended, for the log and for `info`. */
   readonly recovered: RecoveryReport;

@@ -24,6 +24,8 @@ export interface Layout {
   dockerNetworks: string;
   /** Ours alone, as all below. */
   networks: string;
+  /** Our own deltas, one directory each. */
+  deltas: string;
   /** Ours alone: lock, quarantine, and what is being removed. */
   own: string;
   quarantine: string;
@@ -49,6 +51,7 @@ export function layoutOf(root: string): Layout {
     volumes: `${root}/volumes`,
     dockerNetworks: `${root}/network/files/local-kv.db`,
     networks: `${own}/networks`,
+    deltas: `${own}/deltas`,
     own,
     quarantine: `${own}/quarantine`,
     removed: `${own}/removed`,
@@ -69,7 +72,7 @@ export function directoriesOf(root: string): ReadonlyArray<readonly [path: strin
     [`${image}/distribution/diffid-by-digest`, 0o755], [`${image}/distribution/diffid-by-digest/sha256`, 0o755],
     [`${root}/containers`, 0o710],
     [`${root}/volumes`, MODE.volume],
-    [`${root}/vaquita/quarantine`, 0o700], [`${root}/vaquita/removed`, 0o700], [`${root}/vaquita/networks`, 0o700],
+    [`${root}/vaquita/quarantine`, 0o700], [`${root}/vaquita/removed`, 0o700], [`${root}/vaquita/networks`, 0o700], [`${root}/vaquita/deltas`, 0o700],
   ];
 }
 
