@@ -41,7 +41,7 @@ export async function openDeltas(room: Room, { known, files }: DeltaNeeds): Prom
     return gone;
   };
   const collect = async () => {
-    for (const record of [...records.values()]) {
+    for (const record of records.values()) {
       if (known(record.target)) continue;
       using _guard = await lock.hold(record.target);
       if (known(record.target) || records.get(keyOf(record)) !== record) continue;
