@@ -17,6 +17,25 @@ export const smallFiles = (): BenchImage => imageOf('small', { layers: 4, files:
 /** 26 files of 15.4 MB, two layers: 400 MB. */
 export const bigFiles = (): BenchImage => imageOf('big', { layers: 2, files: 26, perFolder: 13, size: () => 15_400_000 });
 
+/** Of small files every 20th has new content, every 50th another name; of big ones 64 KB at one place are new. Nothing else is touched, not even times. */
+export function nextVersion(image: BenchImage): BenchImage {
+  const layers = image.layers.map((entries, layer) => entries.map((entry, n): Entry => {
+    const { data } = entry;
+    if (data === undefined) return entry;
+    if (image.name === 'big') return { ...entry, data: () => edited(data(), layer * 1000 + n) };
+    if (n % 20 === 3) return { ...entry, data: () => halfCompressible(data().length, layer * 100_000 + n + 7_000_000) };
+    return n % 50 === 7 ? { ...entry, path: `${entry.path}-moved` } : entry;
+  }));
+  return { ...image, layers };
+}
+
+const EDIT_BYTES = 64 * 1024;
+
+function edited(bytes: Buffer, seed: number): Buffer {
+  halfCompressible(2 * EDIT_BYTES, seed + 9_000_000).copy(bytes, (seed * 7919 * 4096) % (bytes.length - EDIT_BYTES), 0, EDIT_BYTES);
+  return bytes;
+}
+
 function imageOf(name: BenchImage['name'], what: { layers: number; files: number; perFolder: number; size: (n: number) => number }): BenchImage {
   const layers: Entry[][] = [];
   let bytes = 0;

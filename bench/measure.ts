@@ -28,11 +28,21 @@ export interface PullOptions {
   registry: string;
   /** On the disk that is to be measured, not in memory. */
   scratch: string;
+  /** Pulled before, uncounted: the version that is there already. */
+  present?: string | undefined;
+  /** Further words of the request, such as `delta=0`. */
+  query?: string | undefined;
+  /** Memory of the daemon and all its children, their page cache included. */
+  limitBytes?: number | undefined;
+  /** Called when everything is ready for the pull. */
+  onReady?: () => void;
 }
 
 export const MB = 1_000_000;
 const DISK_BYTES = 2000 * 1024 ** 2;
 const SETTLE_MS = 3000;
+/** Workers of an earlier pull are gone by then. */
+const IDLE_MS = 15_000;
 const SAMPLE_MS = 20;
 
 /** Runs `work` with the engine started on a fresh ext4 that is used for nothing else. */
@@ -56,14 +66,21 @@ export async function onFreshDisk<T>(options: PullOptions & { group: Group }, wo
 }
 
 export async function measurePull(options: PullOptions): Promise<{ version: string; figures: PullFigures }> {
-  await using group = openGroup(`vaquita-bench-${process.pid}`);
+  await using group = openGroup(`vaquita-bench-${process.pid}`, options.limitBytes);
   run('sync', '-f', options.scratch);
   writeFileSync('/proc/sys/vm/drop_caches', '3');
   return await onFreshDisk({ ...options, group }, async (engine, { device, dataRoot }) => {
+    if (options.present !== undefined) {
+      await engine.pull(options.present);
+      run('sync', '-f', dataRoot);
+      writeFileSync('/proc/sys/vm/drop_caches', '3');
+      await pause(IDLE_MS);
+    }
+    options.onReady?.();
     const before = { cpu: group.cpuSeconds(), disk: diskCounters(device), anonymous: group.memory().anonymousBytes };
     using peak = watchPeak(() => group.memory().anonymousBytes);
     const start = performance.now();
-    await engine.pull(options.reference);
+    await engine.pull(options.reference, options.query);
     const wallSeconds = (performance.now() - start) / 1000;
     const [cpu, atDone] = [group.cpuSeconds(), diskCounters(device)];
     const cache = cacheBelow(dataRoot);

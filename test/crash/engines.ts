@@ -17,7 +17,7 @@ export interface Engine extends AsyncDisposable {
   readonly pid: number;
   request(method: string, path: string, body?: unknown): Promise<Reply>;
   /** Resolves when the engine says that the image is there; throws what it says otherwise. */
-  pull(reference: string): Promise<void>;
+  pull(reference: string, query?: string): Promise<void>;
   /** Politely, as a service manager stops it. */
   stop(): Promise<void>;
 }
@@ -79,7 +79,7 @@ export async function startEngine(name: EngineName, options: EngineOptions): Pro
   const held = undo.move();
   return {
     name, pid, request: ask,
-    pull: (reference) => pull(ask, reference),
+    pull: (reference, query) => pull(ask, reference, query),
     async stop() {
       signal(pid, 'SIGTERM');
       try { await eventually(`${name} stops`, 30_000, () => !isAlive(pid)); }
@@ -121,11 +121,16 @@ async function killLeftovers(scratch: string): Promise<void> {
   if (pid > 1 && isAlive(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(scratch)) await killTree(pid);
 }
 
-async function pull(ask: Engine['request'], reference: string): Promise<void> {
-  const reply = await ask('POST', `/images/create?fromImage=${encodeURIComponent(reference)}`);
+async function pull(ask: Engine['request'], reference: string, query = ''): Promise<void> {
+  const reply = await ask('POST', `/images/create?fromImage=${encodeURIComponent(reference)}${query === '' ? '' : `&${query}`}`);
+  assertStreamed(reply, `pull ${reference}`);
+}
+
+/** Verbs that stream progress say in a line what went wrong. */
+export function assertStreamed(reply: Reply, what: string): void {
   const lines = reply.body.split('\n').filter((line) => line.trim() !== '').map((line) => JSON.parse(line) as { error?: string; message?: string });
   const refusal = lines.find((line) => line.error !== undefined) ?? (reply.status === 200 ? undefined : lines[0]);
-  if (refusal || reply.status !== 200) throw new Error(`pull ${reference}: ${refusal?.error ?? refusal?.message ?? `HTTP ${reply.status}`}`);
+  if (refusal || reply.status !== 200) throw new Error(`${what}: ${refusal?.error ?? refusal?.message ?? `HTTP ${reply.status}`}`);
 }
 
 function askEngine(what: { socket: string; method: string; path: string; body: unknown }): Promise<Reply> {
