@@ -56,7 +56,8 @@ async function pull(images: ImagesFace, request: ApiRequest): Promise<Answer> {
   const { reference, all } = pullReference(fromImage, query.text('tag'));
   const auth = readRegistryAuth(request);
   const platform = platformOf(query);
-  return await progressAnswer((onLine) => images.pull(reference, { platform, auth, all, signal, onLine }));
+  const [deltas, dryRun] = [query.flag('delta', true), query.flag('dryRun')];
+  return await progressAnswer((onLine) => images.pull(reference, { platform, auth, all, deltas, dryRun, signal, onLine }));
 }
 
 /** `linux/arm/v7`, or the JSON that newer clients write. */

@@ -6,7 +6,7 @@ import type { Logs } from '../logs/index.ts';
 import type { Network } from '../network/index.ts';
 import type { Registry } from '../registry/index.ts';
 import type { Runtime } from '../runtime/index.ts';
-import type { Store } from '../store/index.ts';
+import type { BaseRoot, Store } from '../store/index.ts';
 import { openContainers } from './containers/containers.ts';
 import { openExecs } from './containers/exec.ts';
 import { forgetNote } from './containers/exec-run.ts';
@@ -39,6 +39,8 @@ export interface EngineNeeds {
   clock: Clock;
   log: Log;
   facts: SystemFacts;
+  /** Further roots, only read, in which bases of deltas are looked for. */
+  baseRoots?: readonly BaseRoot[];
   maxConcurrentDownloads: number;
   defaults?: ContainerDefaults;
 }
@@ -82,7 +84,7 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
   const wanted = await recover(parts); // watching already: an adopted task may end at any moment
   await needs.network.settle({ keep: networks.broken() });
   return {
-    images: openImages({ ...needs, events, users, platform: facts.platform }),
+    images: openImages({ ...needs, baseRoots: needs.baseRoots ?? [], events, users, platform: facts.platform }),
     containers: openContainers(parts),
     volumes: openVolumes(parts),
     networks: openNetworkVerbs(parts),

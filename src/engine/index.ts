@@ -25,8 +25,11 @@ export interface Engine {
 }
 
 export interface ImagesFace {
-  /** Progress is told by `onLine`; whatever fails after the first line is thrown as well, and the router decides how to say it. */
-  pull(reference: string, options: Signalled & { platform: Platform | undefined; auth: RegistryAuth | undefined; all: boolean; onLine(line: ProgressLine): void }): Promise<void>;
+  /**
+   * Progress is told by `onLine`; whatever fails after the first line is thrown as well, and the router decides how to say it.
+   * Deltas are used where they make it cheaper, unless `deltas` is false. With `dryRun` the lines tell what would happen, and nothing changes.
+   */
+  pull(reference: string, options: Signalled & { platform: Platform | undefined; auth: RegistryAuth | undefined; all: boolean; deltas?: boolean | undefined; dryRun?: boolean | undefined; onLine(line: ProgressLine): void }): Promise<void>;
   list(options: { all: boolean; filters: Filters }): Promise<ImageView[]>;
   /** By name, name@digest, ID or unique prefix of an ID. not-found: `No such image: NAME`. */
   inspect(name: string): Promise<ImageView>;

@@ -1,18 +1,24 @@
 // Layers on their way: whoever wants a layer that is under way joins it; when the last one leaves, it stops and leaves nothing.
 import type { ChainId } from '../../oci/digest.ts';
 
-export interface FlightEvents { status(status: string): void; moved(status: string, currentBytes: number): void }
+export interface FlightEvents {
+  status(status: string): void;
+  /** `totalBytes` of what is really brought, which may be less than the layer. */
+  moved(status: string, currentBytes: number, totalBytes: number): void;
+}
 
-interface Flight { done: Promise<void>; abort: AbortController; listeners: Set<FlightEvents>; last: (to: FlightEvents) => void }
+interface Flight<T> { done: Promise<T>; abort: AbortController; listeners: Set<FlightEvents>; last: (to: FlightEvents) => void }
+interface Joining<T> { signal: AbortSignal; fly: (events: FlightEvents, signal: AbortSignal) => Promise<T> }
 
-export class Flights {
-  #flights = new Map<ChainId, Flight>();
+/** `T` is what a flight tells of itself when it has landed. */
+export class Flights<T = void> {
+  #flights = new Map<ChainId, Flight<T>>();
 
   /**
    * Resolves when the layer is committed. `fly` is called unless the layer is on its way already; it is aborted when every
    * joined signal is. A leaver gets its own signal's reason at once, the work of the others goes on.
    */
-  async join(chainId: ChainId, tell: FlightEvents, { signal, fly }: { signal: AbortSignal; fly: (events: FlightEvents, signal: AbortSignal) => Promise<void> }): Promise<void> {
+  async join(chainId: ChainId, tell: FlightEvents, { signal, fly }: Joining<T>): Promise<T> {
     signal.throwIfAborted();
     const flight = this.#flights.get(chainId) ?? this.#begin(chainId, fly);
     flight.listeners.add(tell);
@@ -29,7 +35,7 @@ export class Flights {
     signal.addEventListener('abort', leave, { once: true });
     try {
       // The last one to leave waits for the work to have stopped, so that its answer means "nothing is left".
-      await Promise.race([flight.done, left.promise]).catch(async (error: unknown) => {
+      return await Promise.race([flight.done, left.promise]).catch(async (error: unknown) => {
         if (flight.abort.signal.aborted) await flight.done.catch(() => {});
         throw error;
       });
@@ -42,13 +48,16 @@ export class Flights {
   /** Resolves when the layer is no longer on its way: committed, or not on its way at all. Rejects as its work does. */
   async landed(chainId: ChainId): Promise<void> { await this.#flights.get(chainId)?.done; }
 
-  #begin(chainId: ChainId, fly: (events: FlightEvents, signal: AbortSignal) => Promise<void>): Flight {
+  /** Whether a layer is on its way. */
+  has(chainId: ChainId): boolean { return this.#flights.has(chainId); }
+
+  #begin(chainId: ChainId, fly: Joining<T>['fly']): Flight<T> {
     const abort = new AbortController();
     const listeners = new Set<FlightEvents>();
-    const flight: Flight = { abort, listeners, done: Promise.resolve(), last: () => {} };
+    const flight: Flight<T> = { abort, listeners, done: new Promise<never>(() => {}), last: () => {} };
     const events: FlightEvents = {
       status: (status) => { flight.last = (to) => to.status(status); for (const to of listeners) to.status(status); },
-      moved: (status, bytes) => { flight.last = (to) => to.moved(status, bytes); for (const to of listeners) to.moved(status, bytes); },
+      moved: (status, bytes, total) => { flight.last = (to) => to.moved(status, bytes, total); for (const to of listeners) to.moved(status, bytes, total); },
     };
     this.#flights.set(chainId, flight);
     flight.done = fly(events, abort.signal).finally(() => this.#forget(chainId, flight));
@@ -56,7 +65,7 @@ export class Flights {
     return flight;
   }
 
-  #forget(chainId: ChainId, flight: Flight): void {
+  #forget(chainId: ChainId, flight: Flight<T>): void {
     if (this.#flights.get(chainId) === flight) this.#flights.delete(chainId);
   }
 }

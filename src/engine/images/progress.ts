@@ -5,12 +5,12 @@ import { humanSize } from '../../wire/units.ts';
 /** Between two lines of one layer there lie at least so many ms: a slow terminal or link must not be flooded. */
 const LINE_INTERVAL_MS = 100;
 
-/** Tells how far a layer is, at most every LINE_INTERVAL_MS. */
-export function layerProgress(id: string, totalBytes: number, tell: { now: () => number; onLine: (line: ProgressLine) => void }) {
+/** Tells how far a layer is, at most every LINE_INTERVAL_MS; `allBytes` unless a step says otherwise. */
+export function layerProgress(id: string, allBytes: number, tell: { now: () => number; onLine: (line: ProgressLine) => void }) {
   let last = -Infinity;
   return {
     status(status: string) { tell.onLine({ status, progressDetail: {}, id }); },
-    moved(status: string, currentBytes: number) {
+    moved(status: string, currentBytes: number, totalBytes = allBytes) {
       const now = tell.now();
       if (now - last < LINE_INTERVAL_MS && currentBytes < totalBytes) return;
       last = now;

@@ -1,0 +1,226 @@
+// One layer on its way: whichever of its ways works, staged at any time, committed after the layer below it.
+import type { Clock } from '../../lib/clock.ts';
+import { EngineError, errnoOf, kindOf, messageOf, notFound } from '../../lib/errors.ts';
+import type { KeyedLock, Limiter } from '../../lib/lock.ts';
+import type { Log } from '../../lib/log.ts';
+import type { Descriptor, ImageConfig, Platform } from '../../oci/manifest.ts';
+import { compressionOf } from '../../oci/parse-manifest.ts';
+import type { Reference } from '../../oci/reference.ts';
+import type { Registry } from '../../registry/index.ts';
+import type { BaseRoot, LayerWrite, StagedLayer, Store } from '../../store/index.ts';
+import type { ProgressLine, RegistryAuth } from '../../wire/types.ts';
+import type { Events } from '../events.ts';
+import type { FlightEvents, Flights } from './flights.ts';
+import { findLayers, waysOf, type Found, type LayerOffer, type LayerPlan, type Outcome, type Way } from './ways.ts';
+
+export interface PullNeeds {
+  store: Store;
+  /** Roots that are only read: bases of deltas are looked for in them too. */
+  baseRoots: readonly BaseRoot[];
+  registry: Registry;
+  events: Events;
+  clock: Clock;
+  log: Log;
+  platform: Platform;
+  /** Layers downloaded and extracted at the same time, over all pulls. */
+  maxConcurrentDownloads: number;
+}
+
+export interface PullOptions {
+  platform: Platform | undefined;
+  auth: RegistryAuth | undefined;
+  all: boolean;
+  signal: AbortSignal;
+  /** false: only whole layers are pulled. */
+  deltas?: boolean | undefined;
+  /** true: tells what would happen, and changes nothing. */
+  dryRun?: boolean | undefined;
+  onLine(line: ProgressLine): void;
+}
+
+/** What all pulls have in common. */
+export interface Traffic {
+  flights: Flights<Outcome>;
+  slots: Limiter;
+  /** By diffID. */
+  turns: KeyedLock;
+}
+
+/** The same image under a name that has its whole layers. */
+export interface WholeImage { name: string; layers: readonly Descriptor[] }
+
+/** One pull, once it is known what it brings. */
+export interface PullOf {
+  reference: Reference;
+  /** Of the image that is made, which for a delta image is not the one in the registry. */
+  config: ImageConfig;
+  options: PullOptions;
+  /** Where whole layers are, when the manifest does not name them; asked once. */
+  search(): Promise<WholeImage | undefined>;
+}
+
+/** The engine's own root, then those that are only read. */
+export const rootsOf = ({ store, baseRoots }: Pick<PullNeeds, 'store' | 'baseRoots'>): readonly BaseRoot[] => [store, ...baseRoots];
+
+/** A delta could not be used and nothing else could be had by this pull; another one that wants the same layer may have more luck. */
+export class UnusableDelta extends EngineError {}
+
+/** `isRetry`: an earlier flight for the same layer has failed, while layers above it may hold every slot and wait for this one. */
+export interface Flight { pull: PullOf; plan: LayerPlan; traffic: Traffic; events: FlightEvents; signal: AbortSignal; isRetry: boolean }
+
+/**
+ * Brings one layer in. It is extracted at any time, but committed after the layer below it, whoever brings that. The same content is
+ * brought by one flight at a time: those for other chains copy it then. Every wait is for flights that began before, so none is for
+ * ever; one that has waited for its turn comes too late for a slot in that order, and takes none.
+ */
+export async function fly(needs: PullNeeds, flight: Flight): Promise<Outcome> {
+  const { plan, events, signal, pull, traffic } = flight;
+  const { diffId, chainId } = plan;
+  const isLate = traffic.turns.has(diffId);
+  if (isLate) events.status('Waiting');
+  using _turn = await traffic.turns.hold(diffId, { signal });
+  const ways = waysOf(plan, findLayers(rootsOf(needs)).get(diffId));
+  using _slot = isLate || flight.isRetry || ways[0]?.by === 'copy' ? undefined : await slotOf(flight);
+  const { staged: bytes, blob, outcome } = await takeFirst(needs, flight, ways);
+  await using staged = bytes;
+  events.moved('Extracting', blob?.size ?? plan.listed.size, blob?.size ?? plan.listed.size);
+  await parentLanded(needs, flight);
+  signal.throwIfAborted();
+  await staged.commit();
+  // Only of what was seen, or a later push would name a blob that is something else: a delta, or what a manifest claims of a copy.
+  const seen = outcome.by === 'whole' ? blob : outcome.by === 'copy' && needs.store.distribution.diffIdOf(plan.listed.digest) === diffId ? plan.listed : undefined;
+  if (seen) await needs.store.distribution.record(diffId, seen.digest, `${pull.reference.registry}/${pull.reference.path}`);
+  needs.log.debug('layer committed', { layer: chainId, by: outcome.by, downloadedBytes: outcome.downloadedBytes });
+  events.status('Pull complete');
+  return outcome;
+}
+
+async function slotOf({ traffic, events, signal }: Flight): Promise<Disposable> {
+  const waiting = traffic.slots.hold({ signal });
+  if (await isPending(waiting)) events.status('Waiting');
+  return await waiting;
+}
+
+async function isPending(promise: Promise<unknown>): Promise<boolean> {
+  return await Promise.race([promise.then(() => false), nextRound().then(() => true)]);
+}
+
+const nextRound = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
+
+/** A layer below whose delta failed for one pull may be brought by another pull, which begins that at once. */
+async function parentLanded(needs: PullNeeds, { plan: { parent }, traffic }: Flight): Promise<void> {
+  if (parent === undefined) return;
+  for (;;) {
+    try {
+      return await traffic.flights.landed(parent);
+    } catch (error) {
+      if (!(error instanceof UnusableDelta)) throw error;
+      await nextRound();
+      if (!needs.store.layers.get(parent) && !traffic.flights.has(parent)) throw error;
+    }
+  }
+}
+
+/** What was staged; `blob` is what was downloaded for it. */
+interface Taken { staged: StagedLayer; blob: Descriptor | undefined; outcome: Outcome }
+interface Spent { bytes: number }
+
+async function takeFirst(needs: PullNeeds, flight: Flight, ways: readonly Way[]): Promise<Taken> {
+  const spent: Spent = { bytes: 0 };
+  let failure: unknown = notFound(`layer ${flight.plan.diffId} was here a moment ago, and is gone`);
+  for (const way of ways) {
+    try {
+      return await take(needs, flight, { way, spent, failure });
+    } catch (error) {
+      if (flight.signal.aborted || way.by === 'whole' || way.by === 'search' || !mayDoOtherwise(error)) throw error;
+      failure = error;
+      tellOfFailure(needs, flight, { way, error });
+    }
+  }
+  throw failure;
+}
+
+/** A full disk, or one that cannot be written, is so for every way. */
+const DISK_ERRNOS: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EROFS']);
+const mayDoOtherwise = (error: unknown): boolean => !DISK_ERRNOS.has(errnoOf(error)) && kindOf(error) !== 'cancelled';
+
+function tellOfFailure(needs: PullNeeds, { plan, events }: Flight, { way, error }: { way: Way; error: unknown }): void {
+  const about = { diffId: plan.diffId, error };
+  if (way.by === 'copy') needs.log.warn(`a layer that could be copied is damaged: it is ${plan.offer ? 'made anew' : 'downloaded instead'}`, { layer: way.from.chainId, ...about });
+  else needs.log.warn('a delta could not be used: the whole layer is downloaded instead', about);
+  if (way.by === 'delta') events.status('Delta not usable, whole layer needed');
+}
+
+async function take(needs: PullNeeds, flight: Flight, { way, spent, failure }: { way: Way; spent: Spent; failure: unknown }): Promise<Taken> {
+  const { plan, pull } = flight;
+  const wholeBytes = plan.whole === 'search' ? plan.listed.size : plan.whole.size;
+  const outcome = (by: Outcome['by']): Outcome => ({ by, downloadedBytes: spent.bytes, wholeBytes });
+  switch (way.by) {
+    case 'copy': return { staged: await stageCopy(needs, flight, way.from), blob: undefined, outcome: { ...outcome('copy'), wholeBytes: 0 } };
+    case 'delta': return { staged: await stageDelta(needs, flight, { ...way.offer, spent }), blob: way.offer.blob, outcome: outcome('delta') };
+    case 'whole': return { staged: await stageBlob(needs, flight, { blob: way.blob, spent }), blob: way.blob, outcome: outcome('whole') };
+    case 'search': {
+      const found = await pull.search();
+      const blob = found?.layers[pull.config.diffIds.indexOf(plan.diffId)];
+      if (blob === undefined) throw new UnusableDelta(kindOf(failure), messageOf(failure), { cause: failure });
+      return { staged: await stageBlob(needs, flight, { blob, spent }), blob, outcome: outcome('whole') };
+    }
+  }
+}
+
+const stageBlob = (needs: PullNeeds, flight: Flight, { blob, spent }: { blob: Descriptor; spent: Spent }): Promise<StagedLayer> =>
+  stageFrom(needs, flight, { blob, spent, write: { compression: compressionOf(blob.mediaType) } });
+
+/** A delta's own words are about what could not be applied; what a registry could not give says so itself. */
+const stageDelta = (needs: PullNeeds, flight: Flight, { blob, delta, spent }: LayerOffer & { spent: Spent }): Promise<StagedLayer> =>
+  stageFrom(needs, flight, { blob, spent, write: { compression: delta.format === 'rsync' ? compressionOf(blob.mediaType) : 'none', delta } });
+
+interface Staging { blob: Descriptor; spent: Spent; write: Pick<LayerWrite, 'compression' | 'delta'> }
+
+async function stageFrom(needs: PullNeeds, { pull, plan, events, signal }: Flight, { blob, spent, write }: Staging): Promise<StagedLayer> {
+  const source = needs.registry.blob(pull.reference, blob, {
+    auth: pull.options.auth,
+    signal,
+    onRetry: ({ waitMs }) => events.status(`Retrying in ${Math.max(1, Math.round(waitMs / 1000))} second${waitMs >= 1500 ? 's' : ''}`),
+  });
+  const course: Course = { phase: 'Downloading', isNamed: false };
+  return await needs.store.layers.stage({
+    diffId: plan.diffId, parent: plan.parent, ...write, signal,
+    source: announced(source, { events, course, spent, totalBytes: blob.size }),
+    onProgress: (bytes) => { if (bytes < blob.size) events.moved(course.phase, bytes, blob.size); },
+  }).catch((error: unknown) => { throw course.isNamed || signal.aborted ? error : unregistered(blob, error, write.delta !== undefined); });
+}
+
+/** The layer out of one with the same content that is here in another chain, or in another root. Fails with corrupt or not-found when that one is not what it was. */
+async function stageCopy(needs: PullNeeds, { plan, events, signal }: Flight, from: Found): Promise<StagedLayer> {
+  const { diffId, parent, listed } = plan;
+  events.status('Download complete');
+  events.moved('Extracting', 0, listed.size);
+  return await needs.store.layers.stage({ diffId, parent, compression: 'none', signal, source: from.root.layers.tar(from.chainId) })
+    .catch((error: unknown) => { throw signal.aborted ? error : unregistered(listed, error, false); });
+}
+
+/** How far a layer is; `isNamed` when the registry failed, which says itself what it was about. */
+interface Course { phase: 'Downloading' | 'Extracting'; isNamed: boolean }
+
+/** The blob's bytes, and a word when the last one is in. */
+async function* announced(blob: AsyncIterable<Uint8Array>, { events, course, spent, totalBytes }: { events: FlightEvents; course: Course; spent: Spent; totalBytes: number }): AsyncGenerator<Uint8Array> {
+  events.moved(course.phase, 0, totalBytes);
+  try {
+    for await (const chunk of blob) { // has held them to digest and size when it ends
+      spent.bytes += chunk.length;
+      yield chunk;
+    }
+  } catch (error) {
+    course.isNamed = true;
+    throw error;
+  }
+  events.status('Verifying Checksum');
+  events.status('Download complete');
+  course.phase = 'Extracting';
+  events.moved(course.phase, 0, totalBytes);
+}
+
+/** Archive and disk do not know which layer it was. The first words are Docker's, those about deltas balenaEngine's. */
+const unregistered = (layer: Descriptor, error: unknown, isDelta: boolean) =>
+  new EngineError(kindOf(error), `failed to register layer ${layer.digest}: ${isDelta ? 'applying delta: ' : ''}${messageOf(error)}`, { cause: error });
