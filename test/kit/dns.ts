@@ -75,13 +75,13 @@ export function nameAt(message: Buffer, start: number): { name: string; end: num
 }
 
 /** Sends bytes from within a namespace; undefined when nothing comes in time. */
-export function sendDatagram(namespace: NetNamespace, message: Buffer, { address = '127.0.0.11', port = 53, timeoutMs = TIMEOUT_MS } = {}): Promise<Buffer | undefined> {
+export function sendDatagram(namespace: NetNamespace, message: Buffer, { address = '127.0.0.11', port = 53, fromPort = nextPort(), timeoutMs = TIMEOUT_MS } = {}): Promise<Buffer | undefined> {
   return new Promise((resolve, reject) => {
     const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
     const timer = setTimeout(() => { socket.close(); resolve(undefined); }, timeoutMs);
     socket.once('error', (error) => { clearTimeout(timer); socket.close(); reject(error); });
     socket.once('message', (reply) => { clearTimeout(timer); socket.close(); resolve(reply); });
-    socket.bind({ fd: namespace.udpSocket({ address: address.includes(':') ? '::' : '0.0.0.0', port: nextPort() }).fd }, () => { socket.send(message, port, address); });
+    socket.bind({ fd: namespace.udpSocket({ address: address.includes(':') ? '::' : '0.0.0.0', port: fromPort }).fd }, () => { socket.send(message, port, address); });
   });
 }
 

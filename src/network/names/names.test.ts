@@ -77,6 +77,16 @@ test('a container is answered at 127.0.0.11 over UDP and TCP, and others are ask
   assert.deepEqual(server.asked, ['tcp example.test', 'udp web.net2', 'udp db', 'udp dbase']);
 });
 
+test('a client that asks again from the same port asks the resolver of now', async () => {
+  const query = encodeQuery({ name: 'web' });
+  for (const ipv4 of ['10.99.0.9', '10.99.0.10']) {
+    await using world = openTestNames();
+    world.names.join('a'.repeat(64), place(['web'], { ipv4 }));
+    await world.names.open(box());
+    assert.equal(decodeReply(await sendDatagram(inside, query, { fromPort: 9999 }) ?? Buffer.alloc(12)).answers[0]?.data, ipv4);
+  }
+});
+
 test('what is not known here is passed on as it came, each time from another port under another number', async () => {
   hostFile = `nameserver ${OUTSIDE}\n`;
   const many = Array.from({ length: 100 }, (_, i) => address(`10.0.0.${i}`));

@@ -7,7 +7,7 @@ import type { NetworkSettings } from '../index.ts';
 import { openListener, type Answerer, type Listener } from './listener.ts';
 import { RCODE, readQuery, reverseAddress, TYPE, writeAnswer, writeFailure, writeTruncated, MAX_MESSAGE_BYTES, type Finding, type Query, type Question } from './message.ts';
 import { portsIn, Redirect, type Ports } from './redirect.ts';
-import { wantsDots } from './resolv-conf.ts';
+import { wantsDots, RESOLVER_ADDRESS } from './resolv-conf.ts';
 import { decideServers, openHostServers, type HostServers, type ReadHostFile } from './servers.ts';
 import { ask, type Transport } from './upstream.ts';
 import { Zone, type ZoneEndpoint } from './zone.ts';
@@ -76,6 +76,8 @@ export function openNames(needs: NamesNeeds): Names {
         return one && answerTo({ needs, zone, hostServers, limits }, one, { message, transport });
       };
       const listener = await listen({ needs, redirect }, sandbox, answer);
+      // A client may ask from a port again that it asked an earlier resolver from, which the kernel would lead there for 30 s more.
+      sandbox.namespace.forgetFlows({ addresses: [RESOLVER_ADDRESS] });
       open.set(sandbox.id, { listener, stop: new AbortController(), asking: 0, sandbox });
     },
     join: (id, endpoint) => { zone.join(id, endpoint); },
