@@ -27,6 +27,12 @@ test('daemon.json gives what flags do not, and both at once is an error', () => 
   assert.throws(() => read(['--data-root', '/flag'], { 'data-root': '/file' }), /specified both as a flag and in the configuration file: data-root/);
 });
 
+test('a second root for bases of deltas is told by its path alone, or with the driver that balenaEngine wants to hear', () => {
+  assert.deepEqual([read([]).deltaDataRoot, read(['--delta-data-root', '/d', '--delta-storage-driver=overlay2', '--delta-storage-opt', 'overlay2.sync_diffs=false']).deltaDataRoot], [undefined, '/d']);
+  assert.equal(read([], { 'delta-data-root': '/mnt/sysroot/active/balena', 'delta-storage-driver': 'overlay2', 'delta-storage-opts': ['x=y'] }).deltaDataRoot, '/mnt/sysroot/active/balena');
+  for (const words of [['--delta-storage-driver', 'aufs'], ['--delta-data-root', 'relative']]) assert.throws(() => read(words), /--delta-storage-driver=aufs is not supported|invalid delta-data-root: relative/);
+});
+
 test('what is wrong is named', () => {
   const cases: Array<[string[], unknown, RegExp]> = [
     [['--nope'], {}, /unknown flag: --nope/], [['--log-driver', 'nosuch'], {}, /failed to set log opts: error looking up logging plugin nosuch/], [[], { 'log-opts': { nosuch: '1' } }, /failed to set log opts: unknown log opt 'nosuch' for json-file log driver/], [['--data-root'], {}, /flag needs an argument: --data-root/], [['word'], {}, /accepts no arguments: word/],

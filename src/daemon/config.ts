@@ -10,6 +10,8 @@ import { checkValue, FIXED_FLAGS, FLAGS, parseFlags, type FlagKind, type FlagVal
 
 export interface Config {
   readonly dataRoot: string;
+  /** A second root whose images may be bases of deltas; undefined for none. */
+  readonly deltaDataRoot: string | undefined;
   readonly execRoot: string;
   readonly pidFile: string;
   readonly hosts: readonly Host[];
@@ -25,6 +27,8 @@ export interface Config {
   readonly maxConcurrentDownloads: number;
   /** Attempts without progress before a transfer fails. */
   readonly maxDownloadAttempts: number;
+  /** What applying a delta may take beyond what extracting a layer takes. */
+  readonly deltaApplyMemoryBytes: number;
   readonly shutdownTimeoutSeconds: number;
   readonly tls: { readonly caPath: string; readonly certPath: string; readonly keyPath: string; readonly verify: boolean } | undefined;
   readonly proxy: { http?: string; https?: string; no?: string };
@@ -39,6 +43,8 @@ export type Host = { kind: 'unix'; path: string } | { kind: 'fd'; rest: string }
 const DEFAULT_CONFIG_FILE = '/etc/vaquita/daemon.json';
 const DEFAULT_HOST = 'unix:///var/run/vaquita.sock';
 const TLS_PORT = 2376;
+/** Less is taken by the index of a large base alone. */
+const LEAST_DELTA_MEMORY_MB = 16;
 const PLAIN_PORT = 2375;
 
 /** Reads flags, then the file they name. Error: invalid, in words that name flag or key. */
@@ -60,6 +66,7 @@ export function readConfig(words: readonly string[], env: Readonly<Record<string
   }
   return Object.freeze({
     dataRoot: absolute(text('data-root', '/var/lib/vaquita'), 'data-root'),
+    deltaDataRoot: text('delta-data-root', '') === '' ? undefined : absolute(text('delta-data-root', ''), 'delta-data-root'),
     execRoot: absolute(text('exec-root', '/run/vaquita'), 'exec-root'),
     pidFile: absolute(text('pidfile', '/var/run/vaquita.pid'), 'pidfile'),
     hosts, group: text('group', 'vaquita'),
@@ -71,6 +78,7 @@ export function readConfig(words: readonly string[], env: Readonly<Record<string
     registryMirrors: (values.get('registry-mirror') ?? []).map(checkedMirror),
     maxConcurrentDownloads: int('max-concurrent-downloads', 3, 1),
     maxDownloadAttempts: int('max-download-attempts', 5, 1),
+    deltaApplyMemoryBytes: int('delta-apply-memory', 64, LEAST_DELTA_MEMORY_MB) * 2 ** 20,
     shutdownTimeoutSeconds: int('shutdown-timeout', 15, 0),
     tls,
     proxy: proxyOf(env),

@@ -26,6 +26,7 @@ const notADomain = (value: string): string | undefined => (isSearchDomain(value)
 export const FLAGS: readonly FlagSpec[] = [
   { name: 'config-file', kind: 'string', help: 'Daemon configuration file' },
   { name: 'data-root', kind: 'string', help: 'Root directory of persistent state' },
+  { name: 'delta-data-root', kind: 'string', help: 'Second root directory, only read, in which bases of deltas are looked for too' },
   { name: 'exec-root', kind: 'string', help: 'Root directory for execution state files' },
   { name: 'pidfile', short: 'p', kind: 'string', help: 'Path to use for daemon PID file' },
   { name: 'host', short: 'H', key: 'hosts', kind: 'list', help: 'Daemon socket(s) to connect to' },
@@ -41,6 +42,7 @@ export const FLAGS: readonly FlagSpec[] = [
   { name: 'registry-mirror', key: 'registry-mirrors', kind: 'list', help: 'Preferred registry mirror' },
   { name: 'max-concurrent-downloads', kind: 'int', help: 'Set the max concurrent downloads for each pull' },
   { name: 'max-download-attempts', kind: 'int', help: 'Set the max download attempts for each pull' },
+  { name: 'delta-apply-memory', kind: 'int', help: 'Memory in megabytes that applying a delta may take (default 64)' },
   { name: 'shutdown-timeout', kind: 'int', help: 'Set the default shutdown timeout in seconds' },
   { name: 'userns-remap', kind: 'string', help: 'User/Group setting for user namespaces' },
   { name: 'add-runtime', key: 'runtimes', kind: 'map', help: 'Register an additional OCI compatible runtime' },
@@ -87,6 +89,8 @@ export const FLAGS: readonly FlagSpec[] = [
 /** Flags of dockerd that may be given with these values (undefined: any), since that is what this engine does anyway, or has no use for. */
 export const FIXED_FLAGS: ReadonlyArray<FlagSpec & { accepts: readonly string[] | undefined; why: string }> = [
   { name: 'storage-driver', short: 's', kind: 'string', accepts: ['overlay2', ''], why: 'the store is overlay2', help: 'Storage driver to use' },
+  { name: 'delta-storage-driver', kind: 'string', accepts: ['overlay2', ''], why: 'the store is overlay2, and so is what it reads bases of deltas from', help: 'Storage driver of --delta-data-root' },
+  { name: 'delta-storage-opt', key: 'delta-storage-opts', kind: 'list', accepts: undefined, why: '', help: 'Accepted and unused: what is only read needs no options' },
   { name: 'live-restore', kind: 'bool', accepts: ['true', 'false'], why: '', help: 'Containers always outlive the daemon' },
   { name: 'userland-proxy-path', kind: 'string', accepts: undefined, why: '', help: 'Accepted and unused: there is no program beside the daemon' },
   { name: 'network-control-plane-mtu', kind: 'int', accepts: undefined, why: '', help: 'Accepted and unused: there are no overlay networks' },

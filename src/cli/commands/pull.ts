@@ -14,6 +14,8 @@ export const pull: Command = {
   flags: [
     flag('a, all-tags', 'bool', 'Pull every tag of the repository'),
     flag('disable-content-trust', 'bool', 'Accepted and ignored: signatures are not checked', { value: 'true' }),
+    flag('dry-run', 'bool', 'Say how each layer would come and what that would cost; change nothing'),
+    flag('no-delta', 'bool', 'Pull whole layers, also where a delta would do'),
     flag('platform', 'string', 'Platform of the image (os/arch/variant)'),
     flag('q, quiet', 'bool', 'Print only the name of the image'),
   ],
@@ -27,17 +29,23 @@ async function runPull(call: Call): Promise<void> {
   if (all && (typed.tag !== undefined || typed.digest !== undefined)) throw new Failure('tag can\'t be used with --all-tags/-a');
   const reference = all ? typed : withDefaultTag(typed);
   if (!all && reference.tag !== typed.tag && !flags.bool('quiet')) print(call, `Using default tag: ${reference.tag}`);
-  await pullImage(call, reference, { platform: flags.text('platform'), output: flags.bool('quiet') ? undefined : call.io.stdout });
+  await pullImage(call, reference, {
+    platform: flags.text('platform'), output: flags.bool('quiet') ? undefined : call.io.stdout,
+    deltas: !flags.bool('no-delta'), dryRun: flags.bool('dry-run'),
+  });
   print(call, completeName(reference));
 }
 
 /** Without `output` nothing is shown; errors of the daemon are thrown either way. */
-export async function pullImage(call: Call, reference: Reference, how: { platform: string; output: Output | undefined }): Promise<void> {
+export async function pullImage(call: Call, reference: Reference, how: { platform: string; output: Output | undefined; deltas?: boolean; dryRun?: boolean }): Promise<void> {
   const stream = await call.client.stream('POST', '/images/create', {
     query: {
       fromImage: familiarName(reference),
       platform: how.platform === '' ? undefined : how.platform.toLowerCase(),
       tag: reference.digest ?? reference.tag,
+      // Said only where it differs from what every other engine does as well.
+      delta: how.deltas === false ? '0' : undefined,
+      dryRun: how.dryRun === true ? '1' : undefined,
     },
     headers: await registryAuthHeader(call, reference.registry),
   });
