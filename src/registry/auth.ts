@@ -158,7 +158,7 @@ function tokenRequest(ask: { realm: URL; challenge: Challenge; access: Access; i
   const { challenge, access } = ask;
   const url = new URL(ask.realm);
   const service = challenge.params.get('service');
-  const scopes = (challenge.params.get('scope') || access.scope).split(' ').filter((scope) => scope !== '');
+  const scopes = scopesOf(challenge.params.get('scope') ?? '', access.scope);
   const credentials = credentialsOf(access.auth);
   if (access.auth?.identitytoken) {
     const form = new URLSearchParams({ grant_type: 'refresh_token', refresh_token: access.auth.identitytoken, client_id: CLIENT_ID, scope: scopes.join(' ') });
@@ -170,6 +170,19 @@ function tokenRequest(ask: { realm: URL; challenge: Challenge; access: Access; i
   if (credentials) url.searchParams.set('account', credentials.username);
   if (ask.isLogin) { url.searchParams.set('offline_token', 'true'); url.searchParams.set('client_id', CLIENT_ID); }
   return { method: 'GET', url, headers: credentials ? { Authorization: basicHeader(credentials) } : {} };
+}
+
+/**
+ * What a token is to be good for: what the challenge names and, of the same repositories, what the work will need. A challenge speaks of
+ * one request only; with a token for that alone, a push would ask again at its next step.
+ */
+function scopesOf(challenged: string, needed: string): string[] {
+  const words = (text: string) => text.split(' ').filter((scope) => scope !== '');
+  const split = (scope: string) => ({ what: scope.slice(0, scope.lastIndexOf(':') + 1), actions: scope.slice(scope.lastIndexOf(':') + 1).split(',') });
+  const asked = words(challenged);
+  const wide = words(needed).filter((scope) => asked.length === 0 || asked.some((other) => split(other).what === split(scope).what));
+  const isCovered = (scope: string) => wide.some((other) => split(other).what === split(scope).what && split(scope).actions.every((action) => split(other).actions.includes(action)));
+  return [...new Set([...asked.filter((scope) => !isCovered(scope)), ...wide])];
 }
 
 function grantedBy(answer: Answer, challenge: Challenge, nowMs: number): Granted {

@@ -34,20 +34,23 @@ export class RegistryFailure extends EngineError {
 
 export const isTransient = (error: unknown): boolean => error instanceof RegistryFailure && error.transient;
 
-/** No byte came for too long. */
-export const stalled = (url: URL, ms: number) =>
-  new RegistryFailure('unavailable', `Get "${shownUrl(url)}": no data for ${ms} ms`, { transient: true });
+/** No byte came, or went, for too long. */
+export const stalled = (url: URL, ms: number, method = 'GET') =>
+  new RegistryFailure('unavailable', `${verbOf(method)} "${shownUrl(url)}": no data for ${ms} ms`, { transient: true });
+
+/** `Get`, as Docker opens messages about a request. */
+export const verbOf = (method: string): string => method.slice(0, 1) + method.slice(1).toLowerCase();
 
 /** A URL without what must not be shown: credentials and the query, in which storage hosts put signatures. */
 export const shownUrl = (url: URL): string => `${url.protocol}//${url.host}${url.pathname}${url.search === '' ? '' : '?…'}`;
 
 /** Why there is no connection, or no longer one. `established` when the request had gone out. */
-export function connectionFailure(url: URL, error: unknown, established = false): EngineError {
+export function connectionFailure(url: URL, error: unknown, { established = false, method = 'GET' }: { established?: boolean; method?: string } = {}): EngineError {
   if (error instanceof EngineError) return error;
   const code = errnoOf(error) ?? '';
   const isTrust = /CERT|ISSUER|LEAF_SIGNATURE/.test(code);
   // The error of node is not kept as the cause: it may hold the request's headers, and credentials with them.
-  return new RegistryFailure('unavailable', `Get "${shownUrl(url)}": ${reasonOf(url.hostname, code, error)}`, { transient: !isTrust, reached: established });
+  return new RegistryFailure('unavailable', `${verbOf(method)} "${shownUrl(url)}": ${reasonOf(url.hostname, code, error)}`, { transient: !isTrust, reached: established });
 }
 
 function reasonOf(host: string, code: string, error: unknown): string {
@@ -106,7 +109,7 @@ function sentence(told: Told): string {
   return told.message === '' ? code : `${code}: ${told.message}`;
 }
 
-export interface Answer { status: number; headers: IncomingHttpHeaders; body: string; url: URL }
+export interface Answer { status: number; headers: IncomingHttpHeaders; body: string; url: URL; method: string }
 /** What was asked for, for the error text. */
 export interface Asked { reference: Reference; what: 'manifest' | 'blob'; digest?: string | undefined; auth: RegistryAuth | undefined }
 
@@ -129,12 +132,27 @@ export function imageFailure(answer: Answer, asked: Asked): RegistryFailure {
   return statusFailure(answer, asked.auth);
 }
 
+/** Refusals that another attempt may not meet: of an upload that the registry has lost, or got otherwise than it was sent. */
+const LOST_UPLOAD: ReadonlySet<string> = new Set(['BLOB_UPLOAD_UNKNOWN', 'BLOB_UPLOAD_INVALID', 'DIGEST_INVALID', 'SIZE_INVALID', 'RANGE_INVALID']);
+
+/** The error for an answer that refuses a step of a push, in Docker's words. `isUpload`: the step was about an upload that had begun. */
+export function pushFailure(answer: Answer, asked: { auth: RegistryAuth | undefined; isUpload?: boolean }): RegistryFailure {
+  const { status, headers } = answer;
+  const told = toldBy(headers, answer.body);
+  const isLost = asked.isUpload === true && ((status === 404 && told === undefined) || status === 416 || LOST_UPLOAD.has(told?.code ?? ''));
+  if (isLost) return new RegistryFailure('unavailable', statusFailure(answer, asked.auth).message, { transient: true, status });
+  if (status < 400 || status === 408 || status === 429 || status >= 500) return statusFailure(answer, asked.auth);
+  const usual = status === 401 ? 'unauthorized: authentication required' : status === 403 ? 'denied: requested access to the resource is denied' : undefined;
+  const words = told ? redacted(sentence(told), asked.auth) : usual;
+  return words === undefined ? statusFailure(answer, asked.auth) : permanent(KINDS.get(status) ?? 'invalid', words, status);
+}
+
 /** The error for an unhoped-for answer to any request. */
 export function statusFailure(answer: Answer, auth: RegistryAuth | undefined): RegistryFailure {
   const { status, headers, url } = answer;
   const told = toldBy(headers, answer.body);
   const because = redacted(told ? sentence(told) : `received unexpected HTTP status: ${status} ${STATUS_CODES[status] ?? ''}`.trim(), auth);
-  const message = `Get "${shownUrl(url)}": ${because}`;
+  const message = `${verbOf(answer.method)} "${shownUrl(url)}": ${because}`;
   if (status === 408 || status === 429 || status >= 500) {
     return new RegistryFailure('unavailable', message, { transient: true, status, retryAfterMs: retryAfterMs(headers) });
   }

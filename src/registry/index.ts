@@ -2,6 +2,7 @@
 import type { Descriptor, Platform } from '../oci/manifest.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
+import type { Referrer } from '../oci/referrers.ts';
 import type { RegistryAuth } from '../wire/types.ts';
 
 export interface RegistryConfig {
@@ -27,13 +28,17 @@ export interface RegistryLimits {
   /** First wait between attempts; doubles up to retryMaxMs. */
   retryBaseMs: number;
   retryMaxMs: number;
+  /** Attempts at uploading one blob; each begins anew. Read for each, so that it may change meanwhile. */
+  readonly uploadAttempts: number;
   /** No byte for so long: the connection counts as dead and is made anew. */
   stallMs: number;
+  /** The same once the last byte of an upload is sent: storage behind a registry may copy it then. */
+  commitMs: number;
   connectMs: number;
 }
 
 export const DEFAULT_REGISTRY_LIMITS: RegistryLimits = {
-  manifestBytes: 4 << 20, configBytes: 4 << 20, attempts: 5, retryBaseMs: 1000, retryMaxMs: 30_000, stallMs: 60_000, connectMs: 30_000,
+  manifestBytes: 4 << 20, configBytes: 4 << 20, attempts: 5, retryBaseMs: 1000, retryMaxMs: 30_000, uploadAttempts: 5, stallMs: 60_000, commitMs: 600_000, connectMs: 30_000,
 };
 
 /** One image as a registry describes it. */
@@ -73,18 +78,28 @@ export interface RegistryPush {
 }
 
 /** Artifacts that refer to a manifest, by the referrers API or where that is missing by the fallback tag (`sha256-HEX`) of OCI distribution 1.1. */
-export interface Referrer { descriptor: Descriptor; artifactType: string; annotations: Readonly<Record<string, string>> }
-
 export interface RegistryReferrers {
   /** Those of one type; [] when there are none or the registry knows no such thing. Errors only for what would fail a pull too (unauthorized, unavailable …). */
   referrers(reference: Reference, subject: Digest, call: RegistryCall & { artifactType: string }): Promise<Referrer[]>;
   /** The bytes of a manifest named by digest, held to it and to limits.manifestBytes. */
   manifestBytes(reference: Reference, want: Descriptor, call: RegistryCall): Promise<Uint8Array>;
-  /** Pushes an artifact manifest that has a `subject`, and lists it under the fallback tag where the registry does not list it itself; one with the same annotations takes the older one's place. */
-  putReferrer(reference: Reference, what: { subject: Digest; mediaType: string; artifactType: string; bytes: Uint8Array; annotations: Readonly<Record<string, string>> }, call: RegistryCall): Promise<{ digest: Digest }>;
+  /**
+   * Pushes an artifact manifest that has a `subject`, and lists it under the fallback tag where the registry does not list it itself; there it
+   * takes the place of an older one of its type that has the same values for the annotations named in `sameBy`.
+   */
+  putReferrer(reference: Reference, what: ReferrerPut, call: RegistryCall): Promise<{ digest: Digest }>;
 }
 
-export interface Registry {
+export interface ReferrerPut {
+  subject: Digest;
+  mediaType: string;
+  artifactType: string;
+  bytes: Uint8Array;
+  annotations: Readonly<Record<string, string>>;
+  sameBy: readonly string[];
+}
+
+export interface Registry extends RegistryPush, RegistryReferrers {
   /**
    * Reads the manifest that `reference` names (an index is followed to the manifest that fits `platform` best).
    * Errors: not-found (manifest unknown), unauthorized, forbidden, invalid (media type, platform), unavailable, corrupt.
@@ -109,5 +124,5 @@ export interface Registry {
   close(): Promise<void>;
 }
 
-export type { Digest };
+export type { Digest, Referrer };
 export { openRegistry } from './registry.ts';

@@ -4,7 +4,9 @@ import { Transfer, download } from './blob.ts';
 import { imageFailure, type Asked } from './errors.ts';
 import { at, type Endpoint } from './hosts.ts';
 import { fetchManifest, nextPage } from './manifests.ts';
+import { makePush } from './push.ts';
 import { Reach, pullScope, type Place, type ReachOptions } from './reach.ts';
+import { makeReferrers } from './referrers.ts';
 import type { Response } from './transport.ts';
 import { corrupt, invalid, kindOf, notFound } from '../lib/errors.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -13,7 +15,7 @@ import { parseImageConfig, parseManifestOrIndex, type ManifestOrIndex } from '..
 import { choosePlatform, formatPlatform } from '../oci/platform.ts';
 import { DEFAULT_REGISTRY, DEFAULT_TAG, type Reference } from '../oci/reference.ts';
 import type { RegistryAuth } from '../wire/types.ts';
-import type { BlobCall, Registry, RegistryCall, Resolved } from './index.ts';
+import type { BlobCall, Registry, RegistryCall, RegistryPush, RegistryReferrers, Resolved } from './index.ts';
 
 /** An index may name indexes; one below the other is more than any tool makes. */
 const MAX_INDEX_DEPTH = 2;
@@ -22,17 +24,19 @@ const MAX_TAGS = 10_000;
 
 /** A client for the registries of `config`. Nothing is connected to before the first call. */
 export function openRegistry(options: ReachOptions): Registry {
-  return new RegistryClient(options);
+  const reach = new Reach(options);
+  const push = makePush(reach);
+  return Object.assign(new RegistryClient(reach), push, makeReferrers(reach, push));
 }
 
 /** A manifest as it came, and where it came from. */
 interface Found { top: Descriptor; content: ManifestOrIndex }
 interface Fetch extends RegistryCall { reference: Reference; digest: Digest | undefined }
 
-class RegistryClient implements Registry {
+class RegistryClient implements Omit<Registry, keyof RegistryPush | keyof RegistryReferrers> {
   readonly #reach: Reach;
 
-  constructor(options: ReachOptions) { this.#reach = new Reach(options); }
+  constructor(reach: Reach) { this.#reach = reach; }
 
   get bytesReceived(): number { return this.#reach.transport.bytesReceived; }
 

@@ -7,16 +7,20 @@ import { isIP, type Socket } from 'node:net';
 import { chooseProxy, openTunnel, proxyHeaders } from './proxy.ts';
 import { isInsecure, readTlsMaterial } from './hosts.ts';
 import { bareHost } from './addresses.ts';
-import { RegistryFailure, connectionFailure, shownUrl, stalled, type Answer } from './errors.ts';
-import { errnoOf } from '../lib/errors.ts';
+import { RegistryFailure, connectionFailure, shownUrl, stalled, verbOf, type Answer } from './errors.ts';
+import { EngineError, errnoOf, kindOf, messageOf } from '../lib/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RegistryConfig } from './index.ts';
 
 export interface Request {
-  method: 'GET' | 'POST';
+  method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   url: URL;
   headers: Readonly<Record<string, string>>;
-  body?: string;
+  body?: string | Uint8Array;
+  /** A body that is not held in memory; called anew when the request has to be sent again. */
+  stream?: () => AsyncIterable<Uint8Array>;
+  /** How long the answer may take once everything is sent; as long as any silence unless said otherwise. */
+  answerMs?: number;
   signal: AbortSignal | undefined;
   /** The bytes are checked by digest, so a redirect from HTTPS to plain HTTP cannot change them. */
   isVerified?: boolean;
@@ -24,7 +28,7 @@ export interface Request {
   connectMs?: number;
 }
 
-export interface Response { status: number; message: IncomingMessage; url: URL }
+export interface Response { status: number; message: IncomingMessage; url: URL; method: string }
 
 const MAX_REDIRECTS = 10;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
@@ -61,11 +65,14 @@ export class Transport {
       const message = await this.#exchange({ ...request, url, headers });
       const status = message.statusCode ?? 0;
       const location = message.headers.location;
-      if (!REDIRECTS.has(status) || location === undefined) return { status, message, url };
+      if (!REDIRECTS.has(status) || location === undefined) return { status, message, url, method: request.method };
       await this.#discard(message);
-      if (redirects === MAX_REDIRECTS) throw new RegistryFailure('unavailable', `Get "${shownUrl(request.url)}": stopped after ${MAX_REDIRECTS} redirects`);
+      if (redirects === MAX_REDIRECTS) throw new RegistryFailure('unavailable', `${verbOf(request.method)} "${shownUrl(request.url)}": stopped after ${MAX_REDIRECTS} redirects`);
       const next = this.#redirected(url, location, request);
-      if (request.method === 'POST' && next.origin !== url.origin) throw new RegistryFailure('unavailable', `${shownUrl(url)}: redirected a form with a token to another host`);
+      const isForm = typeof request.body === 'string';
+      if (isForm && next.origin !== url.origin) throw new RegistryFailure('unavailable', `${shownUrl(url)}: redirected a form with a token to another host`);
+      const keepsMethod = status === 307 || status === 308 || request.method === 'GET' || request.method === 'HEAD';
+      if (!keepsMethod && !isForm) throw new RegistryFailure('unavailable', `${verbOf(request.method)} "${shownUrl(url)}": redirected with status ${status}, which turns it into another request`);
       // Whoever the registry sends us to is not meant to see what we showed the registry.
       if (next.origin !== url.origin) headers = Object.fromEntries(Object.entries(headers).filter(([name]) => name !== 'Authorization'));
       url = next;
@@ -75,7 +82,7 @@ export class Transport {
   /** The rest of a response as text, cut at a limit. */
   async text(response: Response, signal: AbortSignal | undefined): Promise<Answer> {
     const body = await this.bytes(response, { maxBytes: MAX_ANSWER_BYTES, signal, isCut: true });
-    return { status: response.status, headers: response.message.headers, url: response.url, body: Buffer.from(body).toString('utf8') };
+    return { status: response.status, headers: response.message.headers, url: response.url, method: response.method, body: Buffer.from(body).toString('utf8') };
   }
 
   /** The whole body; more than `maxBytes` is refused, or cut off. */
@@ -86,7 +93,7 @@ export class Transport {
       size += chunk.length;
       if (size > options.maxBytes) {
         if (options.isCut) break;
-        throw new RegistryFailure('invalid', `Get "${shownUrl(response.url)}": the answer is larger than ${options.maxBytes} bytes`);
+        throw new RegistryFailure('invalid', `${verbOf(response.method)} "${shownUrl(response.url)}": the answer is larger than ${options.maxBytes} bytes`);
       }
       parts.push(chunk);
     }
@@ -118,7 +125,7 @@ export class Transport {
       // What had arrived when the connection broke, and waited for a busy reader, is as good as the rest: it need not be fetched again.
       const rest = () => (signal?.aborted ? null : message.read() as Buffer | null);
       for (let chunk = rest(); chunk !== null; chunk = rest()) if (chunk.length > 0) yield this.#counted(chunk);
-      this.#rethrow(error, { url, signal, established: true });
+      this.#rethrow(error, { url, signal, established: true, method: response.method });
     } finally {
       timer[Symbol.dispose]();
       if (!message.complete || !message.readableEnded) message.destroy();
@@ -146,12 +153,12 @@ export class Transport {
 
   async #discard(message: IncomingMessage): Promise<void> {
     // A redirect's body is a line or two; reading it keeps the connection.
-    await this.text({ status: 0, message, url: new URL('http://redirect.invalid') }, undefined).catch(() => {});
+    await this.text({ status: 0, message, url: new URL('http://redirect.invalid'), method: '' }, undefined).catch(() => {});
   }
 
   #redirected(from: URL, location: string, request: Request): URL {
     const next = URL.parse(location, from);
-    const refused = (why: string) => new RegistryFailure('unavailable', `Get "${shownUrl(request.url)}": ${why}`);
+    const refused = (why: string) => new RegistryFailure('unavailable', `${verbOf(request.method)} "${shownUrl(request.url)}": ${why}`);
     if (!next || !/^https?:$/.test(next.protocol)) throw refused('redirected to what is no http or https address');
     const isDowngrade = from.protocol === 'https:' && next.protocol === 'http:';
     if (isDowngrade && !request.isVerified && !isInsecure(next, this.#config.insecureRegistries)) throw refused(`redirected from HTTPS to plain HTTP (${shownUrl(next)})`);
@@ -167,7 +174,7 @@ export class Transport {
         const code = errnoOf(error) ?? '';
         if (attempt.isReused && dead < MAX_DEAD_SOCKETS && (code === 'ECONNRESET' || code === 'EPIPE') && !this.#isOver(request.signal)) continue;
         if (this.#mayTrustSystem(request.url, code)) continue;
-        this.#rethrow(error, { url: request.url, signal: request.signal, established: attempt.isEstablished });
+        this.#rethrow(error, { url: request.url, signal: request.signal, established: attempt.isEstablished, method: request.method });
       }
     }
   }
@@ -182,18 +189,24 @@ export class Transport {
     const { stallMs } = this.#config.limits;
     const connectMs = request.connectMs ?? this.#config.limits.connectMs;
     let timer = this.#clock.after(connectMs, () => outgoing.destroy(new Error(`no connection to ${url.host} within ${connectMs} ms`)));
+    const wait: Waiting = {
+      begin: (ms) => { timer[Symbol.dispose](); timer = this.#clock.after(ms, () => outgoing.destroy(stalled(url, ms, request.method))); },
+      end: () => timer[Symbol.dispose](),
+    };
+    const answerMs = request.answerMs ?? stallMs;
     onceReady(outgoing, () => {
       attempt.isReused = outgoing.reusedSocket;
       attempt.isEstablished = true;
-      timer[Symbol.dispose]();
-      timer = this.#clock.after(stallMs, () => outgoing.destroy(stalled(url, stallMs)));
+      if (request.stream) void pump(outgoing, request.stream, { wait, stallMs, answerMs });
+      else wait.begin(answerMs);
     });
     outgoing.on('response', (message) => {
       message.on('error', () => {}); // whoever reads it hears of it; until then it must not end the process
       resolve(message);
     });
     outgoing.on('error', reject);
-    outgoing.end(request.body);
+    if (request.stream) outgoing.flushHeaders();
+    else outgoing.end(request.body);
     return promise.finally(() => timer[Symbol.dispose]());
   }
 
@@ -203,10 +216,10 @@ export class Transport {
 
   #isOver = (signal: AbortSignal | undefined): boolean => this.#closing.signal.aborted || signal?.aborted === true;
 
-  #rethrow(error: unknown, at: { url: URL; signal: AbortSignal | undefined; established: boolean }): never {
+  #rethrow(error: unknown, at: { url: URL; signal: AbortSignal | undefined; established: boolean; method: string }): never {
     at.signal?.throwIfAborted();
     this.#closing.signal.throwIfAborted();
-    throw connectionFailure(at.url, error, at.established);
+    throw connectionFailure(at.url, error, at);
   }
 
   /**
@@ -262,6 +275,44 @@ export class Transport {
 }
 
 interface Attempt { isReused: boolean; isEstablished: boolean }
+/** One limit at a time on how long the server may do nothing. */
+interface Waiting { begin(ms: number): void; end(): void }
+
+/**
+ * Sends a body at the server's pace. The limit holds while we wait for the server, not while the source makes up its mind. An answer that
+ * comes before the end is a refusal: nothing more is sent, and the connection ends with the answer.
+ */
+async function pump(outgoing: ClientRequest, open: () => AsyncIterable<Uint8Array>, { wait, stallMs, answerMs }: { wait: Waiting; stallMs: number; answerMs: number }): Promise<void> {
+  let isAnswered = false;
+  outgoing.once('response', (message) => {
+    isAnswered = true;
+    wait.end();
+    if (!outgoing.writableEnded) message.once('close', () => outgoing.destroy());
+  });
+  wait.end();
+  try {
+    for await (const chunk of open()) {
+      if (isAnswered || outgoing.destroyed) return;
+      if (outgoing.write(chunk)) continue;
+      wait.begin(stallMs);
+      await untilDrained(outgoing);
+      if (isAnswered || outgoing.destroyed) return;
+      wait.end();
+    }
+    wait.begin(answerMs);
+    outgoing.end();
+  } catch (error) {
+    // What the source says is about the source: it must not be taken for the connection's failure.
+    outgoing.destroy(error instanceof EngineError ? error : new EngineError(kindOf(error), messageOf(error), { cause: error }));
+  }
+}
+
+function untilDrained(outgoing: ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = () => { for (const event of ['drain', 'close', 'response']) outgoing.off(event, settle); resolve(); };
+    for (const event of ['drain', 'close', 'response']) outgoing.on(event, settle);
+  });
+}
 
 /** Where to connect, and what to ask for there: a proxy wants the whole address when it is spoken to in plain. */
 function addressOf(url: URL, proxy: URL | undefined): RequestOptions {

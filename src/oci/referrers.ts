@@ -1,0 +1,46 @@
+// Lists of what refers to a manifest: an OCI index whose entries say of each what it is, from the referrers API or under the fallback tag.
+import { hexOf, type Digest } from './digest.ts';
+import { MEDIA, type Descriptor } from './manifest.ts';
+import { MAX_INDEX_ENTRIES, descriptorFrom } from './parse-manifest.ts';
+import { asArray, asObject, optionalString, optionalStringMap, parseJsonObject, type JsonObject } from './shape.ts';
+import { invalid } from '../lib/errors.ts';
+
+export interface Referrer { descriptor: Descriptor; artifactType: string; annotations: Readonly<Record<string, string>> }
+
+/** The tag that stands for the referrers API where a registry has none. Source: OCI distribution spec 1.1, "Referrers Tag Schema". */
+export const fallbackTag = (subject: Digest): string => `sha256-${hexOf(subject)}`;
+
+/** What a list names. Error: invalid, when it is no index. */
+export function parseReferrers(bytes: Uint8Array): Referrer[] {
+  return entriesOf(indexFrom(bytes)).map((entry, i) => referrerFrom(entry, `index.manifests[${i}]`));
+}
+
+/**
+ * The list with one more entry, at its end; those of its type that have the same values for the annotations `sameBy` give way to it. All other
+ * entries, and what else stands there, stay as they are.
+ */
+export function withReferrer(list: Uint8Array | undefined, added: Referrer, sameBy: readonly string[]): Uint8Array {
+  const index = list === undefined ? { schemaVersion: 2, mediaType: MEDIA.ociIndex } : indexFrom(list);
+  const gives = (entry: unknown, i: number) => {
+    const { descriptor, artifactType, annotations } = referrerFrom(entry, `index.manifests[${i}]`);
+    return descriptor.digest !== added.descriptor.digest && (artifactType !== added.artifactType || sameBy.some((name) => annotations[name] !== added.annotations[name]));
+  };
+  const kept = list === undefined ? [] : entriesOf(index).filter(gives);
+  if (kept.length >= MAX_INDEX_ENTRIES) throw invalid(`the list of referrers is full: it has ${kept.length} entries`);
+  const { mediaType, digest, size } = added.descriptor;
+  return Buffer.from(JSON.stringify({ ...index, manifests: [...kept, { mediaType, digest, size, annotations: added.annotations, artifactType: added.artifactType }] }));
+}
+
+function indexFrom(bytes: Uint8Array): JsonObject {
+  const json = parseJsonObject(bytes, 'list of referrers');
+  const mediaType = optionalString(json['mediaType'], 'mediaType') || MEDIA.ociIndex;
+  if (json['schemaVersion'] !== 2 || mediaType !== MEDIA.ociIndex) throw invalid(`list of referrers: it is no ${MEDIA.ociIndex}`);
+  return json;
+}
+
+const entriesOf = (index: JsonObject): readonly unknown[] => asArray(index['manifests'] ?? [], 'index.manifests', MAX_INDEX_ENTRIES);
+
+function referrerFrom(value: unknown, where: string): Referrer {
+  const json = asObject(value, where);
+  return { descriptor: descriptorFrom(json, where), artifactType: optionalString(json['artifactType'], `${where}.artifactType`), annotations: optionalStringMap(json['annotations'], `${where}.annotations`) ?? {} };
+}

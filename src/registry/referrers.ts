@@ -1,0 +1,119 @@
+// What refers to a manifest: by the referrers API, or by the tag that stands for it where a registry has none.
+import { RegistryFailure } from './errors.ts';
+import { at } from './hosts.ts';
+import { fetchManifest, manifestAt, nextPage } from './manifests.ts';
+import { pullScope, type Place, type Reach } from './reach.ts';
+import type { Response } from './transport.ts';
+import { corrupt, kindOf, unavailable } from '../lib/errors.ts';
+import { digestOf, type Digest } from '../oci/digest.ts';
+import { MEDIA } from '../oci/manifest.ts';
+import { bareMediaType } from '../oci/parse-manifest.ts';
+import type { Reference } from '../oci/reference.ts';
+import { fallbackTag, parseReferrers, withReferrer, type Referrer } from '../oci/referrers.ts';
+import type { ReferrerPut, RegistryCall, RegistryPush, RegistryReferrers } from './index.ts';
+
+/** So many pages of a list are read; a page has some hundred entries. */
+const MAX_PAGES = 64;
+/** That a registry has no such API is believed for so long: it may be renewed while we run. */
+const FORGET_MS = 6 * 3600_000;
+/** Writers of one list that come in each other's way: each loses a round at most once per other one. */
+const MAX_ROUNDS = 8;
+
+type Asked = RegistryCall & { reference: Reference; subject: Digest; artifactType: string };
+
+export function makeReferrers(reach: Reach, push: Pick<RegistryPush, 'putManifest'>): RegistryReferrers {
+  /** By server: until when it need not be asked for the API. */
+  const lacking = new Map<string, number>();
+  const isLacking = (base: URL) => (lacking.get(base.href) ?? 0) > reach.clock.monotonicMs();
+  const found = async (asked: Asked, place: Place): Promise<Referrer[]> => {
+    const listed = isLacking(place.base) ? undefined : await byApi(reach, asked, place);
+    if (listed === 'no such API') lacking.set(place.base.href, reach.clock.monotonicMs() + FORGET_MS);
+    return Array.isArray(listed) ? listed : parsed(await fallbackList(reach, asked, place));
+  };
+  return {
+    async referrers(reference, subject, call) {
+      const asked = { ...call, reference, subject };
+      const all = await reach.ask(reference, call, async (place) => {
+        const some = await found(asked, place);
+        // A mirror seldom has them; what it lacks, the registry itself may have.
+        if (some.length === 0 && place.isMirror) throw new RegistryFailure('not-found', 'the mirror knows of no referrers');
+        return some;
+      });
+      return all.filter(({ artifactType }) => artifactType === call.artifactType);
+    },
+    async manifestBytes(reference, want, call) {
+      const { manifestBytes } = reach.config.limits;
+      if (want.size > manifestBytes) throw corrupt(`manifest ${want.digest}: ${want.size} bytes, at most ${manifestBytes} are read`);
+      return (await fetchManifest(reach, { ...call, reference, at: want.digest })).bytes;
+    },
+    async putReferrer(reference, what, call) {
+      const { digest, subjectTaken } = await push.putManifest(reference, { at: digestOf(what.bytes), mediaType: what.mediaType, bytes: what.bytes }, call);
+      if (!subjectTaken) await list({ reach, push }, { reference, what, call });
+      return { digest };
+    },
+  };
+}
+
+/** The list as the API gives it; undefined when it did not answer, which says nothing about the next time. */
+async function byApi({ authorizer, transport, config }: Reach, asked: Asked, { base, auth, connectMs }: Place): Promise<Referrer[] | 'no such API' | undefined> {
+  const { reference, subject, artifactType, signal } = asked;
+  const all: Referrer[] = [];
+  let next: URL | undefined = at(base, `/v2/${reference.path}/referrers/${subject}?artifactType=${encodeURIComponent(artifactType)}`);
+  for (let pages = 0; next !== undefined && pages < MAX_PAGES; pages++) {
+    const request = { method: 'GET' as const, url: next, headers: { Accept: MEDIA.ociIndex }, signal, ...(connectMs === undefined ? {} : { connectMs }) };
+    const response: Response = await authorizer.send(request, { base, scope: pullScope(reference), auth });
+    const type = bareMediaType(response.message.headers['content-type'] ?? '');
+    const following: URL | undefined = response.status === 200 ? nextPage(response, next) : undefined;
+    const bytes = await transport.bytes(response, { maxBytes: config.limits.manifestBytes, signal });
+    if ([400, 404, 405, 501].includes(response.status)) return 'no such API';
+    if (response.status !== 200) return undefined;
+    if (type === 'text/html') return 'no such API'; // a page for people, from a server that answers anything so
+    const named = namedBy(bytes);
+    if (!named) return 'no such API';
+    all.push(...named);
+    next = following;
+  }
+  return all;
+}
+
+/** The bytes under the fallback tag; undefined when nothing is there. */
+async function fallbackList(reach: Reach, asked: RegistryCall & { reference: Reference; subject: Digest }, place: Place): Promise<Uint8Array | undefined> {
+  try {
+    return (await manifestAt(reach, { ...asked, at: fallbackTag(asked.subject) }, place)).bytes;
+  } catch (error) {
+    if (error instanceof RegistryFailure && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+/** What a list names; undefined when it is none, because somebody has put something else under that tag. */
+function namedBy(list: Uint8Array): Referrer[] | undefined {
+  try {
+    return parseReferrers(list);
+  } catch (error) {
+    if (kindOf(error) === 'invalid') return undefined;
+    throw error;
+  }
+}
+
+const parsed = (list: Uint8Array | undefined): Referrer[] => (list && namedBy(list)) ?? [];
+
+/**
+ * Writes ours into the list under the fallback tag. There is no lock: another writer may read the same list and write its own over ours, so the
+ * list is read again until ours stands there after we wrote, or beside another's later one.
+ */
+async function list({ reach, push }: { reach: Reach; push: Pick<RegistryPush, 'putManifest'> }, { reference, what, call }: { reference: Reference; what: ReferrerPut; call: RegistryCall }): Promise<void> {
+  const { subject, mediaType, artifactType, bytes, annotations, sameBy } = what;
+  const ours: Referrer = { descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length }, artifactType, annotations };
+  const read = () => reach.askOwn(reference, call, (place) => fallbackList(reach, { ...call, reference, subject }, place));
+  for (let round = 1, before = await read(); round <= MAX_ROUNDS; round++) {
+    const news = withReferrer(before && namedBy(before) ? before : undefined, ours, sameBy);
+    await push.putManifest(reference, { at: fallbackTag(subject), mediaType: MEDIA.ociIndex, bytes: news }, call);
+    before = await read();
+    if (parsed(before).some(({ descriptor }) => descriptor.digest === ours.descriptor.digest)) return;
+    // No two of them wait equally long, or they would meet again.
+    reach.log.info('another writer has changed the list of referrers: it is written again', { subject, round });
+    await reach.clock.sleep((reach.config.limits.retryBaseMs / 8) * round * (1 + Number.parseInt(reach.clock.randomHex(1), 16) / 255), { signal: call.signal });
+  }
+  throw unavailable(`the list of referrers of ${subject} changes faster than it can be written`);
+}
