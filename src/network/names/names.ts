@@ -75,9 +75,11 @@ export function openNames(needs: NamesNeeds): Names {
         const one = open.get(sandbox.id);
         return one && answerTo({ needs, zone, hostServers, limits }, one, { message, transport });
       };
-      const listener = await listen({ needs, redirect }, sandbox, answer);
+      using undo = new DisposableStack();
+      const listener = undo.use(await listen({ needs, redirect }, sandbox, answer));
       // A client may ask from a port again that it asked an earlier resolver from, which the kernel would lead there for 30 s more.
       sandbox.namespace.forgetFlows({ addresses: [RESOLVER_ADDRESS] });
+      undo.move();
       open.set(sandbox.id, { listener, stop: new AbortController(), asking: 0, sandbox });
     },
     join: (id, endpoint) => { zone.join(id, endpoint); },
