@@ -59,7 +59,7 @@ async function serve(config: Config, { live, log, selfCommand, env, stopped, rer
   const listen = listenTargets(config, manager, log);
   const idMap = await openIdMap(config.containers.usernsRemap, { log, run: (command) => runProgram(command, command[0]) });
   const root = idMap ? remappedRoot(config.dataRoot, idMap) : config.dataRoot;
-  const store = await openStore({ root, idMap, kernel, log, clock, extractorLimit: Math.min(config.maxConcurrentDownloads, MAX_EXTRACTORS) });
+  const store = await openStore({ root, idMap, kernel, log, clock, extractorLimit: Math.min(config.maxConcurrentDownloads, MAX_EXTRACTORS), deltaMemoryBytes: config.deltaApplyMemoryBytes });
   parts.defer(() => store.close());
   parts.use(holdPidFile(config.pidFile, kernel));
   const runtime = await openRuntime({ kernel, log, clock, execRoot: config.execRoot, runtimes: config.containers.runtimes, settings: bundleSettings(config.containers), cgroupDriver: config.resources.cgroupDriver });

@@ -6,8 +6,12 @@
 // The end of its stdin ends it. There is no frame that aborts: to give a layer up in the middle is to kill the worker.
 import { EngineError, type Kind } from '../lib/errors.ts';
 import type { IdMap } from '../lib/ids.ts';
+import type { LayerDelta } from './index.ts';
 
-export interface Job { into: string; tarSplitPath: string; idMap?: IdMap }
+export interface Job { into: string; tarSplitPath: string; idMap?: IdMap; delta?: DeltaJob }
+
+/** The bytes that come are a delta. `memoryBytes`: what applying it may take beyond what extracting takes. */
+export interface DeltaJob extends LayerDelta { memoryBytes: number }
 
 export interface Extracted {
   /** sha256 of the whole unpacked stream. */
@@ -18,14 +22,21 @@ export interface Extracted {
   entries: number;
 }
 
-export interface Failure { kind: Kind; code: string | undefined; message: string }
+/** `blames`: the delta could be read, and what came of it is no layer. Then its base may be to blame, or whoever made it. */
+export interface Failure { kind: Kind; code: string | undefined; message: string; blames?: 'result' }
+
+/** What a delta made is not what it was to make, and the delta itself does not tell why. */
+export class WrongResult extends EngineError {
+  constructor(message: string, options?: { cause?: unknown }) { super('corrupt', message, options); }
+}
 
 export type Answer = { consumed: number } | { done: Extracted } | { failed: Failure };
 
 /** One byte of type, four bytes of length (little-endian), then so many bytes. */
 export const FRAME_HEADER_BYTES = 5;
 export const FRAME = { job: 0x4a, data: 0x44, end: 0x45 } as const;
-export const MAX_JOB_BYTES = 64 * 1024;
+/** A base of 127 layers, with two paths of 4096 bytes each. */
+export const MAX_JOB_BYTES = 2 << 20;
 
 export function frameHeader(type: number, length: number): Buffer {
   const header = Buffer.alloc(FRAME_HEADER_BYTES);

@@ -3,23 +3,26 @@
 // It holds hostile bytes, so it works chrooted into the layer's directory; a descriptor of the real root is the way back out.
 // See extract-protocol.ts for what it reads and answers.
 import { createHash } from 'node:crypto';
-import { closeSync, constants, openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
 import { openUnpacker, type Codec } from '../archive/compress.ts';
 import { Crc64 } from '../archive/crc64.ts';
 import { TarReader } from '../archive/tar-read.ts';
+import type { Decoder, Output } from '../delta/bytes.ts';
 import { openFiles, type Files } from '../kernel/index.ts';
 import { systemClock } from '../lib/clock.ts';
 import { assert, errnoOf, kindOf, messageOf } from '../lib/errors.ts';
+import { Enclosure } from './enclosure.ts';
 import { DEFAULT_ACL, Extraction, SETGID } from './extract.ts';
+import { Delta } from './extract-delta.ts';
 import { FRAME, FRAME_HEADER_BYTES, MAX_JOB_BYTES, type Answer, type Extracted, type Failure, type Job } from './extract-protocol.ts';
 import { WriteWindow } from './extract-window.ts';
 import { TarSplitWriter } from './tarsplit.ts';
 
 const INPUT_BYTES = 128 * 1024;
 const UNPACKED_BYTES = 256 * 1024;
+const UNPACKED_DELTA_BYTES = 64 * 1024;
 const PROGRESS_BYTES = 512 * 1024;
 const PROGRESS_MS = 100;
-const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY;
 
 /** Serves layers until its stdin ends. */
 export function runExtractWorker(): void {
@@ -82,7 +85,10 @@ class ExtractWorker {
     const job = JSON.parse(this.#job.toString('utf8')) as Job;
     this.#job = Buffer.alloc(0);
     this.#consumed = this.#reported = 0;
-    this.#attempt(() => { this.#layer = new Layer(this.#shared, job); });
+    this.#attempt(() => {
+      this.#layer = new Layer(this.#shared, job);
+      this.#layer.open();
+    });
   }
 
   #data(bytes: Buffer, start: number, end: number): void {
@@ -104,7 +110,7 @@ class ExtractWorker {
   /** What fails, fails the layer; the worker lives on. */
   #attempt(run: () => void): void {
     try { run(); } catch (error) {
-      const failed = failureOf(error, this.#layer?.current ?? '');
+      const failed = failureOf(error, this.#layer);
       this.#layer?.close();
       this.#layer = undefined;
       answer({ failed });
@@ -133,8 +139,11 @@ class Layer {
   readonly #window: WriteWindow;
   readonly #extraction: Extraction;
   readonly #tarSplitFd: number;
-  readonly #leave: () => void;
+  readonly #enclosure: Enclosure;
+  readonly #delta: Delta | undefined;
+  #decoder: Decoder | undefined;
   #tarBytes = 0;
+  #gotNoLayer = false;
   #closed = false;
 
   constructor({ files, crc, devices }: Shared, job: Job) {
@@ -145,27 +154,33 @@ class Layer {
     this.#tarSplit = new TarSplitWriter(this.#tarSplitFd);
     this.#window = new WriteWindow(files);
     this.#extraction = new Extraction({ files, crc, tarSplit: this.#tarSplit, window: this.#window, devices, inherits, idMap: job.idMap });
-    this.#reader = new TarReader(this.#extraction);
-    this.#unpacker = openUnpacker(crc.buffer, (bytes, start, end) => {
-      this.#hash.update(bytes.subarray(start, end));
-      this.#tarBytes += end - start;
-      this.#reader.write(bytes, start, end);
-    });
-    try { this.#leave = enter(files, job.into); } catch (error) { closeSync(this.#tarSplitFd); throw error; }
+    try { this.#enclosure = new Enclosure(files, job.into); } catch (error) { closeSync(this.#tarSplitFd); throw error; }
+    this.#delta = job.delta && new Delta(job.delta, { files, enclosure: this.#enclosure, extraction: this.#extraction });
+    this.#reader = new TarReader(this.#delta?.handler ?? this.#extraction);
+    this.#unpacker = this.#delta
+      ? openUnpacker(Buffer.allocUnsafeSlow(UNPACKED_DELTA_BYTES), (bytes, start, end) => this.#decoder?.write(bytes, start, end))
+      : openUnpacker(crc.buffer, this.#take);
   }
 
-  get current(): string { return this.#extraction.current; }
+  /** Whether the bytes are to blame for an error, or what they made of a base. */
+  get blame(): 'bytes' | 'result' { return this.#delta !== undefined && this.#gotNoLayer ? 'result' : 'bytes'; }
+
+  /** The entry at work, where an error is about it. */
+  get current(): string { return this.#delta === undefined || this.#gotNoLayer ? this.#extraction.current : ''; }
+
+  open(): void { this.#decoder = this.#delta?.open(this.#take); }
 
   write(bytes: Buffer, start: number, end: number): void { this.#unpacker.write(bytes, start, end); }
 
   /** Everything is on the disk when this returns, and out of the page cache. */
   finish(): Extracted {
     this.#unpacker.finish();
-    this.#reader.finish();
+    this.#decoder?.finish();
+    this.#made(() => this.#reader.finish());
     this.#extraction.finish();
     this.#tarSplit.finish();
     this.#window.flush(); // inside the layer's root still: the one sync that makes layer and tar-split durable
-    this.#leave();
+    this.#enclosure.leave();
     this.#files.dropCache(this.#tarSplitFd);
     const { sizeBytes, entries } = this.#extraction;
     return { diffId: `sha256:${this.#hash.digest('hex')}`, sizeBytes, tarBytes: this.#tarBytes, entries };
@@ -175,35 +190,29 @@ class Layer {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#leave();
+    this.#enclosure.leave();
+    this.#delta?.[Symbol.dispose]();
     this.#extraction.abandon();
     this.#window.abandon();
     this.#tarSplit.close();
     this.#unpacker.close();
     closeSync(this.#tarSplitFd);
   }
-}
 
-/** Makes `path` this process's root. The returned function goes back out; calling it twice does no harm. */
-function enter(files: Files, path: string): () => void {
-  const root = openSync('/', DIRECTORY);
-  try {
-    const inside = openSync(path, DIRECTORY | constants.O_NOFOLLOW);
-    try { files.fchdir(inside); } finally { closeSync(inside); }
-    files.chroot('.');
-  } catch (error) {
-    files.fchdir(root);
-    closeSync(root);
-    throw error;
-  }
-  let left = false;
-  return () => {
-    if (left) return;
-    left = true;
-    files.fchdir(root);
-    files.chroot('.');
-    closeSync(root);
+  /** Bytes of the layer's tar. */
+  readonly #take: Output = (bytes, start, end) => {
+    assert(this.#enclosure.isInside, 'archives are handled inside');
+    this.#hash.update(bytes.subarray(start, end));
+    this.#tarBytes += end - start;
+    this.#made(() => this.#reader.write(bytes, start, end));
   };
+
+  #made(run: () => void): void {
+    try { run(); } catch (error) {
+      this.#gotNoLayer ||= kindOf(error) === 'corrupt';
+      throw error;
+    }
+  }
 }
 
 /** The first user namespace maps all numbers to themselves. */
@@ -211,10 +220,11 @@ function inUserNamespace(): boolean {
   return !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
 }
 
-function failureOf(error: unknown, current: string): Failure {
+function failureOf(error: unknown, layer: Layer | undefined): Failure {
   const message = messageOf(error);
+  const current = layer?.current ?? '';
   const named = current === '' || message.includes(current) ? message : `${current}: ${message}`;
-  return { kind: kindOf(error), code: errnoOf(error), message: named };
+  return { kind: kindOf(error), code: errnoOf(error), message: named, ...(layer?.blame === 'result' ? { blames: 'result' } : {}) };
 }
 
 /** stdout may be non-blocking (a terminal's is): then the line is tried again until the reader has made room. */

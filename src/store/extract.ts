@@ -5,13 +5,14 @@
 import { chmodSync, closeSync, constants, fchmodSync, fchownSync, ftruncateSync, lchownSync, linkSync, lstatSync, mkdirSync, openSync, symlinkSync, unlinkSync, writeSync } from 'node:fs';
 import { pathOf, textOf } from '../archive/byte-string.ts';
 import type { Crc64 } from '../archive/crc64.ts';
-import type { TarEntry, TarHandler } from '../archive/tar-read.ts';
+import type { TarEntry } from '../archive/tar-read.ts';
 import type { Files } from '../kernel/index.ts';
 import { corrupt, errnoOf, messageOf } from '../lib/errors.ts';
 import { hostId, hostRoot, type IdMap } from '../lib/ids.ts';
 import { cleanPath, fingerprint, placeOf } from './extract-names.ts';
 import { makeDirectory, makeParents, removeTree, STAGED_NAME, withText } from './extract-tree.ts';
 import type { WriteWindow } from './extract-window.ts';
+import type { Storing } from './made-files.ts';
 import type { TarSplitWriter } from './tarsplit.ts';
 
 type Path = string | Buffer;
@@ -43,7 +44,7 @@ const BLAMED_ON_THE_ARCHIVE = new Set([
   'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'EISDIR', 'ENOENT', 'EEXIST', 'ENOTEMPTY', 'EMLINK', 'EINVAL', 'EFBIG', 'ERANGE', 'E2BIG',
 ]);
 
-export class Extraction implements TarHandler {
+export class Extraction implements Storing {
   /** Lengths of files and symlinks, each inode once: what Docker calls the size of a layer. */
   sizeBytes = 0;
   entries = 0;
@@ -68,6 +69,8 @@ export class Extraction implements TarHandler {
     this.#inherits = parts.inherits;
     this.#root = hostRoot(parts.idMap);
   }
+
+  get storing(): number | undefined { return this.#readable ? this.#fd : undefined; }
 
   raw(bytes: Buffer, start: number, end: number): void { this.#parts.tarSplit.raw(bytes, start, end); }
 

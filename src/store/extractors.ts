@@ -4,13 +4,14 @@
 // unpacking overlap without the memory of a device paying for it. See extract-protocol.ts for the words between the two.
 import type { Kernel, Worker } from '../kernel/index.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
-import { EngineError, assert } from '../lib/errors.ts';
+import { EngineError, assert, invalid } from '../lib/errors.ts';
 import type { IdMap } from '../lib/ids.ts';
 import { Limiter } from '../lib/lock.ts';
 import type { Log } from '../lib/log.ts';
 import { parseDiffId, type DiffId } from '../oci/digest.ts';
 import type { Compression } from '../oci/manifest.ts';
-import { FRAME, frameHeader, parseAnswer, type Extracted, type Job } from './extract-protocol.ts';
+import { FRAME, frameHeader, MAX_JOB_BYTES, parseAnswer, WrongResult, type Extracted, type Job } from './extract-protocol.ts';
+import type { LayerDelta } from './index.ts';
 
 export interface ExtractWork {
   /** An empty directory, by its absolute path. What a failure leaves in it is the caller's to remove. */
@@ -19,6 +20,8 @@ export interface ExtractWork {
   tarSplitPath: string;
   /** What the manifest says; the bytes themselves are believed more, as in Docker. */
   compression: Compression;
+  /** The unpacked bytes are a delta. */
+  delta?: LayerDelta | undefined;
   /** Chunks must not change after they were yielded. */
   source: AsyncIterable<Uint8Array>;
   onProgress?(consumedBytes: number): void;
@@ -28,7 +31,8 @@ export interface ExtractWork {
 export interface Extractors {
   /**
    * Resolves when every byte of the layer is on the disk (the last syncfs of it has succeeded). Rejects with the source's own error or the signal's reason,
-   * with `corrupt` when the bytes are no layer, with `system` when the disk refuses; nothing is written any more once it has rejected.
+   * with `corrupt` when the bytes are no layer (as `WrongResult`, when they are a good delta that gives none), with `system` when the disk
+   * refuses; nothing is written any more once it has rejected.
    */
   extract(work: ExtractWork): Promise<{ diffId: DiffId; sizeBytes: number; tarBytes: number; entries: number }>;
   /** Ends idle workers at once and busy ones after their layer. */
@@ -49,7 +53,11 @@ export interface ExtractorOptions {
   clock?: Clock;
   /** Owners in archives become these on the disk. */
   idMap?: IdMap | undefined;
+  /** What applying a delta may take beyond what extracting takes. */
+  deltaMemoryBytes?: number | undefined;
 }
+
+const DELTA_MEMORY_BYTES = 64 << 20;
 
 export function openExtractors(options: ExtractorOptions): Extractors {
   return new Pool(options);
@@ -58,6 +66,8 @@ export function openExtractors(options: ExtractorOptions): Extractors {
 class Pool implements Extractors {
   readonly #options: ExtractorOptions;
   readonly #limiter: Limiter;
+  /** Applying a delta takes memory that a device has once. */
+  readonly #deltas = new Limiter(1);
   readonly #clock: Clock;
   #idle: Array<{ held: Held; timer: Disposable }> = [];
   #all = new Set<Held>();
@@ -70,6 +80,7 @@ class Pool implements Extractors {
   }
 
   async extract(work: ExtractWork) {
+    using _delta = work.delta && await this.#deltas.hold({ signal: work.signal });
     using _place = await this.#limiter.hold({ signal: work.signal });
     work.signal?.throwIfAborted();
     assert(work.into.startsWith('/') && work.tarSplitPath.startsWith('/'), 'extraction takes absolute paths');
@@ -77,7 +88,7 @@ class Pool implements Extractors {
     const held = this.#take() ?? this.#start();
     let reusable = false;
     try {
-      const extracted = await extractWith(held, { ...work, idMap: this.#options.idMap }, () => { reusable = true; });
+      const extracted = await extractWith(held, { work, job: jobOf(work, this.#options) }, () => { reusable = true; });
       return { ...extracted, diffId: parseDiffId(extracted.diffId) };
     } finally {
       if (reusable) this.#keep(held);
@@ -128,13 +139,20 @@ class Pool implements Extractors {
 }
 
 interface Held { worker: Worker; lines: AsyncIterator<string> }
-type HeldWork = ExtractWork & { idMap: IdMap | undefined };
+interface HeldWork { work: ExtractWork; job: Buffer }
+
+function jobOf({ into, tarSplitPath, delta }: ExtractWork, { idMap, deltaMemoryBytes = DELTA_MEMORY_BYTES }: ExtractorOptions): Buffer {
+  const job: Job = { into, tarSplitPath, ...(idMap ? { idMap } : {}), ...(delta ? { delta: { ...delta, memoryBytes: deltaMemoryBytes } } : {}) };
+  const bytes = Buffer.from(JSON.stringify(job), 'utf8');
+  if (bytes.length > MAX_JOB_BYTES) throw invalid(`a delta against ${delta?.base.length ?? 0} layers is more than is described in ${MAX_JOB_BYTES} bytes`);
+  return bytes;
+}
 
 /** `onReusable` is called when the worker has answered and waits for the next layer; otherwise it is to be killed. */
-async function extractWith(held: Held, work: HeldWork, onReusable: () => void): Promise<Extracted> {
+async function extractWith(held: Held, { work, job }: HeldWork, onReusable: () => void): Promise<Extracted> {
   using left = abortOf(work.signal);
   const feeding = { stopped: false };
-  const fed = feed(held.worker, work, feeding);
+  const fed = feed(held.worker, { work, job }, feeding);
   // Whatever ends first ends the others: an answer, an error of the source, the caller's signal.
   const failed = Promise.withResolvers<never>();
   fed.catch(failed.reject);
@@ -145,7 +163,8 @@ async function extractWith(held: Held, work: HeldWork, onReusable: () => void): 
     if ('done' in answer) { await fed; onReusable(); return answer.done; }
     feeding.stopped = true;
     if (await settles(fed)) onReusable();
-    const { kind, code, message } = answer.failed;
+    const { kind, code, message, blames } = answer.failed;
+    if (blames === 'result') throw new WrongResult(message);
     throw new EngineError(kind, message, code === undefined ? {} : { cause: Object.assign(new Error(code), { code }) });
   } finally {
     feeding.stopped = true;
@@ -170,11 +189,9 @@ async function awaitAnswer({ worker, lines }: Held, work: ExtractWork) {
 }
 
 /** Sends the layer, or as much of it as is wanted, and always the END. Rejects with the source's error. */
-async function feed(worker: Worker, work: HeldWork, feeding: { readonly stopped: boolean }): Promise<void> {
+async function feed(worker: Worker, { work, job }: HeldWork, feeding: { readonly stopped: boolean }): Promise<void> {
   const queue = new SendQueue(worker);
-  const { into, tarSplitPath, idMap } = work;
-  const job: Job = { into, tarSplitPath, ...(idMap ? { idMap } : {}) };
-  await queue.send(FRAME.job, Buffer.from(JSON.stringify(job), 'utf8'));
+  await queue.send(FRAME.job, job);
   for await (const chunk of work.source) {
     if (feeding.stopped) break;
     if (chunk.length > 0) await queue.send(FRAME.data, chunk);

@@ -88,9 +88,13 @@ export interface LayerDelta {
 export interface LayerWrite {
   /** The promise the uncompressed tar is held to; undefined when it is made just now, and nobody knows it before its last byte. */
   diffId: DiffId | undefined;
-  parent: ChainId | undefined;
+  /** `later`: it is told at the commit. */
+  parent: ChainId | undefined | 'later';
   compression: Compression;
-  /** The bytes are a delta: it is applied as they arrive. Wrong ones, and a base that is not what it was, are `corrupt`. */
+  /**
+   * The bytes are a delta: it is applied as they arrive. Wrong ones, and a base that is not what it was, are `corrupt`, and the message says
+   * which. One delta is applied at a time.
+   */
   delta?: LayerDelta | undefined;
   /** Compressed bytes as they arrive. An error in it discards the layer and is thrown on. */
   source: AsyncIterable<Uint8Array>;
@@ -102,8 +106,15 @@ export interface LayerWrite {
 /** A layer whose bytes are all on the disk, but which nobody can see yet. Disposing of it discards it unless committed. */
 export interface StagedLayer extends AsyncDisposable {
   readonly diffId: DiffId;
-  /** Makes it visible, durably; its parent must be committed. Committing a chainID that exists keeps the existing one. */
-  commit(): Promise<LayerInfo>;
+  /**
+   * Makes it visible, durably; its parent must be committed. Committing a chainID that exists keeps the existing one. `on` is for what was
+   * staged to learn its parent later, and for that alone.
+   */
+  commit(on?: { parent: ChainId | undefined }): Promise<LayerInfo>;
+  /** What a worker reads it from: in staging until it is committed, then where that is. */
+  files(): LayerFiles;
+  /** Its exact tar, as `LayerStore.tar` gives it. */
+  tar(): AsyncIterable<Uint8Array>;
 }
 
 /** An overlay mount as a plain value; mounting is the caller's (kernel.mounts). */
@@ -132,6 +143,8 @@ export interface LayerStore {
    * it was, `not-found` when the layer is gone. Leaves nothing in the page cache.
    */
   tar(chainId: ChainId): AsyncIterable<Uint8Array>;
+  /** How many bytes `tar` gives: reads the layer's tar-split, not its files. Errors as there. */
+  tarSizeBytes(chainId: ChainId): Promise<number>;
   /** While held, `collect` spares the layers (a pull holds what it found and made until its image has a record). */
   lease(chainIds: readonly ChainId[]): Disposable & { add(chainId: ChainId): void };
   /** Makes the writable snapshot of a container, durably: on `parent`, with Docker's init layer between unless `init` is false. */
@@ -168,13 +181,20 @@ export interface DeltaStore {
   list(): DeltaRecord[];
   /** To this image. */
   of(target: ImageId): DeltaRecord[];
-  /** A fresh directory on the root's file system to make deltas in; disposing of it removes what is left in it, and so does the next start. */
-  workshop(): Promise<AsyncDisposable & { path: string }>;
+  /** A fresh directory on the root's file system to make deltas in. */
+  workshop(): Promise<Workshop>;
   /** Takes the files over from a workshop (by rename), in the order of `record.layers`. Durable when resolved; replaces an older one of the same pair. */
   add(record: DeltaRecord, paths: readonly string[]): Promise<void>;
   /** Error: not-found. */
   blob(record: DeltaRecord, digest: Digest): AsyncIterable<Uint8Array>;
   remove(record: DeltaRecord): Promise<void>;
+}
+
+/** Disposing of it removes what is left in it, and so does the next start. */
+export interface Workshop extends AsyncDisposable {
+  readonly path: string;
+  /** The bytes of a file in it, by its whole path; they leave the page cache. */
+  read(path: string): AsyncIterable<Uint8Array>;
 }
 
 /** A second data root that is only read: nothing is written, locked or mended in it. */

@@ -91,7 +91,7 @@ test('a damaged layer is told with layer and file', async () => {
   ];
   for (const [damage, words] of damages) {
     damage();
-    assert.throws(read, corrupted(new RegExp(`layer ${good.diffId}: .*${words.source}`)));
+    assert.throws(read, corrupted(new RegExp(`layer ${good.diffId} is damaged: .*${words.source}`)));
   }
 });
 

@@ -2,7 +2,7 @@
 //
 // Kept per file with content: where it begins in the tar, how much content comes before it, where its name stands. Headers and names are
 // kept packed (see packed-bytes.ts): a layer of 50,000 files takes some 5 MB, not the 50 MB of its headers.
-import { closeSync, fstatSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { textOf } from '../archive/byte-string.ts';
 import type { ByteView } from '../delta/bytes.ts';
 import { openFiles, type Files } from '../kernel/index.ts';
@@ -76,7 +76,7 @@ class LayerView {
   }
 
   read(position: number, into: Buffer, { start, end }: { start: number; end: number }): void {
-    if (position < 0 || position + end - start > this.sizeBytes) throw this.#broken(`bytes ${position} to ${position + end - start} are asked of ${this.sizeBytes}`);
+    if (position < 0 || position + end - start > this.sizeBytes) throw corrupt(`bytes ${position} to ${position + end - start} are asked of ${this.sizeBytes} of layer ${this.#layer.diffId}`);
     let index = this.#indexAt(position);
     for (let at = start; at < end;) {
       const from = position + at - start;
@@ -137,7 +137,8 @@ class LayerView {
 
   #load(): void {
     try {
-      for (const entry of readTarSplit(this.#layer.tarSplitPath, (fd) => this.#share.files.dropCache(fd))) {
+      const path = this.#layer.tarSplitPath;
+      for (const entry of readTarSplit(path, (fd) => this.#share.files.dropCache(fd), () => this.#share.outside(() => openSync(path, 'r')))) {
         if (entry.type === 'segment') { this.#segments.append(entry.bytes); this.sizeBytes += entry.bytes.length; }
         else if (entry.sizeBytes > 0) this.#add(entry.name, entry.sizeBytes);
       }
@@ -169,7 +170,7 @@ class LayerView {
     [this.#starts, this.#before, this.#nameStarts] = [starts, before, nameStarts];
   }
 
-  #broken(reason: string, cause?: unknown): Error { return corrupt(`layer ${this.#layer.diffId}: ${reason}`, { cause }); }
+  #broken(reason: string, cause?: unknown): Error { return corrupt(`layer ${this.#layer.diffId} is damaged: ${reason}`, { cause }); }
 }
 
 /** Not the layer's fault. What the disk says of it (EIO) is: the layer cannot be had. */

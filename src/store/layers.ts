@@ -8,13 +8,10 @@ import { LayerState } from './layer-state.ts';
 import { tarSplitPath } from './layout.ts';
 import type { Room } from './room.ts';
 import { stageLayer, type Extraction } from './staging.ts';
-import { layerTar } from './tarsplit.ts';
+import { layerTarChunks, readTarSplit } from './tarsplit.ts';
 import { verifyLayer } from './verify.ts';
 import { notFound } from '../lib/errors.ts';
 import type { ChainId } from '../oci/digest.ts';
-
-/** Headers come in pieces of 512 bytes: together they cost the reader less. */
-const TAR_CHUNK_BYTES = 128 * 1024;
 
 export interface OpenedLayers {
   store: LayerStore;
@@ -32,8 +29,9 @@ export async function openLayers(room: Room, { extractors, mounts, files }: { ex
   const store: LayerStore = {
     get: (chainId) => state.layers.get(chainId),
     list: () => [...state.layers.values()],
-    stage: (layer) => stageLayer({ room, state, extractors }, layer),
+    stage: (layer) => stageLayer({ room, state, extractors, files }, layer),
     tar: (chainId) => tarOf({ room, state, files }, chainId),
+    tarSizeBytes: (chainId) => tarSizeOf({ room, state, files }, chainId),
     lease: (chainIds) => state.lease(chainIds),
     createActive: (containerId, options) => createActive(needs, containerId, options),
     active(containerId) {
@@ -60,19 +58,26 @@ export async function openLayers(room: Room, { extractors, mounts, files }: { ex
   return { store, state, referenced, collect: (imageRoots) => collectLayers({ room, state, imageRoots }) };
 }
 
-async function* tarOf({ room, state, files }: { room: Room; state: LayerState; files: Pick<Files, 'dropCache'> }, chainId: ChainId): AsyncGenerator<Uint8Array> {
+type TarNeeds = { room: Room; state: LayerState; files: Pick<Files, 'dropCache'> };
+
+/** Lines of a tar-split that are read in one go: some 20 ms of the daemon's thread on a small device. */
+const LINES_IN_ONE_GO = 1000;
+
+async function tarSizeOf({ room, state, files }: TarNeeds, chainId: ChainId): Promise<number> {
+  using _keeps = state.lease([chainId]);
+  if (!state.layers.has(chainId)) throw notFound(`no such layer: ${chainId}`);
+  let sizeBytes = 0, lines = 0;
+  for (const entry of readTarSplit(tarSplitPath(room.at, chainId), (fd) => files.dropCache(fd))) {
+    sizeBytes += entry.type === 'segment' ? entry.bytes.length : entry.sizeBytes;
+    if (++lines % LINES_IN_ONE_GO === 0) await new Promise((resolve) => { setImmediate(resolve); });
+  }
+  return sizeBytes;
+}
+
+// eslint-disable-next-line typescript/require-await -- reading is synchronous, what takes it is not
+async function* tarOf({ room, state, files }: TarNeeds, chainId: ChainId): AsyncGenerator<Uint8Array> {
   using _keeps = state.lease([chainId]);
   const layer = state.layers.get(chainId);
   if (!layer) throw notFound(`no such layer: ${chainId}`);
-  let pieces: Buffer[] = [];
-  let sizeBytes = 0;
-  for (const piece of layerTar(tarSplitPath(room.at, chainId), layer.diffPath, (fd) => files.dropCache(fd))) {
-    pieces.push(Buffer.from(piece)); // its memory is used again
-    sizeBytes += piece.length;
-    if (sizeBytes < TAR_CHUNK_BYTES) continue;
-    yield Buffer.concat(pieces);
-    pieces = [];
-    sizeBytes = 0;
-  }
-  if (sizeBytes > 0) yield Buffer.concat(pieces);
+  yield* layerTarChunks(tarSplitPath(room.at, chainId), layer.diffPath, (fd) => files.dropCache(fd));
 }

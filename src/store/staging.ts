@@ -1,27 +1,33 @@
 // A layer from its bytes to its name: staged out of sight with one sync of the file system, then committed by a rename.
-import { assert, conflict, corrupt, invalid } from '../lib/errors.ts';
+import type { Files } from '../kernel/index.ts';
+import { assert, conflict, corrupt, invalid, messageOf } from '../lib/errors.ts';
 import type { ChainId, DiffId } from '../oci/digest.ts';
 import type { Compression } from '../oci/manifest.ts';
-import type { LayerInfo, LayerWrite, StagedLayer } from './index.ts';
+import { WrongResult } from './extract-protocol.ts';
+import type { LayerDelta, LayerFiles, LayerInfo, LayerWrite, StagedLayer } from './index.ts';
 import { chainOn, MAX_CHAIN } from './layer-load.ts';
 import type { LayerState, StagedRecord } from './layer-state.ts';
-import { diffPath, layerPath, MODE } from './layout.ts';
+import { diffPath, layerPath, MODE, tarSplitPath } from './layout.ts';
 import { lowerText, makeSnapshot, newLinkId, newSnapshotId } from './overlay.ts';
-import { setAside, type Room } from './room.ts';
+import { own, setAside, type Room } from './room.ts';
+import { layerTarChunks } from './tarsplit.ts';
+import { verifyLayer } from './verify.ts';
 
 /** What staging needs of the extractors: everything written to `into` and `tarSplitPath`, and before the call, is synced when it resolves. */
 export interface Extraction {
   extract(work: {
-    into: string; tarSplitPath: string; compression: Compression; source: AsyncIterable<Uint8Array>;
+    into: string; tarSplitPath: string; compression: Compression; source: AsyncIterable<Uint8Array>; delta?: LayerDelta | undefined;
     onProgress?: (consumedBytes: number) => void; signal?: AbortSignal | undefined;
   }): Promise<{ diffId: DiffId; sizeBytes: number }>;
 }
 
-export interface StagingNeeds { room: Room; state: LayerState; extractors: Extraction }
+export interface StagingNeeds { room: Room; state: LayerState; extractors: Extraction; files: Pick<Files, 'dropCache'> }
 
 /** One layer on its way: what was decided when staging began. */
 interface Write extends StagedRecord {
   diffId: DiffId;
+  /** Its parent is told at the commit. */
+  later: boolean;
   cacheId: string;
   writeSet: string;
   /** What `lower` holds now; undefined where the file was not written, because a layer below was not known yet. */
@@ -34,24 +40,39 @@ interface Write extends StagedRecord {
  * covers it too: directories, link, lower, and the write-set with an empty `size`. What commit adds costs two flushes.
  */
 export async function stageLayer(needs: StagingNeeds, layer: LayerWrite): Promise<StagedLayer> {
-  const { room, state, extractors } = needs;
+  const { room, state } = needs;
   layer.signal?.throwIfAborted();
   const write = begin(room, state, layer);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => discard(room, write));
   state.staged.add(write);
   undo.defer(() => { state.staged.delete(write); });
-  const keepsParent = undo.use(state.lease(layer.parent === undefined ? [] : [layer.parent]));
+  const keepsParent = undo.use(state.lease(write.parent === undefined ? [] : [write.parent]));
   await prepare(room, state, write);
-  const done = await extractors.extract({
-    into: diffPath(room.at, write.cacheId), tarSplitPath: `${write.writeSet}/tar-split.json.gz`,
-    compression: layer.compression, source: layer.source, signal: layer.signal,
-    ...(layer.onProgress ? { onProgress: (consumed: number) => layer.onProgress?.(consumed) } : {}),
-  });
+  const done = await extracted(needs, layer, write);
   if (layer.diffId === undefined) await nameAfter(room, write, done.diffId);
-  else if (done.diffId !== layer.diffId) throw corrupt(`filesystem layer verification failed for ${layer.diffId}: the bytes unpack to ${done.diffId}`);
   write.sizeBytes = done.sizeBytes;
   return new Staged(needs, { write, undo: undo.move(), keepsParent });
+}
+
+/** Error: corrupt, also when it is not the layer that was promised. Where a delta gave another one, its base is looked at: it tells who is to blame. */
+async function extracted({ room, extractors }: StagingNeeds, layer: LayerWrite, write: Write): Promise<{ diffId: DiffId; sizeBytes: number }> {
+  try {
+    const done = await extractors.extract({
+      into: diffPath(room.at, write.cacheId), tarSplitPath: splitOf(write),
+      compression: layer.compression, source: layer.source, delta: layer.delta, signal: layer.signal,
+      ...(layer.onProgress ? { onProgress: (consumed: number) => layer.onProgress?.(consumed) } : {}),
+    });
+    if (layer.diffId === undefined || done.diffId === layer.diffId) return done;
+    throw new WrongResult(`filesystem layer verification failed for ${layer.diffId}: the bytes unpack to ${done.diffId}`);
+  } catch (error) {
+    if (layer.delta === undefined || !(error instanceof WrongResult)) throw error;
+    for (const base of layer.delta.base) {
+      const [damage] = await verifyLayer(base, { tarSplitPath: base.tarSplitPath, clock: room.clock, signal: layer.signal, maxDamages: 1 });
+      if (damage) throw corrupt(`base layer ${base.diffId} is damaged: ${damage.file === undefined ? '' : `${damage.file} `}${damage.reason}`, { cause: error });
+    }
+    throw corrupt(`the delta does not make the layer that it is for: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 class Staged implements StagedLayer {
@@ -70,11 +91,13 @@ class Staged implements StagedLayer {
     this.diffId = write.diffId;
   }
 
-  async commit(): Promise<LayerInfo> {
+  async commit(on?: { parent: ChainId | undefined }): Promise<LayerInfo> {
     if (this.#committed) return this.#committed;
     assert(!this.#undo.disposed, `layer ${this.diffId} committed after it was discarded`);
+    assert(this.#write.later === (on !== undefined), `layer ${this.diffId}: its parent is told either at staging or at the commit`);
     const { room, state } = this.#needs;
     this.#committed = await state.exclusively(async () => {
+      if (on) settle(this.#write, on.parent);
       const existing = state.layers.get(this.#write.chainId);
       if (existing) return existing;
       const made = await publish(room, state, this.#write);
@@ -86,17 +109,35 @@ class Staged implements StagedLayer {
     return this.#committed;
   }
 
+  files(): LayerFiles {
+    const { at } = this.#needs.room;
+    const { diffId } = this;
+    if (this.#committed) return { diffId, diffPath: this.#committed.diffPath, tarSplitPath: tarSplitPath(at, this.#committed.chainId) };
+    assert(!this.#undo.disposed, `layer ${diffId} read after it was discarded`);
+    return { diffId, diffPath: diffPath(at, this.#write.cacheId), tarSplitPath: splitOf(this.#write) };
+  }
+
+  // eslint-disable-next-line typescript/require-await -- reading is synchronous, what takes it is not
+  async *tar(): AsyncGenerator<Uint8Array> {
+    const files = this.files();
+    yield* layerTarChunks(files.tarSplitPath, files.diffPath, (fd) => this.#needs.files.dropCache(fd));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#undo.disposeAsync();
   }
 }
 
+const splitOf = ({ writeSet }: Write): string => `${writeSet}/tar-split.json.gz`;
+
 function begin(room: Room, state: LayerState, layer: LayerWrite): Write {
   const cacheId = newSnapshotId(room.clock);
-  const below = state.links(layer.parent);
+  const later = layer.parent === 'later';
+  const parent = layer.parent === 'later' ? undefined : layer.parent;
+  const below = state.links(parent);
   if (below && below.length >= MAX_CHAIN) throw invalid(`max depth exceeded: an image may have ${MAX_CHAIN} layers`);
   return {
-    chainId: layer.diffId === undefined ? UNKNOWN : chainOn(layer.parent, layer.diffId), diffId: layer.diffId ?? UNKNOWN, parent: layer.parent,
+    chainId: layer.diffId === undefined || later ? UNKNOWN : chainOn(parent, layer.diffId), diffId: layer.diffId ?? UNKNOWN, parent, later,
     cacheId, link: newLinkId(room.clock),
     // Named after the snapshot, and holding its name: a sweep of ours, or of another engine, finds by it what to remove.
     writeSet: `${room.at.tmp}/write-set-${cacheId.slice(0, 16)}`,
@@ -121,9 +162,25 @@ const UNKNOWN = '' as string as ChainId & DiffId;
 /** The file was made and synced with the rest, so only its content is to be synced. */
 async function nameAfter({ disk }: Room, write: Write, diffId: DiffId): Promise<void> {
   write.diffId = diffId;
-  write.chainId = chainOn(write.parent, diffId);
+  if (!write.later) write.chainId = chainOn(write.parent, diffId);
   await disk.write(`${write.writeSet}/diff`, diffId, MODE.plain);
   await disk.sync(`${write.writeSet}/diff`);
+}
+
+function settle(write: Write, parent: ChainId | undefined): void {
+  write.parent = parent;
+  write.chainId = chainOn(parent, write.diffId);
+}
+
+/** What staging has not written where the parent was not known; all of it is on the disk before the layer's name is. */
+async function writeParent(room: Room, write: Write, parent: ChainId): Promise<void> {
+  const { disk, at } = room;
+  await disk.write(`${write.writeSet}/parent`, parent, MODE.plain);
+  await disk.sync(`${write.writeSet}/parent`);
+  await disk.syncDir(write.writeSet);
+  const work = `${at.overlay}/${write.cacheId}/work`; // its name is synced with that of `lower`
+  await disk.mkdir(work, MODE.private);
+  await own(room, work, room.owners.inside);
 }
 
 /** Runs alone. Fails with everything as before, or has made the layer visible and durable. */
@@ -132,6 +189,7 @@ async function publish(room: Room, state: LayerState, write: Write): Promise<Lay
   const below = state.chain(write.parent);
   if (!below) throw conflict(`layer ${write.chainId} cannot be committed before its parent ${write.parent ?? ''}`);
   if (below.length >= MAX_CHAIN) throw invalid(`max depth exceeded: an image may have ${MAX_CHAIN} layers`);
+  if (write.later && write.parent !== undefined) await writeParent(room, write, write.parent);
   await finishLower(room, write, lowerText(below.map(({ link }) => link)));
   const size = `${write.writeSet}/size`;
   await disk.write(size, String(write.sizeBytes), MODE.plain);

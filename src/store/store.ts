@@ -21,12 +21,14 @@ export interface StoreOptions {
   clock: Clock;
   /** Layers extracted at the same time. */
   extractorLimit?: number;
+  /** What applying a delta may take beyond what extracting takes. */
+  deltaMemoryBytes?: number | undefined;
   /** Of the root: see Store. */
   idMap?: IdMap | undefined;
 }
 
 /** Recovers whatever the last daemon left and opens the root; `conflict` when another daemon has it. */
-export async function openStore({ root, kernel, log, clock, extractorLimit = DEFAULT_EXTRACTORS, idMap }: StoreOptions): Promise<Store> {
-  const extractors = openExtractors({ kernel, log, limit: extractorLimit, idleMs: EXTRACTOR_IDLE_MS, idMap });
+export async function openStore({ root, kernel, log, clock, extractorLimit = DEFAULT_EXTRACTORS, deltaMemoryBytes, idMap }: StoreOptions): Promise<Store> {
+  const extractors = openExtractors({ kernel, log, limit: extractorLimit, idleMs: EXTRACTOR_IDLE_MS, idMap, deltaMemoryBytes });
   return await assembleStore({ root, kernel, log, clock, disk: openDisk(kernel.files), extractors, copier: openTreeCopy(kernel), idMap });
 }

@@ -119,9 +119,9 @@ const MAX_LINE_BYTES = 64 << 20;
 /** Told of a file that has been read to its end, before it is closed. */
 type OnRead = (fd: number) => void;
 
-/** The lines of a tar-split file, in order. Throws `corrupt` at the first that is none. */
-export function* readTarSplit(path: string, onRead: OnRead = () => {}): Generator<TarSplitEntry> {
-  const fd = openSync(path, 'r');
+/** The lines of a tar-split file, in order. Throws `corrupt` at the first that is none. `open` is for a process that opens files in its own way. */
+export function* readTarSplit(path: string, onRead: OnRead = () => {}, open = () => openSync(path, 'r')): Generator<TarSplitEntry> {
+  const fd = open();
   const pieces: Buffer[] = [];
   const inflater = openInflater('gzip', { buffer: Buffer.allocUnsafe(READ_BYTES), output: (bytes, start, end) => { pieces.push(Buffer.from(bytes.subarray(start, end))); } });
   let rest = Buffer.alloc(0);
@@ -159,6 +159,24 @@ export function* layerTar(tarSplitPath: string, diffPath: string, onRead: OnRead
     if (entry.type === 'segment') yield entry.bytes;
     else if (entry.sizeBytes > 0) yield* fileContent(resolve, { entry, crc, onRead });
   }
+}
+
+/** Headers come in pieces of 512 bytes: together they cost the reader less. */
+const TAR_CHUNK_BYTES = 128 * 1024;
+
+/** The same in chunks that stay as they are. */
+export function* layerTarChunks(...layer: Parameters<typeof layerTar>): Generator<Buffer> {
+  let pieces: Buffer[] = [];
+  let sizeBytes = 0;
+  for (const piece of layerTar(...layer)) {
+    pieces.push(Buffer.from(piece)); // its memory is used again
+    sizeBytes += piece.length;
+    if (sizeBytes < TAR_CHUNK_BYTES) continue;
+    yield Buffer.concat(pieces);
+    pieces = [];
+    sizeBytes = 0;
+  }
+  if (sizeBytes > 0) yield Buffer.concat(pieces);
 }
 
 interface Wanted { entry: Extract<TarSplitEntry, { type: 'file' }>; crc: Crc64; onRead: OnRead }

@@ -15,10 +15,10 @@ const BYTES_PER_TURN = 4 * 2 ** 20;
 /** Whoever has more damaged files than this needs no list of them. */
 const MAX_DAMAGES = 1000;
 
-export interface VerifyOptions { tarSplitPath: string; clock: Clock; signal?: AbortSignal | undefined }
+export interface VerifyOptions { tarSplitPath: string; clock: Clock; signal?: AbortSignal | undefined; /** Enough are known then. */ maxDamages?: number }
 
 /** Everything that is wrong with a layer; nothing when it is as it was extracted. Reads all of it, and gives others their turn meanwhile. */
-export async function verifyLayer(layer: LayerInfo, { tarSplitPath, clock, signal }: VerifyOptions): Promise<LayerDamage[]> {
+export async function verifyLayer(layer: Pick<LayerInfo, 'diffId' | 'diffPath'>, { tarSplitPath, clock, signal, maxDamages = MAX_DAMAGES }: VerifyOptions): Promise<LayerDamage[]> {
   const damages: LayerDamage[] = [];
   const check = { resolve: openResolver(layer.diffPath), crc: new Crc64({ bufferBytes: BUFFER_BYTES }), hash: createHash('sha256') };
   let bytes = 0;
@@ -34,7 +34,7 @@ export async function verifyLayer(layer: LayerInfo, { tarSplitPath, clock, signa
           if (bytes >= BYTES_PER_TURN) { bytes = 0; await clock.sleep(0, { signal }); }
         }
       }
-      if (damages.length >= MAX_DAMAGES) return damages;
+      if (damages.length >= maxDamages) return damages;
       if (bytes >= BYTES_PER_TURN) { bytes = 0; await clock.sleep(0, { signal }); }
       signal?.throwIfAborted();
     }
