@@ -45,6 +45,7 @@ async function open(which: Door, rest: readonly string[]): Promise<number> {
 async function runWorker(role: string): Promise<void> {
   switch (role) {
     case 'copy': return (await import('./store/copy-worker.ts')).runCopyWorker();
+    case 'make': return (await import('./maker/make-worker.ts')).runMakeWorker();
     case 'mount': return (await import('./kernel/mount-worker.ts')).runMountWorker();
     case 'rootfs': process.exitCode = (await import('./rootfs/rootfs-worker.ts')).runRootFsWorker(); return;
     case 'extract': return (await import('./store/extract-worker.ts')).runExtractWorker();

@@ -1,12 +1,15 @@
 // Request bodies as JSON: bounded, of the right type, and read as Docker reads them.
 import { invalid, messageOf } from '../lib/errors.ts';
 import type { RegistryAuth } from '../wire/types.ts';
+import type { Query } from './query.ts';
 import type { ApiRequest } from './routes.ts';
 import type { Shape } from './shape.ts';
 import { registryAuth } from './shapes.ts';
 
 /** A create body with every field used is some 10 KiB; 4 MiB leaves room for very long environments. */
 export const MAX_JSON_BYTES = 4 * 1024 * 1024;
+/** A few names of images. */
+const MAX_FORM_BYTES = 64 * 1024;
 /** Base64 of a token of a few KiB at most. */
 const MAX_AUTH_CHARS = 64 * 1024;
 
@@ -31,6 +34,12 @@ export async function readJson<T>(request: ApiRequest, shape: Shape, options: { 
   }
   assertJsonType(request);
   return shape(parseJson(bytes), '') as T | undefined;
+}
+
+/** What stands behind the question mark, and in the body where that is a form. */
+export async function queryAndForm(request: ApiRequest): Promise<Query> {
+  if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(request.headers['content-type'] ?? '')) return request.query;
+  return request.query.with((await readBytes(request.body, MAX_FORM_BYTES)).toString('utf8'));
 }
 
 /** What a client sent in X-Registry-Auth. Junk is as good as nothing: clients send empty and odd ones with every pull. */

@@ -106,6 +106,12 @@ const images: Engine['images'] = {
   async tag(name) { noImage(name); },
   async remove(name) { noImage(name); return [{ Untagged: 'busybox:latest' }, { Deleted: IMAGE_ID }]; },
   prune: async () => ({ deleted: [], spaceReclaimedBytes: 0 }),
+  async delta({ base, onLine }) {
+    noImage(base);
+    onLine({ status: 'Created delta: sha256:0123' });
+  },
+  deltas: (name) => { noImage(name); return []; },
+  async removeDeltas(name) { noImage(name); return []; },
   login: async () => ({ status: 'Login Succeeded', identityToken: '' }),
   distribution: async () => ({ descriptor: { mediaType: 'application/vnd.oci.image.index.v1+json', digest: IMAGE_ID, size: 7 }, platforms: [{ os: 'linux', architecture: 'arm', variant: 'v7' }] }),
 };

@@ -3,8 +3,8 @@ import type { Filters, ImagesFace } from '../engine/index.ts';
 import { EngineError, invalid } from '../lib/errors.ts';
 import type { Platform } from '../oci/manifest.ts';
 import { parsePlatform } from '../oci/platform.ts';
-import { readRegistryAuth } from './body.ts';
-import { presentHistory, presentImage, presentImageSummary } from './present-images.ts';
+import { queryAndForm, readRegistryAuth } from './body.ts';
+import { presentDelta, presentHistory, presentImage, presentImageSummary } from './present-images.ts';
 import { progressAnswer } from './progress.ts';
 import type { Query } from './query.ts';
 import { required, type Answer, type ApiRequest, type Route } from './routes.ts';
@@ -15,6 +15,14 @@ export const imageRoutes = (images: ImagesFace): readonly Route[] => [
       return { status: 200, json: views.map((view) => presentImageSummary(view, { version })) };
   } },
   { method: 'POST', path: '/images/create', handle: (request) => pull(images, request) },
+  { method: 'POST', path: '/images/delta', handle: (request) => delta(images, request) },
+  { method: 'GET', path: '/images/{name*}/deltas', async handle(request) {
+      return { status: 200, json: images.deltas(required(request, 'name')).map(presentDelta) };
+  } },
+  { method: 'POST', path: '/images/{name*}/deltas/prune', async handle(request) {
+      const removed = await images.removeDeltas(required(request, 'name'), { base: request.query.text('base') });
+      return { status: 200, json: { DeltasDeleted: removed.map(presentDelta), SpaceReclaimed: removed.reduce((sum, record) => sum + presentDelta(record).Size, 0) } };
+  } },
   { method: 'POST', path: '/images/prune', async handle({ query }) {
       const { deleted, spaceReclaimedBytes } = await images.prune({ filters: query.filters() });
       return { status: 200, json: { ImagesDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: spaceReclaimedBytes } };
@@ -58,6 +66,15 @@ async function pull(images: ImagesFace, request: ApiRequest): Promise<Answer> {
   const platform = platformOf(query);
   const [deltas, dryRun] = [query.flag('delta', true), query.flag('dryRun')];
   return await progressAnswer((onLine) => images.pull(reference, { platform, auth, all, deltas, dryRun, signal, onLine }));
+}
+
+/** As with balenaEngine the words may stand in a form instead of behind the question mark. */
+async function delta(images: ImagesFace, request: ApiRequest): Promise<Answer> {
+  const query = await queryAndForm(request);
+  const format = query.optional('format') ?? 'balena';
+  if (format !== 'balena' && format !== 'vaquita') throw invalid(`unknown format of deltas: ${JSON.stringify(format)}: expected balena or vaquita`);
+  const [base, target, tag] = [query.text('src'), query.text('dest'), query.text('t')];
+  return await progressAnswer((onLine) => images.delta({ base, target, tag, format, signal: request.signal, onLine }));
 }
 
 /** `linux/arm/v7`, or the JSON that newer clients write. */

@@ -14,7 +14,6 @@ const LATER: ReadonlyArray<readonly [method: Method, path: string, what: string]
   ['GET', '/images/get', 'saving images to an archive'],
   ['GET', '/images/{name*}/get', 'saving images to an archive'],
   ['POST', '/images/{name*}/push', 'pushing images'],
-  ['POST', '/images/delta', 'creating deltas'],
   ['GET', '/images/search', 'searching the public hub'],
 ];
 

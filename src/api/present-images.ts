@@ -1,6 +1,7 @@
 // Images as Docker's JSON, with what API versions differ in.
 import type { ImageHistoryEntry, ImageView } from '../engine/index.ts';
 import { ZERO_TIME } from '../lib/clock.ts';
+import type { DeltaRecord } from '../store/index.ts';
 import { asObject } from '../oci/shape.ts';
 import type { ContainerConfig } from '../wire/types.ts';
 import { graphData, secondsOf, sorted } from './present-containers.ts';
@@ -21,6 +22,12 @@ export function presentImageSummary(view: ImageView, options: { version: ApiVers
     RepoTags: unnamed ? ['<none>:<none>'] : view.repoTags, SharedSize: options.sharedSize ?? -1, Size: view.sizeBytes,
     ...(keeps(version, 44) ? { VirtualSize: view.sizeBytes } : {}),
   };
+}
+
+/** One entry of GET /images/{name}/deltas */
+export function presentDelta({ base, target, created, layers }: DeltaRecord) {
+  const Layers = layers.map(({ diffId, digest, sizeBytes, targetBytes, sources }) => ({ DiffId: diffId, Digest: digest, Size: sizeBytes, TargetSize: targetBytes, Sources: sources }));
+  return { Base: base, Target: target, Created: created, Size: layers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0), Layers };
 }
 
 /** GET /images/{name}/json */

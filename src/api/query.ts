@@ -18,6 +18,9 @@ export class Query {
     this.#nowNanos = nowNanos;
   }
 
+  /** With the words of a form, which come first. */
+  with(form: string): Query { return new Query(`${form}&${this.#params.toString()}`, this.#nowNanos); }
+
   has(name: string): boolean { return this.#params.has(name); }
   /** The first value, or ''. */
   text(name: string): string { return this.#params.get(name) ?? ''; }

@@ -29,6 +29,8 @@ export interface Config {
   readonly maxDownloadAttempts: number;
   /** What applying a delta may take beyond what extracting a layer takes. */
   readonly deltaApplyMemoryBytes: number;
+  /** What making one delta may take. */
+  readonly deltaCreateMemoryBytes: number;
   readonly shutdownTimeoutSeconds: number;
   readonly tls: { readonly caPath: string; readonly certPath: string; readonly keyPath: string; readonly verify: boolean } | undefined;
   readonly proxy: { http?: string; https?: string; no?: string };
@@ -43,6 +45,8 @@ export type Host = { kind: 'unix'; path: string } | { kind: 'fd'; rest: string }
 const DEFAULT_CONFIG_FILE = '/etc/vaquita/daemon.json';
 const DEFAULT_HOST = 'unix:///var/run/vaquita.sock';
 const TLS_PORT = 2376;
+/** With less, the index of a large base would be too coarse to find anything. */
+const LEAST_CREATE_MEMORY_MB = 64;
 /** Less is taken by the index of a large base alone. */
 const LEAST_DELTA_MEMORY_MB = 16;
 const PLAIN_PORT = 2375;
@@ -78,6 +82,7 @@ export function readConfig(words: readonly string[], env: Readonly<Record<string
     registryMirrors: (values.get('registry-mirror') ?? []).map(checkedMirror),
     maxConcurrentDownloads: int('max-concurrent-downloads', 3, 1),
     maxDownloadAttempts: int('max-download-attempts', 5, 1),
+    deltaCreateMemoryBytes: int('delta-create-memory', 512, LEAST_CREATE_MEMORY_MB) * 2 ** 20,
     deltaApplyMemoryBytes: int('delta-apply-memory', 64, LEAST_DELTA_MEMORY_MB) * 2 ** 20,
     shutdownTimeoutSeconds: int('shutdown-timeout', 15, 0),
     tls,

@@ -6,6 +6,7 @@ import { openApi, openMetricsDoor } from '../api/index.ts';
 import { openLinux } from '../kernel/index.ts';
 import { openLog, type Log } from '../lib/log.ts';
 import { openLogs } from '../logs/index.ts';
+import { DEFAULT_MAKER_LIMITS, openMaker } from '../maker/index.ts';
 import { openNetwork } from '../network/index.ts';
 import { openRegistry, DEFAULT_REGISTRY_LIMITS } from '../registry/index.ts';
 import { openRuntime, runProgram } from '../runtime/index.ts';
@@ -76,7 +77,9 @@ async function serve(config: Config, { live, log, selfCommand, env, stopped, rer
   const logs = openLogs({ kernel, log, spoolRoot: `${config.execRoot}/logs`, reopen: (id) => runtime.reopenLog(id), daemonPid: process.pid });
   const network = await openNetwork({ kernel, log, clock, execRoot: config.execRoot, daemonId: facts.daemonId, settings: config.network });
   parts.defer(() => network.end());
-  const engine = await openEngine({ store, runtime, registry, logs, kernel, network, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, defaults: { ...containerDefaults(config.containers), resources: config.resources } });
+  const maker = openMaker({ kernel, log, limits: { ...DEFAULT_MAKER_LIMITS, memoryBytes: config.deltaCreateMemoryBytes } });
+  parts.defer(() => maker.close());
+  const engine = await openEngine({ store, runtime, registry, maker, logs, kernel, network, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, defaults: { ...containerDefaults(config.containers), resources: config.resources } });
   parts.defer(() => engine.close());
   const api = await openApi({ engine, log, clock, config: { listen, allowPlainTcp: true, files: socketFiles } });
   parts.defer(() => api.close({ graceMs: live.shutdownTimeoutSeconds * 1000 }));

@@ -42,6 +42,7 @@ export const FLAGS: readonly FlagSpec[] = [
   { name: 'registry-mirror', key: 'registry-mirrors', kind: 'list', help: 'Preferred registry mirror' },
   { name: 'max-concurrent-downloads', kind: 'int', help: 'Set the max concurrent downloads for each pull' },
   { name: 'max-download-attempts', kind: 'int', help: 'Set the max download attempts for each pull' },
+  { name: 'delta-create-memory', kind: 'int', help: 'Memory in megabytes that making a delta may take (default 512)' },
   { name: 'delta-apply-memory', kind: 'int', help: 'Memory in megabytes that applying a delta may take (default 64)' },
   { name: 'shutdown-timeout', kind: 'int', help: 'Set the default shutdown timeout in seconds' },
   { name: 'userns-remap', kind: 'string', help: 'User/Group setting for user namespaces' },

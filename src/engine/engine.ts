@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import type { Logs } from '../logs/index.ts';
 import type { Network } from '../network/index.ts';
+import type { Maker } from '../maker/index.ts';
 import type { Registry } from '../registry/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import type { BaseRoot, Store } from '../store/index.ts';
@@ -33,6 +34,7 @@ export interface EngineNeeds {
   store: Store;
   runtime: Runtime;
   registry: Registry;
+  maker: Maker;
   logs: Logs;
   kernel: Kernel;
   network: Network;

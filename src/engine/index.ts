@@ -1,7 +1,7 @@
 // The verbs. Routers call these; what they return are records and plain values, which api/present.ts turns into Docker's JSON.
 import type { ImageConfig, Platform } from '../oci/manifest.ts';
 import type { ImageId } from '../oci/digest.ts';
-import type { ContainerRecord, NetworkRecord, OverlayMount, RecordedNetworkSettings, StoredVolume } from '../store/index.ts';
+import type { ContainerRecord, DeltaRecord, NetworkRecord, OverlayMount, RecordedNetworkSettings, StoredVolume } from '../store/index.ts';
 import type { NetworkEndpoint } from './networks/networks.ts';
 import type { CreateBody, EndpointSettings, EventLine, ExecCreateBody, HostConfig, MountPoint, NetworkCreateBody, ProgressLine, RegistryAuth, StringMap, UpdateBody } from '../wire/types.ts';
 import type { LogRecord } from '../logs/index.ts';
@@ -24,7 +24,7 @@ export interface Engine {
   readonly system: SystemFace;
 }
 
-export interface ImagesFace {
+export interface ImagesFace extends Pick<TransferFace, 'delta' | 'deltas' | 'removeDeltas'> {
   /**
    * Progress is told by `onLine`; whatever fails after the first line is thrown as well, and the router decides how to say it.
    * Deltas are used where they make it cheaper, unless `deltas` is false. With `dryRun` the lines tell what would happen, and nothing changes.
@@ -51,6 +51,10 @@ export interface TransferFace {
   load(archive: AsyncIterable<Uint8Array>, options: Signalled & { quiet: boolean; onLine(line: ProgressLine): void }): Promise<void>;
   /** `balena` makes a delta image, named `tag` when that is not ''; `vaquita` keeps the delta beside its target for a push. */
   delta(options: Signalled & { base: string; target: string; tag: string; format: 'balena' | 'vaquita'; onLine(line: ProgressLine): void }): Promise<void>;
+  /** Our deltas to an image that are kept here, the oldest first. */
+  deltas(name: string): DeltaRecord[];
+  /** Those of them from one base, or with '' all. Gives what was removed; not-found where there is none from that base. */
+  removeDeltas(name: string, options: { base: string }): Promise<DeltaRecord[]>;
   /** Makes our deltas from each of `from` to `target`, and pushes target and deltas; pulls what is not here. */
   publishDeltas(target: string, options: Signalled & { from: readonly string[]; auth: RegistryAuth | undefined; onLine(line: ProgressLine): void }): Promise<void>;
 }

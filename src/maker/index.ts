@@ -46,3 +46,5 @@ export interface MakerLimits {
 }
 
 export const DEFAULT_MAKER_LIMITS: MakerLimits = { workers: 2, memoryBytes: 512 << 20 };
+
+export { openMaker } from './maker.ts';

@@ -98,7 +98,7 @@ test('what cannot be read is set aside, blobs that changed are refused, workshop
   writeFileSync(`${root.path}/vaquita/deltas/${path}/0.delta`, 'A delta');
   await assert.rejects(read(again, left, 0), (error: Error) => kindOf(error) === 'corrupt' && /has changed since it was made/.test(error.message));
   writeFileSync(`${root.path}/vaquita/deltas/${path}/0.delta`, 'a delta and more');
-  await assert.rejects(read(again, left, 0), /has 16 bytes instead of 7/);
+  await assert.rejects(read(again, left, 0), /has changed since it was made/);
   await again.close();
 });
 

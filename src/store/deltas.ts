@@ -1,6 +1,6 @@
 // Our own deltas between images that are here: one directory each, with a record and the blobs. They go with their target.
 import { createHash } from 'node:crypto';
-import { constants, closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import type { Files } from '../kernel/index.ts';
 import { assert, conflict, corrupt, errnoOf, messageOf, notFound } from '../lib/errors.ts';
 import { KeyedLock } from '../lib/lock.ts';
@@ -56,7 +56,7 @@ export async function openDeltas(room: Room, { known, files }: DeltaNeeds): Prom
     async workshop() {
       const path = `${at.own}/${FRESH_PREFIX}workshop-${clock.randomHex(8)}`;
       await disk.mkdir(path, MODE.private);
-      return { path, [Symbol.asyncDispose]: () => disk.remove(path) };
+      return { path, read: (file) => bytesOf(file, files), [Symbol.asyncDispose]: () => disk.remove(path) };
     },
     async add(record, paths) {
       assert(paths.length === record.layers.length, `a delta of ${record.layers.length} layers comes in ${paths.length} files`);
@@ -141,27 +141,37 @@ const textOf = (value: unknown): string => (typeof value === 'string' ? value : 
 
 interface BlobRead { record: DeltaRecord; digest: Digest; known: () => boolean; files: DeltaNeeds['files'] }
 
-/** Held to its digest and size; what was read leaves the page cache. */
-// eslint-disable-next-line typescript/require-await
+/** Held to its digest and size. */
 async function* blobOf(room: Room, { record, digest, known, files }: BlobRead): AsyncGenerator<Uint8Array> {
   const index = record.layers.findIndex((layer) => layer.digest === digest);
   const layer = record.layers[index];
   const missing = (cause?: unknown) => notFound(`no delta ${digest} from ${record.base} to ${record.target}`, { cause });
   if (layer === undefined || !known()) throw missing();
   const path = blobPath(pathOf(room, record), index);
-  let fd: number;
-  try { fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK); } catch (error) { throw errnoOf(error) === 'ENOENT' ? missing(error) : error; }
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
   try {
-    if (fstatSync(fd).size !== layer.sizeBytes) throw corrupt(`${path} has ${fstatSync(fd).size} bytes instead of ${layer.sizeBytes}`);
-    const hash = createHash('sha256');
+    for await (const chunk of bytesOf(path, files)) {
+      hash.update(chunk);
+      sizeBytes += chunk.length;
+      if (sizeBytes > layer.sizeBytes) break;
+      yield chunk;
+    }
+  } catch (error) { throw errnoOf(error) === 'ENOENT' ? missing(error) : error; }
+  const found = `sha256:${hash.digest('hex')}`;
+  if (sizeBytes !== layer.sizeBytes || found !== digest) throw corrupt(`${path} has changed since it was made: it does not hash to ${digest}`);
+}
+
+// eslint-disable-next-line typescript/require-await
+async function* bytesOf(path: string, files: DeltaNeeds['files']): AsyncGenerator<Uint8Array> {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
     for (;;) {
       const chunk = Buffer.allocUnsafe(READ_BYTES);
       const n = readSync(fd, chunk, 0, chunk.length, null);
       if (n === 0) break;
-      hash.update(chunk.subarray(0, n));
       yield chunk.subarray(0, n);
     }
-    if (`sha256:${hash.digest('hex')}` !== digest) throw corrupt(`${path} has changed since it was made: it does not hash to ${digest}`);
     files.dropCache(fd);
   } finally { closeSync(fd); }
 }

@@ -2,12 +2,13 @@
 import { invalid } from '../../lib/errors.ts';
 import { familiarString, parseReference, withDefaultTag } from '../../oci/reference.ts';
 import type { ImagesFace } from '../index.ts';
+import { createDelta, deltasOf, removeDeltas, type DeltaNeeds } from './delta.ts';
 import { findImage } from './find.ts';
 import { makePull, type PullNeeds } from './pull.ts';
 import { pruneImages, removeImage, type RemoveNeeds } from './remove.ts';
 import { historyOf, listImages, viewImage } from './view.ts';
 
-export function openImages(needs: PullNeeds & RemoveNeeds): ImagesFace {
+export function openImages(needs: PullNeeds & RemoveNeeds & DeltaNeeds): ImagesFace {
   const { store, registry, events } = needs;
   const usersOf = (id: string) => needs.users(id as Parameters<RemoveNeeds['users']>[0]).length;
   return {
@@ -28,6 +29,9 @@ export function openImages(needs: PullNeeds & RemoveNeeds): ImagesFace {
     },
     remove: (name, { force }) => removeImage(needs, name, force),
     prune: ({ filters }) => pruneImages(needs, filters),
+    delta: (options) => createDelta(needs, options),
+    deltas: (name) => deltasOf(store, name),
+    removeDeltas: (name, { base }) => removeDeltas(store, name, base),
     async login(auth, { signal }) {
       return { status: 'Login Succeeded', identityToken: await registry.login(auth, { signal }) };
     },

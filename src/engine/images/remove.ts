@@ -117,4 +117,8 @@ export async function pruneImages(needs: RemoveNeeds, filters: Filters): Promise
   return { deleted, spaceReclaimedBytes: before - totalBytes(needs.store) };
 }
 
-export const totalBytes = (store: Store): number => store.layers.list().reduce((sum, layer) => sum + layer.sizeBytes, 0);
+/** Of all layers, and of the deltas that are kept beside images. */
+export function totalBytes(store: Store): number {
+  const layers = store.layers.list().reduce((sum, layer) => sum + layer.sizeBytes, 0);
+  return store.deltas.list().reduce((sum, delta) => delta.layers.reduce((size, layer) => size + layer.sizeBytes, sum), layers);
+}
