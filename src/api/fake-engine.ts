@@ -106,9 +106,9 @@ const images: Engine['images'] = {
   async tag(name) { noImage(name); },
   async remove(name) { noImage(name); return [{ Untagged: 'busybox:latest' }, { Deleted: IMAGE_ID }]; },
   prune: async () => ({ deleted: [], spaceReclaimedBytes: 0 }),
-  async delta({ base, onLine }) {
-    noImage(base);
-    onLine({ status: 'Created delta: sha256:0123' });
+  async delta(options) {
+    noImage(options.base);
+    options.onLine({ status: 'Created delta: sha256:0123' });
   },
   deltas: (name) => { noImage(name); return []; },
   async removeDeltas(name) { noImage(name); return []; },

@@ -8,7 +8,7 @@ export interface Source { diffId: DiffId; tar: ByteView }
 /** What a base has become. Gives the layers that applying the delta reads. */
 export type MakeDelta = (target: Source, output: Output, onProgress: (currentBytes: number) => void) => readonly DiffId[];
 
-export function openCodec(format: DeltaFormat, base: readonly Source[], options: { memoryBytes: number; onProgress(currentBytes: number): void }): MakeDelta {
+export function openCodec(format: DeltaFormat, base: readonly Source[], options: { memoryBytes: number; onProgress: (currentBytes: number) => void }): MakeDelta {
   options.onProgress(0);
   return (target, output, onProgress) => {
     const head = Buffer.alloc(9);

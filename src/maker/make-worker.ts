@@ -61,10 +61,10 @@ function makeOne(make: MakeDelta, { files, index, into, share }: Target): MadeDe
 }
 
 /** Passes progress on now and then, and its end always and once. */
-function paced(told: (currentBytes: number) => void, totalBytes: number): { at(currentBytes: number): void; end(): void } {
+function paced(told: (currentBytes: number) => void, totalBytes: number): { at: (currentBytes: number) => void; end: () => void } {
   let last = systemClock.monotonicMs();
   return {
-    at(currentBytes) {
+    at: (currentBytes) => {
       const now = systemClock.monotonicMs();
       if (now - last < PROGRESS_MS || currentBytes >= totalBytes) return;
       last = now;

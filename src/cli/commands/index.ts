@@ -2,6 +2,7 @@
 import type { Command, Group } from '../command.ts';
 import { cp } from './cp.ts';
 import { create } from './create.ts';
+import { delta, deltas } from './delta.ts';
 import { df } from './df.ts';
 import { events } from './events.ts';
 import { exec } from './exec.ts';
@@ -41,7 +42,7 @@ export const groups: readonly Group[] = [
   },
   {
     name: 'image', short: 'Manage images',
-    commands: [history, inspectImage, { ...images, name: 'ls', aliases: ['ls', 'list'] }, pruneImages, pull, { ...rmi, name: 'rm', aliases: ['rm', 'rmi', 'remove'] }, tag],
+    commands: [delta, deltas, history, inspectImage, { ...images, name: 'ls', aliases: ['ls', 'list'] }, pruneImages, pull, { ...rmi, name: 'rm', aliases: ['rm', 'rmi', 'remove'] }, tag],
   },
   { name: 'network', short: 'Manage networks', commands: [connectNetwork, createNetwork, disconnectNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetworks] },
   { name: 'system', short: 'Look after the engine', commands: [df, events, info, pruneSystem] },

@@ -32,7 +32,8 @@ interface Pair { base: ImageConfig; target: ImageConfig; layers: readonly Layer[
 /** Base and target are kept for as long as it takes, whoever removes or renames them meanwhile. */
 export async function createDelta(needs: DeltaNeeds, options: Options): Promise<void> {
   const { store } = needs;
-  const { format, signal, onLine, tag } = options;
+  const { format, signal, tag } = options;
+  const onLine = (line: ProgressLine) => options.onLine(line);
   const [base, target] = [named(store, options.base), named(store, options.target)];
   if (format === 'vaquita' && tag !== '') throw invalid('a delta in the vaquita format is no image that could be given a name: it is pushed along with its target');
   if (format === 'vaquita' && base.id === target.id) throw invalid(`${options.base} and ${options.target} are the same image`);
@@ -90,7 +91,7 @@ function pairOf(store: Store, { base, target, format }: { base: ImageConfig; tar
 
 /** Tells every step in balenaEngine's words and order. */
 async function makeLayers(needs: DeltaNeeds, { layers, baseFiles }: Pair, options: Options & { into: string }): Promise<MadeDelta[]> {
-  const { onLine } = options;
+  const onLine = (line: ProgressLine) => options.onLine(line);
   const startMs = needs.clock.monotonicMs();
   const targets = layers.filter(({ common }) => !common);
   const told = { fingerprinted: false, layers: 0 };
@@ -195,7 +196,7 @@ function verbatim(target: ImageConfig): string {
 /** Characters that Go's JSON never writes as they are. */
 const goEscaped = (json: string): string => json.replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
-async function nameDelta(needs: DeltaNeeds, { id, tag, onLine }: { id: ImageId; tag: string; onLine(line: ProgressLine): void }): Promise<void> {
+async function nameDelta(needs: DeltaNeeds, { id, tag, onLine }: { id: ImageId; tag: string; onLine: (line: ProgressLine) => void }): Promise<void> {
   const reference = parseReference(tag);
   if (reference.digest !== undefined) throw invalid('build tag cannot contain a digest');
   const name = familiarString({ ...reference, tag: reference.tag ?? 'latest' });
