@@ -39,7 +39,7 @@ export function presentImage(view: ImageView, version: ApiVersion) {
     // Gone from Docker's since 1.45, on which docker-compose 1.29 stumbles when it makes a container anew.
     Container: config.container, ContainerConfig: buildConfig(config.bytes),
     DockerVersion: config.dockerVersion, Author: config.author, Config: runConfig(view, version), Architecture: config.architecture,
-    ...(config.variant === '' ? {} : { Variant: config.variant }), Os: config.os, ...(config.osVersion === '' ? {} : { OsVersion: config.osVersion }),
+    ...(config.variant === '' ? {} : { Variant: config.variant }), Os: config.os === '' ? 'linux' : config.os, ...(config.osVersion === '' ? {} : { OsVersion: config.osVersion }),
     Size: view.sizeBytes, ...(keeps(version, 44) ? { VirtualSize: view.sizeBytes } : {}),
     GraphDriver: {
       Data: graph ? graphData({ ...graph, lowerDirs: graph.lowerDir === '' ? [] : [graph.lowerDir] }) : null, Name: 'overlay2',
@@ -61,7 +61,7 @@ function runConfig({ config: { config } }: ImageView, version: ApiVersion): obje
     ...(config.ExposedPorts ? { ExposedPorts: config.ExposedPorts } : {}), ...(config.Healthcheck ? { Healthcheck: config.Healthcheck } : {}),
     ...(config.ArgsEscaped ? { ArgsEscaped: true } : {}), ...(config.StopSignal === '' ? {} : { StopSignal: config.StopSignal }),
     ...(config.Shell ? { Shell: config.Shell } : {}),
-    Cmd: config.Cmd, Entrypoint: config.Entrypoint, Env: config.Env, Labels: config.Labels && sorted(config.Labels), OnBuild: config.OnBuild, User: config.User,
+    Cmd: config.Cmd, Entrypoint: config.Entrypoint, Env: config.Env.length > 0 || config.raw['Env'] ? config.Env : null, Labels: config.Labels && sorted(config.Labels), OnBuild: config.OnBuild, User: config.User,
     Volumes: config.Volumes, WorkingDir: config.WorkingDir,
   };
   if (!keeps(version, 50)) return said;
