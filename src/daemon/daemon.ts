@@ -10,7 +10,7 @@ import { DEFAULT_MAKER_LIMITS, openMaker } from '../maker/index.ts';
 import { openNetwork } from '../network/index.ts';
 import { openRegistry, DEFAULT_REGISTRY_LIMITS } from '../registry/index.ts';
 import { openRuntime, runProgram } from '../runtime/index.ts';
-import { openStore, remappedRoot } from '../store/index.ts';
+import { openBaseRoot, openStore, remappedRoot, type BaseRoot } from '../store/index.ts';
 import { systemClock as clock } from '../lib/clock.ts';
 import { bundleSettings, containerDefaults } from './container-options.ts';
 import { gatherFacts } from './facts.ts';
@@ -79,7 +79,7 @@ async function serve(config: Config, { live, log, selfCommand, env, stopped, rer
   parts.defer(() => network.end());
   const maker = openMaker({ kernel, log, limits: { ...DEFAULT_MAKER_LIMITS, memoryBytes: config.deltaCreateMemoryBytes } });
   parts.defer(() => maker.close());
-  const engine = await openEngine({ store, runtime, registry, maker, logs, kernel, network, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, defaults: { ...containerDefaults(config.containers), resources: config.resources } });
+  const engine = await openEngine({ store, baseRoots: await openBaseRoots(config, { kernel, log }), runtime, registry, maker, logs, kernel, network, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, defaults: { ...containerDefaults(config.containers), resources: config.resources } });
   parts.defer(() => engine.close());
   const api = await openApi({ engine, log, clock, config: { listen, allowPlainTcp: true, files: socketFiles } });
   parts.defer(() => api.close({ graceMs: live.shutdownTimeoutSeconds * 1000 }));
@@ -98,6 +98,17 @@ async function serve(config: Config, { live, log, selfCommand, env, stopped, rer
   void engine.startWanted();
   log.info('daemon is stopping', { signal: await stopped });
   manager.notify('STOPPING=1');
+}
+
+/** A root that cannot be read must not keep an update from coming whole. */
+async function openBaseRoots({ deltaDataRoot }: Config, needs: Parameters<typeof openBaseRoot>[1]): Promise<BaseRoot[]> {
+  if (deltaDataRoot === undefined) return [];
+  try {
+    return [await openBaseRoot(deltaDataRoot, needs)];
+  } catch (error) {
+    needs.log.warn('no bases of deltas are looked for in the delta data root', { error: messageOf(error) });
+    return [];
+  }
 }
 
 function print(text: string): number {

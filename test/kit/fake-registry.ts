@@ -131,6 +131,9 @@ export class FakeRegistry implements AsyncDisposable {
     return this.addManifest(name, tag, { bytes: json({ schemaVersion: 2, mediaType: MEDIA.dockerList, manifests }), mediaType: MEDIA.dockerList });
   }
 
+  /** Ends every connection, stalled ones too. */
+  cut(): void { this.#server.closeAllConnections(); }
+
   forget(digest: Digest): void { this.#blobs.delete(digest); }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -53,8 +53,8 @@ export function startPull(socket: string, image: string, query: Readonly<Record<
 export const pull = (socket: string, image: string, query?: Readonly<Record<string, string>>): Promise<Pulled> => startPull(socket, image, query).done;
 
 /** Pulls or throws with what the engine said. */
-export async function mustPull(socket: string, image: string): Promise<ProgressLine[]> {
-  const { status, lines, error } = await pull(socket, image);
+export async function mustPull(socket: string, image: string, query?: Readonly<Record<string, string>>): Promise<ProgressLine[]> {
+  const { status, lines, error } = await pull(socket, image, query);
   if (status !== 200 || error !== undefined) throw new Error(`pull ${image}: ${status} ${error}\n${lines.map((line) => JSON.stringify(line)).join('\n')}`);
   return lines;
 }

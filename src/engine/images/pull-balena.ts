@@ -5,7 +5,7 @@ import { DEFAULT_TAG, familiarString } from '../../oci/reference.ts';
 import type { LayerStore } from '../../store/index.ts';
 import { findDeltaBase, type DeltaBase, type DeltaImage } from './delta-base.ts';
 import { rootsOf, type PullNeeds, type PullOf, type WholeImage } from './pull-flight.ts';
-import { findLayers, plainPlan, type LayerPlan } from './ways.ts';
+import { plainPlan, type LayerPlan } from './ways.ts';
 
 /** Of other tags, so many are read before the whole image counts as not there. */
 const MAX_SEARCHED = 32;
@@ -25,7 +25,7 @@ export async function planOfDeltaImage(needs: PullNeeds, pull: PullOf, { delta, 
     return deltaPlan(delta, { base, listed });
   }
   // What is here already needs no base: then the delta image is as good as its target.
-  const found = findLayers(rootsOf(needs));
+  const found = pull.found();
   if (delta.target.diffIds.every((diffId) => found.has(diffId))) return deltaPlan(delta, { base: undefined, listed });
   const whole = await pull.search();
   if (!whole) throw base.missing;

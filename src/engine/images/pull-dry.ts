@@ -3,16 +3,16 @@ import { hexOf } from '../../oci/digest.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import { familiarString } from '../../oci/reference.ts';
 import { humanSize } from '../../wire/units.ts';
-import { rootsOf, type PullNeeds, type PullOf } from './pull-flight.ts';
-import { comparison, findLayers, waysOf, type LayerPlan, type Way } from './ways.ts';
+import type { PullNeeds, PullOf } from './pull-flight.ts';
+import { comparison, waysOf, type LayerPlan, type Way } from './ways.ts';
 
 /** The last line says what it would come to. */
-export function tellDryRun(needs: PullNeeds, { reference, options }: PullOf, { top, plan, isNew }: { top: Descriptor; plan: readonly LayerPlan[]; isNew: boolean }): void {
-  const found = findLayers(rootsOf(needs));
+export function tellDryRun({ store }: Pick<PullNeeds, 'store'>, { reference, options, found: foundNow }: PullOf, { top, plan, isNew }: { top: Descriptor; plan: readonly LayerPlan[]; isNew: boolean }): void {
+  const found = foundNow();
   const brought = new Set<string>(); // what stands twice in an image is downloaded once
   const cost = { bytes: 0, whole: 0, deltas: 0 };
   for (const layer of plan) {
-    const way = needs.store.layers.get(layer.chainId) ? undefined : waysOf(layer, found.get(layer.diffId))[0];
+    const way = store.layers.get(layer.chainId) ? undefined : waysOf(layer, found.get(layer.diffId))[0];
     const isSecond = brought.has(layer.diffId);
     options.onLine({ status: isSecond && way ? 'Would be copied' : textOf(way, layer), progressDetail: {}, id: hexOf(layer.listed.digest).slice(0, 12) });
     if (!way || isSecond) continue;

@@ -3,6 +3,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { EngineError, errnoOf, kindOf, messageOf, notFound } from '../../lib/errors.ts';
 import type { KeyedLock, Limiter } from '../../lib/lock.ts';
 import type { Log } from '../../lib/log.ts';
+import type { DiffId } from '../../oci/digest.ts';
 import type { Descriptor, ImageConfig, Platform } from '../../oci/manifest.ts';
 import { compressionOf } from '../../oci/parse-manifest.ts';
 import type { Reference } from '../../oci/reference.ts';
@@ -11,7 +12,7 @@ import type { BaseRoot, LayerWrite, StagedLayer, Store } from '../../store/index
 import type { ProgressLine, RegistryAuth } from '../../wire/types.ts';
 import type { Events } from '../events.ts';
 import type { FlightEvents, Flights } from './flights.ts';
-import { findLayers, waysOf, type Found, type LayerOffer, type LayerPlan, type Outcome, type Way } from './ways.ts';
+import { waysOf, type Found, type LayerOffer, type LayerPlan, type Outcome, type Way } from './ways.ts';
 
 export interface PullNeeds {
   store: Store;
@@ -55,6 +56,8 @@ export interface PullOf {
   /** Of the image that is made, which for a delta image is not the one in the registry. */
   config: ImageConfig;
   options: PullOptions;
+  /** The layers that are here, other roots' as they were when the pull began: reading those takes their disk. */
+  found(): ReadonlyMap<DiffId, Found>;
   /** Where whole layers are, when the manifest does not name them; asked once. */
   search(): Promise<WholeImage | undefined>;
 }
@@ -79,7 +82,7 @@ export async function fly(needs: PullNeeds, flight: Flight): Promise<Outcome> {
   const isLate = traffic.turns.has(diffId);
   if (isLate) events.status('Waiting');
   using _turn = await traffic.turns.hold(diffId, { signal });
-  const ways = waysOf(plan, findLayers(rootsOf(needs)).get(diffId));
+  const ways = waysOf(plan, pull.found().get(diffId));
   using _slot = isLate || flight.isRetry || ways[0]?.by === 'copy' ? undefined : await slotOf(flight);
   const { staged: bytes, blob, outcome } = await takeFirst(needs, flight, ways);
   await using staged = bytes;
@@ -89,7 +92,7 @@ export async function fly(needs: PullNeeds, flight: Flight): Promise<Outcome> {
   await staged.commit();
   // Only of what was seen, or a later push would name a blob that is something else: a delta, or what a manifest claims of a copy.
   const seen = outcome.by === 'whole' ? blob : outcome.by === 'copy' && needs.store.distribution.diffIdOf(plan.listed.digest) === diffId ? plan.listed : undefined;
-  if (seen) await needs.store.distribution.record(diffId, seen.digest, `${pull.reference.registry}/${pull.reference.path}`);
+  if (seen && compressionOf(seen.mediaType) === 'gzip') await needs.store.distribution.record(diffId, seen.digest, `${pull.reference.registry}/${pull.reference.path}`);
   needs.log.debug('layer committed', { layer: chainId, by: outcome.by, downloadedBytes: outcome.downloadedBytes });
   events.status('Pull complete');
   return outcome;

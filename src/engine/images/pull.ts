@@ -12,7 +12,8 @@ import { layerProgress } from './progress.ts';
 import { planOfDeltaImage, searchWhole } from './pull-balena.ts';
 import { tellDryRun } from './pull-dry.ts';
 import { fly, UnusableDelta, type PullNeeds, type PullOf, type PullOptions, type Traffic } from './pull-flight.ts';
-import { plainPlan, savingsLine, type LayerPlan, type Outcome } from './ways.ts';
+import { withDeltas } from './pull-offers.ts';
+import { findLayers, plainPlan, savingsLine, type LayerPlan, type Outcome } from './ways.ts';
 
 export type { PullNeeds } from './pull-flight.ts';
 
@@ -32,10 +33,12 @@ interface Subject { resolved: Resolved; config: ImageConfig; delta: DeltaImage |
 async function pullOne(needs: PullNeeds, traffic: Traffic, { reference, options }: Pick<PullOf, 'reference' | 'options'>): Promise<void> {
   const { store } = needs;
   const { resolved, config, delta } = await subjectOf(needs, { reference, options });
-  const pull: PullOf = { reference, config, options, search: once(() => searchWhole(needs, { reference, options, target: config })) };
+  const elsewhere = once(() => findLayers(needs.baseRoots));
+  const found = () => new Map([...elsewhere(), ...findLayers([store])]);
+  const pull: PullOf = { reference, config, options, found, search: once(() => searchWhole(needs, { reference, options, target: config })) };
   using lease = store.layers.lease(chainIds(config.diffIds));
   const listed = resolved.layers;
-  const makePlan = () => (delta ? planOfDeltaImage(needs, pull, { delta, listed, lease }) : plainPlan(config, listed));
+  const makePlan = () => (delta ? planOfDeltaImage(needs, pull, { delta, listed, lease }) : withDeltas(needs, pull, { subject: resolved.manifest.digest, plan: plainPlan(config, listed), lease }));
   const isKnown = store.images.get(config.id) !== undefined;
   if (options.dryRun) {
     const isNew = namesOf(reference, resolved.top).some((name) => store.names.get(name) !== config.id);
@@ -116,7 +119,7 @@ function namesOf(reference: Reference, top: Descriptor): string[] {
   return reference.tag === undefined ? [byDigest] : [familiarString({ ...reference, digest: undefined }), byDigest];
 }
 
-function once<T>(ask: () => Promise<T>): () => Promise<T> {
-  let answer: Promise<T> | undefined;
+function once<T extends object>(ask: () => T): () => T {
+  let answer: T | undefined;
   return () => (answer ??= ask());
 }

@@ -57,13 +57,13 @@ export function waysOf(plan: Pick<LayerPlan, 'offer' | 'whole'>, twin: Found | u
 /** By diffID, in the roots' order: the engine's own comes first, since nobody else can remove from it. */
 export function findLayers(roots: readonly BaseRoot[]): ReadonlyMap<DiffId, Found> {
   const found = new Map<DiffId, Found>();
-  for (const root of roots) for (const { diffId, chainId } of root.layers.list()) if (!found.has(diffId)) found.set(diffId, { root, chainId });
+  for (const root of roots.toReversed()) for (const { diffId, chainId } of root.layers.list()) found.set(diffId, { root, chainId });
   return found;
 }
 
 /** Whether to ask for deltas at all. */
-export const isWorthAsking = (missing: readonly Pick<Descriptor, 'size'>[], imagesHere: number): boolean =>
-  imagesHere > 0 && missing.reduce((sum, { size }) => sum + size, 0) >= ASK_FROM_BYTES;
+export const isWorthAsking = (missing: readonly Pick<Descriptor, 'size'>[], hasImages: () => boolean): boolean =>
+  missing.reduce((sum, { size }) => sum + size, 0) >= ASK_FROM_BYTES && hasImages();
 
 /** Those of the deltas to `target` whose base is here, the smallest first, one of each base, at most MAX_ARTIFACTS. */
 export function chooseReferrers(referrers: readonly Referrer[], { target, isHere }: { target: ImageId; isHere: (base: ImageId) => boolean }): Descriptor[] {

@@ -1,0 +1,74 @@
+// Our own deltas to an image: the registry is asked for those whose base is here, and each layer gets the cheapest of them.
+import { messageOf } from '../../lib/errors.ts';
+import type { Digest, DiffId } from '../../oci/digest.ts';
+import { DELTA_ARTIFACT_TYPE, DELTA_LAYER_TYPE, parseDeltaArtifact, type DeltaArtifact, type DeltaArtifactLayer } from '../../oci/delta-artifact.ts';
+import type { LayerFiles, LayerStore } from '../../store/index.ts';
+import { rootsOf, type PullNeeds, type PullOf } from './pull-flight.ts';
+import { cheapestDeltas, chooseReferrers, isWorthAsking, type Found, type LayerOffer, type LayerPlan } from './ways.ts';
+
+/** A registry that takes longer to say whether it has deltas is not waited for: the layers come whole. */
+const MAX_ASKING_MS = 20_000;
+
+interface Asked { subject: Digest; plan: LayerPlan[]; lease: ReturnType<LayerStore['lease']> }
+
+/** The plan with a delta for each layer that has one. Whatever goes wrong with asking leaves it as it was. What the deltas read is leased. */
+export async function withDeltas(needs: PullNeeds, pull: PullOf, { subject, plan, lease }: Asked): Promise<LayerPlan[]> {
+  const { store, log } = needs;
+  const found = pull.found();
+  const missing = plan.filter(({ chainId, diffId }) => !store.layers.get(chainId) && !found.has(diffId));
+  const hasImages = () => rootsOf(needs).some((root) => root.images.list().length > 0);
+  if (pull.options.deltas === false || !isWorthAsking(missing.map(({ listed }) => listed), hasImages)) return plan;
+  let artifacts: readonly DeltaArtifact[];
+  try {
+    artifacts = await ask(needs, pull, subject);
+  } catch (error) {
+    pull.options.signal.throwIfAborted();
+    log.warn('could not ask the registry for deltas: the layers are pulled whole', { image: pull.config.id, error: messageOf(error) });
+    return plan;
+  }
+  const sources = pull.found(); // as they are now: until they are leased, nothing else runs
+  const cheapest = cheapestDeltas(artifacts, (diffId) => sources.has(diffId));
+  return plan.map((layer) => {
+    const delta = cheapest.get(layer.diffId);
+    const offer = delta && missing.includes(layer) ? offerOf(delta, sources) : undefined;
+    if (!offer) return layer;
+    for (const diffId of delta?.sources ?? []) {
+      const source = sources.get(diffId);
+      if (source?.root === store) lease.add(source.chainId);
+    }
+    return { ...layer, offer };
+  });
+}
+
+/** undefined when a source went meanwhile. */
+function offerOf({ digest, size, sources }: DeltaArtifactLayer, found: ReadonlyMap<DiffId, Found>): LayerOffer | undefined {
+  const base: LayerFiles[] = [];
+  for (const diffId of sources) {
+    const source = found.get(diffId);
+    const files = source?.root.layers.files(source.chainId);
+    if (!files) return undefined;
+    base.push(files);
+  }
+  return { blob: { mediaType: DELTA_LAYER_TYPE, digest, size }, delta: { format: 'vaquita', base } };
+}
+
+async function ask(needs: PullNeeds, { reference, config, options }: PullOf, subject: Digest): Promise<DeltaArtifact[]> {
+  const { registry, clock, log } = needs;
+  const late = new AbortController();
+  using _timer = clock.after(MAX_ASKING_MS, () => late.abort(new Error(`no answer after ${MAX_ASKING_MS / 1000} s`)));
+  const call = { auth: options.auth, signal: AbortSignal.any([options.signal, late.signal]) };
+  const referrers = await registry.referrers(reference, subject, { ...call, artifactType: DELTA_ARTIFACT_TYPE });
+  const roots = rootsOf(needs);
+  const chosen = chooseReferrers(referrers, { target: config.id, isHere: (base) => roots.some((root) => root.images.get(base) !== undefined) });
+  const artifacts = await Promise.all(chosen.map(async (descriptor) => {
+    try {
+      const artifact = parseDeltaArtifact(await registry.manifestBytes(reference, descriptor, call));
+      return artifact.target === config.id ? artifact : undefined;
+    } catch (error) {
+      call.signal.throwIfAborted();
+      log.warn('a delta could not be looked at', { artifact: descriptor.digest, error: messageOf(error) });
+      return undefined;
+    }
+  }));
+  return artifacts.filter((artifact) => artifact !== undefined);
+}
