@@ -206,9 +206,11 @@ export interface BaseRoot {
 
 /** distribution/: which blob a layer came from, as Docker records it (used by push). */
 export interface DistributionStore {
+  /** `blob` is the layer packed with gzip, and nothing else. */
   record(diffId: DiffId, blob: Digest, repository: string): Promise<void>;
   diffIdOf(blob: Digest): DiffId | undefined;
-  sourcesOf(diffId: DiffId): readonly { digest: Digest; repository: string }[];
+  /** Oldest first. What is not our own was recorded by an older engine on this root, and may be a delta or packed otherwise. */
+  sourcesOf(diffId: DiffId): readonly { digest: Digest; repository: string; isOwn: boolean }[];
 }
 
 /** config.v2.json of a container, with Docker's field names: an older engine must be able to read what we write. */
@@ -387,6 +389,7 @@ export interface VolumeStore {
   fill(name: string, from: { rootfs: string; path: string; inPlace: boolean; remote: boolean }): Promise<void>;
 }
 
+export { openBaseRoot } from './base-root.ts';
 export { openLayerView, openViewShare, type ViewShare } from './layer-view.ts';
 export { remappedRoot } from './remap.ts';
 export { openStore } from './store.ts';

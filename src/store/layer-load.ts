@@ -1,7 +1,8 @@
 // Reads layerdb at opening: which layers and writable snapshots there are, and which cannot be trusted.
 import { corrupt, messageOf } from '../lib/errors.ts';
 import { chainIds, digestOf, parseChainId, parseDiffId, type ChainId, type DiffId } from '../oci/digest.ts';
-import { containerPath, diffPath, isHex64, isSnapshotId, layerPath, MODE } from './layout.ts';
+import type { Disk } from './disk.ts';
+import { containerPath, diffPath, isHex64, isSnapshotId, layerPath, MODE, type Layout } from './layout.ts';
 import type { ActiveRecord, LayerRecord, LayerState } from './layer-state.ts';
 import { EMPTY, linksByTarget, mendedLink, mendLower } from './overlay.ts';
 import { matching, needWord, parseSize, readWord } from './records.ts';
@@ -66,7 +67,8 @@ export function isOrphan({ disk, at }: Room, name: string): boolean {
   return isHex64(name) && disk.kind(containerPath(at, name)) === undefined && !disk.list(at.quarantine).some((aside) => aside.includes(name));
 }
 
-function readLayer({ disk, at }: Room, chainId: ChainId): LayerRecord {
+/** As its record has it, its link apart. Error: corrupt. */
+export function readLayer({ disk, at }: { disk: Pick<Disk, 'read' | 'kind'>; at: Layout }, chainId: ChainId): LayerRecord {
   const path = layerPath(at, chainId);
   const diffId = needWord(disk, `${path}/diff`, parseDiffId);
   const parent = readWord(disk, `${path}/parent`, parseChainId);

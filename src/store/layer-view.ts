@@ -113,7 +113,8 @@ class LayerView {
       const n = this.#share.open.read(file, offset, into, range);
       if (n < range.end - range.start) throw corrupt(`${textOf(this.#name(index))} became shorter`);
     } catch (error) {
-      throw isOfProcess(error) ? error : this.#broken(errnoOf(error) === undefined ? messageOf(error) : `${textOf(this.#name(index))}: ${messageOf(error)}`, error);
+      const [message, shown] = [messageOf(error), textOf(this.#name(index))];
+      throw isOfProcess(error) ? error : this.#broken(message.includes(shown) ? message : `${shown}: ${message}`, error);
     }
   }
 

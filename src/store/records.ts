@@ -10,14 +10,14 @@ export type JsonObject = Record<string, unknown>;
 export const isObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** The JSON object in a file; undefined when there is no file; `corrupt` when it holds anything else. */
-export function readObject(disk: Disk, path: string): JsonObject | undefined {
+export function readObject(disk: Pick<Disk, 'read'>, path: string): JsonObject | undefined {
   const value = readJson(disk, path);
   if (value === undefined) return undefined;
   if (!isObject(value)) throw corrupt(`${path}: no JSON object`);
   return value;
 }
 
-export function readJson(disk: Disk, path: string): unknown {
+export function readJson(disk: Pick<Disk, 'read'>, path: string): unknown {
   const bytes = disk.read(path, MAX_RECORD_BYTES);
   if (bytes === undefined) return undefined;
   if (bytes.length === 0) throw corrupt(`${path}: empty file`);
@@ -29,7 +29,7 @@ export function readJson(disk: Disk, path: string): unknown {
 }
 
 /** A file of one word, parsed; undefined when there is no file; `corrupt` when `parse` refuses it. */
-export function readWord<T>(disk: Disk, path: string, parse: (text: string) => T): T | undefined {
+export function readWord<T>(disk: Pick<Disk, 'read'>, path: string, parse: (text: string) => T): T | undefined {
   const bytes = disk.read(path, MAX_WORD_BYTES);
   if (bytes === undefined) return undefined;
   const text = new TextDecoder().decode(bytes).trim();
@@ -41,7 +41,7 @@ export function readWord<T>(disk: Disk, path: string, parse: (text: string) => T
 }
 
 /** As readWord, but the file must be there. */
-export function needWord<T>(disk: Disk, path: string, parse: (text: string) => T): T {
+export function needWord<T>(disk: Pick<Disk, 'read'>, path: string, parse: (text: string) => T): T {
   const value = readWord(disk, path, parse);
   if (value === undefined) throw corrupt(`${path}: missing`);
   return value;
