@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gunzipSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { kindOf } from '../lib/errors.ts';
-import { detectPacking, openGzip, openUnpacker } from './compress.ts';
+import { detectPacking, openBlockCodec, openGzip, openUnpacker } from './compress.ts';
 
 function unpack(packed: Buffer, step = packed.length): Buffer {
   const parts: Buffer[] = [];
@@ -32,6 +32,36 @@ test('streams that are cut short are corrupt, wherever the cut is', () => {
       for (const step of [packed.length, 3]) assert.throws(() => unpack(packed.subarray(0, keep), step), corrupted(/(gzip|zstd) stream: unexpected end of file/), `${keep} of ${packed.length}`);
     }
   }
+});
+
+test('what comes out of a stream before its cut is its beginning, once', () => {
+  const random = Buffer.from(Array.from({ length: 30_000 }, (_, n) => (n * n * 31 + (n >> 3)) & 255));
+  for (const packed of [gzipSync(random), zstdCompressSync(random)]) {
+    for (const keep of [40, packed.length >> 1, packed.length - 1]) {
+      const parts: Buffer[] = [];
+      const codec = openUnpacker(Buffer.alloc(4096), (bytes, start, end) => { parts.push(Buffer.from(bytes.subarray(start, end))); });
+      try { assert.throws(() => { codec.write(packed, 0, keep); codec.finish(); }, corrupted(/end of file/)); } finally { codec.close(); }
+      const got = Buffer.concat(parts);
+      assert.ok(got.equals(random.subarray(0, got.length)), `${got.length} bytes of ${keep}`);
+    }
+  }
+});
+
+test('blocks are packed one by one and unpacked in any order; a damaged one is corrupt', () => {
+  const codec = openBlockCodec({ blockBytes: 4096, level: 1 });
+  try {
+    const blocks = [text.subarray(0, 4096), Buffer.alloc(0), Buffer.from(Array.from({ length: 4096 }, (_, n) => (n * n * 31 + (n >> 3)) & 255)), Buffer.from('x')];
+    const packed = blocks.map((block) => codec.pack(block, block.length));
+    const into = Buffer.alloc(4096);
+    for (const index of [2, 0, 3, 1, 0]) {
+      const [block, bytes] = [blocks[index], packed[index]];
+      assert.ok(block && bytes);
+      assert.equal(codec.unpack(bytes, into), block.length);
+      assert.ok(into.subarray(0, block.length).equals(block));
+    }
+    assert.throws(() => codec.unpack(Buffer.from('no deflate'), into), corrupted(/deflate/));
+    assert.throws(() => codec.unpack(packed[0] ?? into, Buffer.alloc(10)), corrupted(/deflate/));
+  } finally { codec.close(); }
 });
 
 test('bytes behind the end are refused, zeros too', () => {

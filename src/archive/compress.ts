@@ -2,7 +2,7 @@
 //
 // node:zlib's own classes hand every piece of output over in a fresh Buffer and on a thread of a pool; for 400 MB that is 60 MB of
 // garbage at the worst moment. Their binding can also be called directly (`_handle.writeSync`), which this file does and nothing else.
-import { constants, createDeflateRaw, createGunzip, createGzip, createInflateRaw, createZstdDecompress } from 'node:zlib';
+import { constants, createBrotliDecompress, createDeflateRaw, createGunzip, createGzip, createInflateRaw, createZstdDecompress } from 'node:zlib';
 import { corrupt } from '../lib/errors.ts';
 
 /** How bytes are packed. */
@@ -112,6 +112,41 @@ export function openBlockCodec({ blockBytes, level }: { blockBytes: number; leve
   };
 }
 
+/** Unpacks what was packed as a whole into the beginning of `into`, and says how much it is. Errors: corrupt, also when it is more than `into` can hold or needs a larger window. */
+export function unpackInto(into: Buffer, packed: Buffer, { packing, dictionary, windowLog }: { packing: 'brotli' | 'zstd'; dictionary: Buffer; windowLog: number }): number {
+  const options: object = dictionary.length > 0 ? { dictionary } : {}; // the types do not know that brotli has them, too
+  if (packing === 'brotli' && brotliWindowLog(packed) > windowLog) throw corrupt(`brotli stream: it needs a window of 2^${brotliWindowLog(packed)} bytes`);
+  const binding = (packing === 'brotli' ? createBrotliDecompress(options) : createZstdDecompress({ ...options, params: { [constants.ZSTD_d_windowLogMax]: windowLog } })) as object as Binding;
+  const { _handle: handle, _writeState: state } = binding;
+  let failure: string | undefined;
+  handle.onerror = (message) => { failure = message; };
+  try {
+    const flush = packing === 'brotli' ? constants.BROTLI_OPERATION_FINISH : constants.ZSTD_e_end;
+    handle.writeSync(flush, packed, 0, packed.length, into, 0, into.length);
+    let made = into.length - (state[0] ?? 0), left = state[1] ?? 0;
+    if (failure === undefined && made === into.length) { // full: whether that was all shows when there is room for more
+      const spare = Buffer.alloc(16);
+      handle.writeSync(flush, packed, packed.length - left, left, spare, 0, spare.length);
+      left = state[1] ?? 0;
+      made += spare.length - (state[0] ?? 0);
+    }
+    if (failure !== undefined) throw corrupt(`${packing} stream: ${failure}`);
+    if (made > into.length) throw corrupt(`${packing} stream: it holds more than the ${into.length} bytes it should`);
+    if (left > 0) throw corrupt(`${packing} stream: ${left} bytes behind its end`);
+    return made;
+  } finally { binding.close(); }
+}
+
+/** The window that a brotli stream asks for in its first bits (RFC 7932, 9.1). */
+function brotliWindowLog(packed: Buffer): number {
+  const bits = packed[0] ?? 0;
+  if ((bits & 1) === 0) return 16;
+  const high = bits >> 1 & 7, low = bits >> 4 & 7;
+  if (high !== 0) return 17 + high;
+  if (low === 1) return 64; // a window of more than 24 bits, which is no part of the RFC
+  return low === 0 ? 17 : 8 + low;
+}
+
 /** The binding behind the classes of node:zlib, as Node 20 to 26 have it. */
 interface Binding {
   _handle: {
@@ -135,9 +170,10 @@ function codecOf(stream: object, { packing, buffer, output, endFlush }: { packin
     let at = start;
     for (;;) {
       handle.writeSync(flush, bytes, at, end - at, buffer, 0, buffer.length);
+      // First: a call that fails leaves the numbers of the one before.
+      if (failure !== undefined) throw corrupt(`${packing} stream: ${failure}`);
       const room = state[0] ?? 0, left = state[1] ?? 0;
       if (room < buffer.length) output(buffer, 0, buffer.length - room);
-      if (failure !== undefined) throw corrupt(`${packing} stream: ${failure}`);
       const moved = end - left > at || room < buffer.length;
       at = end - left;
       if (room > 0 && left === 0) return;
