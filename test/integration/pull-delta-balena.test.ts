@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { CORPUS_CASES, corpusImage, imageOf, vectorOf } from '../kit/corpus.ts';
 import { startDaemon, type Daemon } from '../kit/daemon.ts';
-import { openFakeRegistry } from '../kit/fake-registry.ts';
+import { openFakeRegistry, type FakeRegistry } from '../kit/fake-registry.ts';
 import { ask } from '../kit/http.ts';
 import type { BuiltImage } from '../kit/image.ts';
 import { imageIds, listTree, mustPull, pull, shortOf, startPull } from '../kit/pull.ts';
@@ -139,10 +139,7 @@ test('a delta whose bytes are not those that its manifest names is refused', asy
   await removeAll();
   await using fake = await openFakeRegistry();
   const [base, delta] = [corpusImage('edit', 'base'), corpusImage('edit', 'delta')];
-  for (const [tag, image] of [['base', base], ['delta', delta]] as const) {
-    for (const blob of [...image.layers, image.config]) fake.addBlob(blob.bytes, blob.mediaType);
-    fake.addManifest('wrong', tag, image.manifest);
-  }
+  offer(fake, { 'wrong:base': base, 'wrong:delta': delta });
   await mustPull(daemon.socket, `${fake.host}/wrong:base`);
   const layer = delta.layers[0] ?? assert.fail();
   const other = Buffer.from(layer.bytes);
@@ -187,15 +184,40 @@ test('the base may lie in a second root, with the layers that it shares with the
   assert.deepEqual(listTree(daemon.dataRoot), other, 'the second root is only read');
 });
 
+/** Images in a registry that can be told to misbehave: REPOSITORY:TAG to image. */
+function offer(fake: FakeRegistry, images: Readonly<Record<string, BuiltImage>>): void {
+  for (const [name, image] of Object.entries(images)) {
+    const [repository = '', tag = ''] = name.split(':');
+    for (const blob of [...image.layers, image.config]) fake.addBlob(blob.bytes, blob.mediaType);
+    fake.addManifest(repository, tag, image.manifest);
+  }
+}
+
+test('a base that is removed while its delta arrives stays until it is applied, and goes then', async () => {
+  await removeAll();
+  await using fake = await openFakeRegistry();
+  const delta = corpusImage('edit', 'delta');
+  offer(fake, { 'leased:base': corpusImage('edit', 'base'), 'leased:delta': delta });
+  await mustPull(daemon.socket, `${fake.host}/leased:base`);
+  const layer = delta.layers[0]?.digest ?? '';
+  let isHeld = true;
+  fake.misbehave = ({ path }) => (isHeld && path.endsWith(layer) ? { stallAfterBytes: 1000 } : undefined);
+  const pulling = startPull(daemon.socket, `${fake.host}/leased:delta`);
+  await pulling.sees('Downloading', shortOf(layer));
+  assert.equal((await ask(daemon.socket, { method: 'DELETE', path: `/images/${vectorOf('edit').base}?force=1` })).status, 200);
+  isHeld = false;
+  fake.cut();
+  assert.equal((await pulling.done).error, undefined);
+  assert.deepEqual(await imageIds(daemon.socket), [vectorOf('edit').target]);
+  assert.deepEqual(readdirSync(join(daemon.dataRoot, 'image/overlay2/layerdb/sha256')), [vectorOf('edit').target_layers[0]?.slice(7)], 'the base has gone after it');
+});
+
 test('pulls of one target by its delta, by its whole image and by a broken delta share flights, and do not fail each other', async () => {
   await removeAll();
   await using fake = await openFakeRegistry();
   const [base, delta, target] = [corpusImage('layers', 'base'), corpusImage('layers', 'delta'), corpusImage('layers', 'target')];
   const broken = spoiled('layers', (tar) => { if (tar.length > 1024) tar.writeUInt32BE(0xbaaaaaad, DELTA_AT); return tar; });
-  for (const [repository, tag, image] of [['good', 'base', base], ['good', 'delta', delta], ['whole', '1', target], ['bad', 'delta', broken]] as const) {
-    for (const blob of [...image.layers, image.config]) fake.addBlob(blob.bytes, blob.mediaType);
-    fake.addManifest(repository, tag, image.manifest);
-  }
+  offer(fake, { 'good:base': base, 'good:delta': delta, 'whole:1': target, 'bad:delta': broken });
   await mustPull(daemon.socket, `${fake.host}/good:base`);
   // The broken one is first on its way, and held in the middle until the others wait for it.
   const stall = broken.layers[1]?.digest ?? '';

@@ -7,8 +7,9 @@ import type { PullNeeds, PullOf } from './pull-flight.ts';
 import { comparison, waysOf, type LayerPlan, type Way } from './ways.ts';
 
 /** The last line says what it would come to. */
-export function tellDryRun({ store }: Pick<PullNeeds, 'store'>, { reference, options, found: foundNow }: PullOf, { top, plan, isNew }: { top: Descriptor; plan: readonly LayerPlan[]; isNew: boolean }): void {
-  const found = foundNow();
+export function tellDryRun({ store }: Pick<PullNeeds, 'store'>, pull: PullOf, { top, plan, isNew }: { top: Descriptor; plan: readonly LayerPlan[]; isNew: boolean }): void {
+  const { reference, options } = pull;
+  const found = pull.found();
   const brought = new Set<string>(); // what stands twice in an image is downloaded once
   const cost = { bytes: 0, whole: 0, deltas: 0 };
   for (const layer of plan) {

@@ -6,6 +6,7 @@ import type { Descriptor, ImageConfig } from '../../oci/manifest.ts';
 import { parseImageConfig } from '../../oci/parse-manifest.ts';
 import { familiarName, familiarString, familiarWithDigest, parseReference, withDefaultTag, type Reference } from '../../oci/reference.ts';
 import type { Resolved } from '../../registry/index.ts';
+import type { Store } from '../../store/index.ts';
 import { deltaOf, type DeltaImage } from './delta-base.ts';
 import { Flights } from './flights.ts';
 import { layerProgress } from './progress.ts';
@@ -36,6 +37,7 @@ async function pullOne(needs: PullNeeds, traffic: Traffic, { reference, options 
   const elsewhere = once(() => findLayers(needs.baseRoots));
   const found = () => new Map([...elsewhere(), ...findLayers([store])]);
   const pull: PullOf = { reference, config, options, found, search: once(() => searchWhole(needs, { reference, options, target: config })) };
+  await using _rest = collectedAfter(store);
   using lease = store.layers.lease(chainIds(config.diffIds));
   const listed = resolved.layers;
   const makePlan = () => (delta ? planOfDeltaImage(needs, pull, { delta, listed, lease }) : withDeltas(needs, pull, { subject: resolved.manifest.digest, plan: plainPlan(config, listed), lease }));
@@ -49,6 +51,12 @@ async function pullOne(needs: PullNeeds, traffic: Traffic, { reference, options 
   await store.images.add(config); // also when it was there a moment ago: it may be being removed
   const saved = delta ? undefined : savingsLine(outcomes);
   await nameImage(needs, pull, { top: resolved.top, saved });
+}
+
+/** Images that are removed meanwhile leave the layers that are leased: those are collected when the lease is over. */
+function collectedAfter(store: Store): AsyncDisposable {
+  const before = store.images.list().map(({ id }) => id);
+  return { [Symbol.asyncDispose]: async () => { if (before.some((id) => !store.images.get(id))) await store.collect(); } };
 }
 
 async function subjectOf(needs: PullNeeds, { reference, options }: Pick<PullOf, 'reference' | 'options'>): Promise<Subject> {
