@@ -3,6 +3,7 @@ import type { Kernel, Worker } from '../kernel/index.ts';
 import { EngineError } from '../lib/errors.ts';
 import { Limiter } from '../lib/lock.ts';
 import type { Log } from '../lib/log.ts';
+import type { LayerFiles } from '../store/index.ts';
 import type { Maker, MakerLimits, MakeWork } from './index.ts';
 import { parseAnswer, type Done, type Job } from './protocol.ts';
 
@@ -50,7 +51,7 @@ async function converse(worker: Worker, work: MakeWork, memoryBytes: number): Pr
   const leave = () => worker.kill();
   signal?.addEventListener('abort', leave, { once: true });
   try {
-    const job: Job = { format, base, targets, into, memoryBytes };
+    const job: Job = { format, base: base.map(filesOnly), targets: targets.map(filesOnly), into, memoryBytes };
     await worker.send(Buffer.from(JSON.stringify(job))).catch(() => {}); // its last words say more
     worker.end();
     for await (const line of worker.lines) {
@@ -67,6 +68,9 @@ async function converse(worker: Worker, work: MakeWork, memoryBytes: number): Pr
     throw error;
   } finally { signal?.removeEventListener('abort', leave); }
 }
+
+/** Whatever else there is known of a layer stays here. */
+const filesOnly = ({ diffId, tarSplitPath, diffPath }: LayerFiles): LayerFiles => ({ diffId, tarSplitPath, diffPath });
 
 function checked(done: Done, { targets, into }: MakeWork): Done {
   const fits = done.made.length === targets.length && done.made.every(({ diffId, path }, n) => diffId === targets[n]?.diffId && path.startsWith(`${into}/`));
