@@ -18,7 +18,7 @@ export interface Storing extends TarHandler {
 
 export class MadeFiles implements ByteView {
   readonly #share: ViewShare;
-  /** Bytes of the tar that have been taken in. */
+  /** Bytes of the tar that have been taken in; the beginning of a header counts when all of it is here. */
   #position = 0;
   #count = 0;
   #starts = new Float64Array(64);
