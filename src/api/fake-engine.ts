@@ -96,6 +96,11 @@ const images: Engine['images'] = {
     onLine({ status: 'Downloading', id: '4c15718faa35', progressDetail: { current: 1, total: 2 }, progress: '[=> ]' });
     onLine({ status: `Status: Downloaded newer image for ${reference}` });
   },
+  async push(name, options) {
+    options.onLine({ status: `The push refers to repository [docker.io/library/${name.split(':')[0]}]` });
+    noImage(name);
+  },
+  async publishDeltas(target, options) { options.onLine({ status: `${target} from ${options.from.join(' and ')}` }); },
   list: async () => [imageView()],
   async inspect(name) { noImage(name); return imageView(); },
   async history(name) {
@@ -106,6 +111,18 @@ const images: Engine['images'] = {
   async tag(name) { noImage(name); },
   async remove(name) { noImage(name); return [{ Untagged: 'busybox:latest' }, { Deleted: IMAGE_ID }]; },
   prune: async () => ({ deleted: [], spaceReclaimedBytes: 0 }),
+  async save(names) {
+    names.forEach(noImage);
+    return (async function* () { yield Buffer.from(`tar of ${names.join(' and ')}`); })();
+  },
+  async load(archive, options) {
+    let text = '';
+    for await (const chunk of archive) {
+      text += Buffer.from(chunk).toString('utf8');
+      if (text.startsWith('bad')) throw new EngineError('corrupt', 'Error processing tar file(exit status 1): unexpected EOF');
+    }
+    options.onLine({ stream: `Loaded image: ${text}${options.quiet ? '' : ' aloud'}\n` });
+  },
   async delta(options) {
     noImage(options.base);
     options.onLine({ status: 'Created delta: sha256:0123' });

@@ -7,6 +7,7 @@ import { containerRoutes } from './containers.ts';
 import { execRoutes } from './execs.ts';
 import { fileRoutes } from './files.ts';
 import { acceptConnection } from './front.ts';
+import { archiveRoutes } from './image-archives.ts';
 import { imageRoutes } from './images.ts';
 import { openListener, type Listener, type ListenTarget, type SocketFiles } from './listen.ts';
 import { networkRoutes } from './networks.ts';
@@ -46,7 +47,7 @@ export async function openApi(needs: { engine: Engine; log: Log; clock: Clock; c
   const sockets = new Set<Socket>();
   const server = openServer({
     routes: [
-      ...systemRoutes(engine, clock), ...containerRoutes(engine.containers, clock), ...resourceRoutes(engine.containers), ...execRoutes(engine.execs), ...fileRoutes(engine.files), ...imageRoutes(engine.images),
+      ...systemRoutes(engine, clock), ...containerRoutes(engine.containers, clock), ...resourceRoutes(engine.containers), ...execRoutes(engine.execs), ...fileRoutes(engine.files), ...archiveRoutes(engine.images), ...imageRoutes(engine.images),
       ...networkRoutes(engine.networks), ...volumeRoutes(engine.volumes), ...laterRoutes(),
     ],
     log, clock, legacy, engineVersion: DOCKER_VERSION, experimental: version.experimental,

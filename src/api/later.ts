@@ -10,10 +10,6 @@ const NO_MEMBER = 'This node is not part of a swarm';
 
 const LATER: ReadonlyArray<readonly [method: Method, path: string, what: string]> = [
   ['POST', '/build', 'building images'],
-  ['POST', '/images/load', 'loading images from an archive'],
-  ['GET', '/images/get', 'saving images to an archive'],
-  ['GET', '/images/{name*}/get', 'saving images to an archive'],
-  ['POST', '/images/{name*}/push', 'pushing images'],
   ['GET', '/images/search', 'searching the public hub'],
 ];
 

@@ -18,6 +18,9 @@ export interface TarItem {
   linkName?: string;
   devMajor?: number;
   devMinor?: number;
+  /** ASCII, at most 31 characters; nobody needs them. */
+  userName?: string;
+  groupName?: string;
   xattrs?: ReadonlyMap<string, Uint8Array> | undefined;
 }
 
@@ -115,6 +118,8 @@ function ustarBlock(item: TarItem, prefix: string): Buffer {
   text(TYPE_FLAGS[item.type], 156);
   text((item.linkName ?? '').slice(0, NAME_BYTES), 157);
   text('ustar\0' + '00', 257);
+  text(item.userName ?? '', 265);
+  text(item.groupName ?? '', 297);
   octal(within(item.devMajor ?? 0, MAX_OCTAL_7), 329, 7);
   octal(within(item.devMinor ?? 0, MAX_OCTAL_7), 337, 7);
   text(prefix, 345);

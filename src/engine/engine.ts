@@ -6,6 +6,7 @@ import type { Logs } from '../logs/index.ts';
 import type { Network } from '../network/index.ts';
 import type { Maker } from '../maker/index.ts';
 import type { Registry } from '../registry/index.ts';
+import { openRootFs } from '../rootfs/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import type { BaseRoot, Store } from '../store/index.ts';
 import { openContainers } from './containers/containers.ts';
@@ -30,6 +31,9 @@ import { openVolumes } from './volumes/verbs.ts';
 import { Volumes } from './volumes/volumes.ts';
 import { startWanted } from './wanted.ts';
 
+/** As with dockerd. */
+const DEFAULT_UPLOADS = 5;
+
 export interface EngineNeeds {
   store: Store;
   runtime: Runtime;
@@ -44,6 +48,8 @@ export interface EngineNeeds {
   /** Further roots, only read, in which bases of deltas are looked for. */
   baseRoots?: readonly BaseRoot[];
   maxConcurrentDownloads: number;
+  /** Layers sent at the same time. */
+  maxConcurrentUploads?: number;
   defaults?: ContainerDefaults;
 }
 
@@ -86,7 +92,7 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
   const wanted = await recover(parts); // watching already: an adopted task may end at any moment
   await needs.network.settle({ keep: networks.broken() });
   return {
-    images: openImages({ ...needs, baseRoots: needs.baseRoots ?? [], events, users, platform: facts.platform }),
+    images: openImages({ ...needs, maxConcurrentUploads: needs.maxConcurrentUploads ?? DEFAULT_UPLOADS, baseRoots: needs.baseRoots ?? [], rootfs: openRootFs({ kernel: needs.kernel, idMap: needs.store.idMap }), events, users, platform: facts.platform }),
     containers: openContainers(parts),
     volumes: openVolumes(parts),
     networks: openNetworkVerbs(parts),

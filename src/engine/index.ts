@@ -24,7 +24,7 @@ export interface Engine {
   readonly system: SystemFace;
 }
 
-export interface ImagesFace extends Pick<TransferFace, 'delta' | 'deltas' | 'removeDeltas'> {
+export interface ImagesFace extends TransferFace {
   /**
    * Progress is told by `onLine`; whatever fails after the first line is thrown as well, and the router decides how to say it.
    * Deltas are used where they make it cheaper, unless `deltas` is false. With `dryRun` the lines tell what would happen, and nothing changes.
@@ -41,7 +41,7 @@ export interface ImagesFace extends Pick<TransferFace, 'delta' | 'deltas' | 'rem
   distribution(name: string, options: Signalled & { auth: RegistryAuth | undefined }): Promise<{ descriptor: { mediaType: string; digest: string; size: number }; platforms: readonly Platform[] }>;
 }
 
-/** Verbs that carry images about; joined to ImagesFace by their rooms as they come. */
+/** Verbs that carry images about. */
 export interface TransferFace {
   /** `name` without a tag pushes `latest`, or with `all` every tag. Lines in Docker's words; deltas to the image go along, unless `deltas` is false. */
   push(name: string, options: Signalled & { auth: RegistryAuth | undefined; all: boolean; deltas: boolean; onLine(line: ProgressLine): void }): Promise<void>;
@@ -55,8 +55,11 @@ export interface TransferFace {
   deltas(name: string): DeltaRecord[];
   /** Those of them from one base, or with '' all. Gives what was removed; not-found where there is none from that base. */
   removeDeltas(name: string, options: { base: string }): Promise<DeltaRecord[]>;
-  /** Makes our deltas from each of `from` to `target`, and pushes target and deltas; pulls what is not here. */
-  publishDeltas(target: string, options: Signalled & { from: readonly string[]; auth: RegistryAuth | undefined; onLine(line: ProgressLine): void }): Promise<void>;
+  /**
+   * Makes our deltas from each of `from` to `target`, and pushes target and deltas; pulls what is not here. What is published already is left
+   * out, unless `force`. One delta that fails does not stop the others: the error at the end names it.
+   */
+  publishDeltas(target: string, options: Signalled & { from: readonly string[]; force: boolean; auth: RegistryAuth | undefined; onLine(line: ProgressLine): void }): Promise<void>;
 }
 
 export interface ImageView {

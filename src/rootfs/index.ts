@@ -62,6 +62,8 @@ export interface RootFs {
   changes(view: View, options: { signal: AbortSignal }): Promise<AsyncIterable<Uint8Array>>;
   /** What the container has changed, as the tar of a layer. */
   layer(view: View, options: { signal: AbortSignal }): Promise<AsyncIterable<Uint8Array>>;
+  /** Takes off what clients pack archives with, also what is unpacked byte by byte (bzip2, xz) and would hold the daemon up. Error: corrupt. */
+  unpack(source: AsyncIterable<Uint8Array>, options: { signal: AbortSignal }): AsyncIterable<Uint8Array>;
 }
 
 export { openRootFs } from './rootfs.ts';

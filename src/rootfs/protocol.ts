@@ -7,7 +7,7 @@ import { EngineError, type Kind } from '../lib/errors.ts';
 import type { IdMap } from '../lib/ids.ts';
 import type { View } from './index.ts';
 
-export interface Job {
+export interface ViewJob {
   what: 'stat' | 'read' | 'write' | 'export' | 'changes' | 'layer';
   view: View;
   /** As the client wrote it. */
@@ -15,6 +15,12 @@ export interface Job {
   write?: { keepKinds: boolean; user: string };
   idMap?: IdMap;
 }
+
+/** What comes behind it is packed, and goes back unpacked as it comes. */
+export type Job = ViewJob | { what: 'unpack' };
+
+/** How 'unpack' ends when it was given broken bytes; what is wrong with them stands on its stderr. */
+export const CORRUPT_EXIT = 3;
 
 /** The stat of 'stat' and 'read'; nanoseconds as text, since they are no JSON number. */
 export interface StatLine { name: string; sizeBytes: number; mode: number; mtimeNs: string; linkTarget: string }

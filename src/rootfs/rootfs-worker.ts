@@ -2,7 +2,7 @@
 import { readSync, writeSync } from 'node:fs';
 import { byteStringOf, pathOf, textOf } from '../archive/byte-string.ts';
 import { bunzip2, isBzip2 } from '../archive/bunzip2.ts';
-import { openUnpacker } from '../archive/compress.ts';
+import { openUnpacker, type Output } from '../archive/compress.ts';
 import { absolutePath, baseName, evaluatedPath } from '../archive/copy-paths.ts';
 import { packTree, type Node, type SourceTree } from '../archive/pack.ts';
 import { TarReader } from '../archive/tar-read.ts';
@@ -14,7 +14,7 @@ import { containerId, hostId, hostRoot, type IdMap } from '../lib/ids.ts';
 import { changesJson, changesOf } from './changes.ts';
 import type { View } from './index.ts';
 import { goMode, isWithin } from './paths.ts';
-import { MAX_LINE_BYTES, type Answer, type Job, type StatLine } from './protocol.ts';
+import { CORRUPT_EXIT, MAX_LINE_BYTES, type Answer, type Job, type StatLine, type ViewJob } from './protocol.ts';
 import { ownerOf } from './users.ts';
 import { enterContainer, enterLayers, enterOverlay, type ViewNeeds } from './view.ts';
 
@@ -29,6 +29,7 @@ export function runRootFsWorker(): number {
   process.umask(0); // modes are the archive's
   const input = new Input();
   const job = JSON.parse(input.line()) as Job;
+  if (job.what === 'unpack') return unpackAll(input);
   const worker = new Worker(job, input);
   try {
     for (const piece of worker.run()) writeOut(typeof piece === 'string' ? Buffer.from(piece, 'utf8') : piece);
@@ -42,14 +43,14 @@ export function runRootFsWorker(): number {
 
 class Worker {
   answered = false;
-  readonly #job: Job;
+  readonly #job: ViewJob;
   readonly #input: Input;
   readonly #files: Files = openFiles();
   readonly #confined: Confined = openConfined();
   readonly #tree: SourceTree;
   readonly #needs: ViewNeeds;
 
-  constructor(job: Job, input: Input) {
+  constructor(job: ViewJob, input: Input) {
     this.#job = job;
     this.#input = input;
     this.#tree = openSourceTree({ confined: this.#confined });
@@ -135,17 +136,9 @@ class Worker {
 
   #unpack(unpacker: Unpacker): void {
     const reader = new TarReader(unpacker);
-    const { head, pieces } = peeked(this.#input.rest());
-    // Both are read byte by byte; what is left has a codec of its own.
-    const slow = isBzip2(head) ? bunzip2(pieces) : isXz(head) ? unxz(pieces) : undefined;
-    const codec = openUnpacker(Buffer.allocUnsafeSlow(UNPACKED_BYTES), (bytes, start, end) => reader.write(bytes, start, end));
-    try {
-      if (slow) for (const bytes of slow) reader.write(bytes);
-      else for (const bytes of pieces) codec.write(bytes, 0, bytes.length);
-      codec.finish();
-      reader.finish();
-      unpacker.finish();
-    } finally { codec.close(); }
+    unpackTo(this.#input, (bytes, start, end) => reader.write(bytes, start, end));
+    reader.finish();
+    unpacker.finish();
   }
 
   #text(path: string): string {
@@ -158,6 +151,35 @@ class Worker {
       return '';
     }
   }
+}
+
+/** stdin to stdout. Whoever reads knows by the exit code whether that was all. */
+function unpackAll(input: Input): number {
+  answer({ done: null });
+  try {
+    unpackTo(input, (bytes, start, end) => writeOut(bytes.subarray(start, end)));
+    return 0;
+  } catch (error) {
+    if (kindOf(error) !== 'corrupt') throw error;
+    writeSync(2, messageOf(error));
+    return CORRUPT_EXIT;
+  }
+}
+
+/** Whatever it is packed with. */
+function unpackTo(input: Input, output: Output): void {
+  const { head, pieces } = peeked(input.rest());
+  // Both are read byte by byte; what is left has a codec of its own.
+  const slow = isBzip2(head) ? bunzip2(pieces) : isXz(head) ? unxz(pieces) : undefined;
+  if (slow) {
+    for (const bytes of slow) output(bytes, 0, bytes.length);
+    return;
+  }
+  const codec = openUnpacker(Buffer.allocUnsafeSlow(UNPACKED_BYTES), output);
+  try {
+    for (const bytes of pieces) codec.write(bytes, 0, bytes.length);
+    codec.finish();
+  } finally { codec.close(); }
 }
 
 /** A volume may be read-only, or the rest; memory is always the container's own. */

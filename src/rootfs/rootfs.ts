@@ -1,10 +1,10 @@
 // The daemon's end of the rootfs workers: one child for each call, and what it says and sends.
 import type { Kernel, Worker } from '../kernel/index.ts';
-import { EngineError } from '../lib/errors.ts';
+import { corrupt, EngineError } from '../lib/errors.ts';
 import type { IdMap } from '../lib/ids.ts';
 import { Limiter } from '../lib/lock.ts';
 import type { PathStat, RootFs } from './index.ts';
-import { MAX_LINE_BYTES, parseAnswer, type Job, type StatLine } from './protocol.ts';
+import { CORRUPT_EXIT, MAX_LINE_BYTES, parseAnswer, type Job, type StatLine } from './protocol.ts';
 
 /** Each is a process of some 40 MB; who comes later waits. */
 const MAX_WORKERS = 6;
@@ -13,7 +13,7 @@ const NEWLINE = 0x0a;
 
 export function openRootFs({ kernel, idMap }: { kernel: Pick<Kernel, 'workers'>; idMap: IdMap | undefined }): RootFs {
   const limiter = new Limiter(MAX_WORKERS);
-  const begin = (job: Job, signal: AbortSignal) => Session.open({ kernel, limiter, signal, job: idMap === undefined ? job : { ...job, idMap } });
+  const begin = (job: Job, signal: AbortSignal) => Session.open({ kernel, limiter, signal, job: idMap === undefined || job.what === 'unpack' ? job : { ...job, idMap } });
   const streamed = async (job: Job, signal: AbortSignal) => {
     const session = await begin(job, signal);
     await session.answer();
@@ -38,6 +38,14 @@ export function openRootFs({ kernel, idMap }: { kernel: Pick<Kernel, 'workers'>;
     export: (view, { signal }) => streamed({ what: 'export', view }, signal),
     changes: (view, { signal }) => streamed({ what: 'changes', view }, signal),
     layer: (view, { signal }) => streamed({ what: 'layer', view }, signal),
+    async *unpack(source, { signal }) {
+      await using session = await begin({ what: 'unpack' }, signal);
+      await session.answer();
+      let failure: { error: unknown } | undefined;
+      const fed = session.feed(source).catch(async (error: unknown) => { failure = { error }; await session[Symbol.asyncDispose](); });
+      try { yield* session.rest(); } catch (error) { throw failure ? failure.error : error; }
+      await fed;
+    },
   };
 }
 
@@ -65,7 +73,7 @@ class Session implements AsyncDisposable {
     } catch (error) { place[Symbol.dispose](); throw error; }
     // A worker that is gone already says why when it is asked for its answer.
     await session.#worker.send(Buffer.from(`${JSON.stringify(job)}\n`)).catch(() => {});
-    if (job.what !== 'write') session.#worker.end();
+    if (job.what !== 'write' && job.what !== 'unpack') session.#worker.end();
     return session;
   }
 
@@ -125,6 +133,7 @@ class Session implements AsyncDisposable {
     this.#worker.kill();
     const { code, signal, stderr } = await this.#worker.exited;
     if (this.#signal.aborted) return this.#signal.reason as Error;
+    if (code === CORRUPT_EXIT) return corrupt(stderr.trim());
     const how = signal === null ? `with code ${code}` : `by ${signal}`;
     return new EngineError('system', `rootfs worker (process ${this.#worker.pid}) ended ${how}${stderr.trim() === '' ? '' : `: ${stderr.trim()}`}`);
   }

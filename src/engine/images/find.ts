@@ -6,7 +6,7 @@ import { familiarString, parseReference, withDefaultTag, type Reference } from '
 import type { Store } from '../../store/index.ts';
 
 /** Docker's order: full ID, name, start of an ID. Error: not-found, in the words clients match on. */
-export function findImage(store: Store, word: string): { config: ImageConfig; byName: string | undefined } {
+export function findImage(store: Pick<Store, 'images' | 'names'>, word: string): { config: ImageConfig; byName: string | undefined } {
   const full = /^[0-9a-f]{64}$/.test(word) ? `sha256:${word}` : word;
   if (isDigest(full)) {
     const config = store.images.get(parseImageId(full));
@@ -36,7 +36,7 @@ function nameOf(word: string): Reference | undefined {
   }
 }
 
-function byPrefix(store: Store, hex: string): ImageId | undefined {
+function byPrefix(store: Pick<Store, 'images'>, hex: string): ImageId | undefined {
   if (!/^[0-9a-f]{1,64}$/.test(hex)) return undefined;
   const found = store.images.withPrefix(hex);
   if (found.length > 1) throw invalid(`image ID prefix ${hex} is not unique: ${found.length} images start with it`);

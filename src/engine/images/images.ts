@@ -4,15 +4,24 @@ import { familiarString, parseReference, withDefaultTag } from '../../oci/refere
 import type { ImagesFace } from '../index.ts';
 import { createDelta, deltasOf, removeDeltas, type DeltaNeeds } from './delta.ts';
 import { findImage } from './find.ts';
+import { makeLoad, type LoadNeeds } from './load.ts';
+import { publishDeltas } from './publish.ts';
 import { makePull, type PullNeeds } from './pull.ts';
+import { makePusher, type PushNeeds } from './push.ts';
 import { pruneImages, removeImage, type RemoveNeeds } from './remove.ts';
+import { makeSave } from './save.ts';
 import { historyOf, listImages, viewImage } from './view.ts';
 
-export function openImages(needs: PullNeeds & RemoveNeeds & DeltaNeeds): ImagesFace {
+export function openImages(needs: PullNeeds & PushNeeds & RemoveNeeds & DeltaNeeds & LoadNeeds): ImagesFace {
   const { store, registry, events } = needs;
   const usersOf = (id: string) => needs.users(id as Parameters<RemoveNeeds['users']>[0]).length;
+  const pull = makePull(needs);
+  const pusher = makePusher(needs);
+  const delta: ImagesFace['delta'] = (options) => createDelta(needs, options);
   return {
-    pull: makePull(needs),
+    pull,
+    push: (name, options) => pusher.push(name, options),
+    publishDeltas: (target, options) => publishDeltas({ ...needs, pull, delta, pusher }, target, options),
     list: async ({ filters }) => listImages(store, { filters, usersOf }),
     inspect: async (name) => {
       const { config } = findImage(store, name);
@@ -29,7 +38,9 @@ export function openImages(needs: PullNeeds & RemoveNeeds & DeltaNeeds): ImagesF
     },
     remove: (name, { force }) => removeImage(needs, name, force),
     prune: ({ filters }) => pruneImages(needs, filters),
-    delta: (options) => createDelta(needs, options),
+    save: makeSave(needs),
+    load: makeLoad(needs),
+    delta,
     deltas: (name) => deltasOf(store, name),
     removeDeltas: (name, { base }) => removeDeltas(store, name, base),
     async login(auth, { signal }) {
