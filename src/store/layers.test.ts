@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { kindOf } from '../lib/errors.ts';
 import { hexOf } from '../oci/digest.ts';
 import { RecordingDisk } from '../../test/kit/recording-disk.ts';
-import { commitChain, diffIdOf, openTestStore, plainExtractors, quickDisk, seeded, stageText, temporary, topOf } from '../../test/kit/store.ts';
+import { commitChain, commitLater, diffIdOf, openTestStore, plainExtractors, quickDisk, seeded, stageText, temporary, topOf } from '../../test/kit/store.ts';
 
 const read = (path: string): string => readFileSync(path, 'utf8');
 const mode = (path: string): number => statSync(path).mode & 0o777;
@@ -51,6 +51,24 @@ test('layers may be staged in any order, each commit waits for its parent', asyn
   await store.close();
 });
 
+test('a layer that learns its parent at the commit is like any other, and cannot be told twice', async () => {
+  using root = temporary();
+  const store = await openTestStore(root.path);
+  const loose = await stageText(store, 'b', 'later');
+  await assert.rejects(loose.commit(), /its parent is told either at staging or at the commit/);
+  await assert.rejects(loose.commit({ parent: topOf('a') }), (error) => kindOf(error) === 'conflict');
+  await commitChain(store, 'a');
+  const made = await loose.commit({ parent: topOf('a') });
+  assert.deepEqual([made.chainId, made.parent, loose.files()], [topOf('a', 'b'), topOf('a'), store.layers.files(made.chainId)]);
+  await assert.rejects((await stageText(store, 'c', topOf('a'))).commit({ parent: undefined }), /its parent is told either/);
+  const again = await stageText(store, 'b', 'later');
+  assert.equal((await again.commit({ parent: topOf('a') })).cacheId, made.cacheId, 'the first one stays');
+  await store.close();
+  const reopened = await openTestStore(root.path);
+  assert.deepEqual([reopened.recovered.quarantined, reopened.layers.list().length], [[], 2]);
+  await reopened.close();
+});
+
 test('of two that stage the same layer the first to commit wins, and a child of the other is put right', async () => {
   using root = temporary();
   const store = await openTestStore(root.path);
@@ -93,16 +111,16 @@ test('a layer costs one sync of the file system and two flushes', async () => {
   await store.close();
 });
 
-test('commit leaves everything or nothing, whichever step fails', async () => {
+for (const parent of ['known', 'later'] as const) test(`commit leaves everything or nothing, whichever step fails (parent ${parent})`, async () => {
   for (let n = 1; ; n++) {
     using root = temporary();
     const disk = new RecordingDisk(root.path, quickDisk);
     const store = await openTestStore(root.path, { disk });
     await commitChain(store, 'a');
     disk.failAfter(n);
-    const outcome = await stageText(store, 'b', topOf('a')).then(async (staged) => {
+    const outcome = await stageText(store, 'b', parent === 'known' ? topOf('a') : 'later').then(async (staged) => {
       await using _staged = staged;
-      await staged.commit();
+      await (parent === 'known' ? staged.commit() : staged.commit({ parent: topOf('a') }));
       return 'committed';
     }).catch((error: Error) => { assert.match(error.message, /ENOSPC/); return 'failed'; });
     disk.failAfter(0);
@@ -116,14 +134,14 @@ test('commit leaves everything or nothing, whichever step fails', async () => {
   }
 });
 
-test('after any power cut a layer is whole or absent, and there once acknowledged', async () => {
+for (const commit of [commitChain, commitLater]) test(`after any power cut a layer is whole or absent, and there once acknowledged (${commit.name})`, async () => {
   using root = temporary();
   const disk = new RecordingDisk(root.path, quickDisk);
   const store = await openTestStore(root.path, { disk });
   disk.syncAll();
   const from = disk.ops.length;
   const done: number[] = [];
-  for (const texts of [['a'], ['a', 'b']]) { await commitChain(store, ...texts); done.push(disk.ops.length); }
+  for (const texts of [['a'], ['a', 'b']]) { await commit(store, ...texts); done.push(disk.ops.length); }
   await store.close();
   const random = seeded(1);
   for (const state of disk.crashStates({ from, perStep: 6, random })) {
@@ -135,6 +153,7 @@ test('after any power cut a layer is whole or absent, and there once acknowledge
       if (state.after >= (done[i] ?? 0)) assert.ok(layer, `layer ${i} acknowledged before step ${state.after} is lost`);
       if (!layer) continue;
       assert.equal(read(`${layer.diffPath}/content`), 'ab'[i]);
+      assert.deepEqual(readdirSync(`${layer.diffPath}/..`).toSorted(), i === 0 ? ['committed', 'diff', 'link'] : ['committed', 'diff', 'link', 'lower', 'work']);
       assert.equal(read(`${after.path}/image/overlay2/layerdb/sha256/${hexOf(layer.chainId)}/tar-split.json.gz`), 'tar-split');
     }
     assert.equal(readdirSync(`${after.path}/overlay2`).length, 1 + there.filter((layer) => layer !== undefined).length);

@@ -59,10 +59,20 @@ export function plainExtractors(disk: Disk & { syncAll?(): void }): Extraction &
 
 export const diffIdOf = (text: string): DiffId => parseDiffId(digestOf(text));
 
-export function stageText(store: Store, text: string, parent?: ChainId): Promise<StagedLayer> {
+export function stageText(store: Store, text: string, parent?: ChainId | 'later'): Promise<StagedLayer> {
   // eslint-disable-next-line typescript/require-await
   async function* source(): AsyncGenerator<Uint8Array> { yield Buffer.from(text); }
   return store.layers.stage({ diffId: diffIdOf(text), parent, compression: 'none', source: source() });
+}
+
+/** The same as a chain would be loaded from an archive: each layer learns at its commit what it stands on. */
+export async function commitLater(store: Store, ...texts: string[]): Promise<LayerInfo[]> {
+  const made: LayerInfo[] = [];
+  for (const text of texts) {
+    await using staged = await stageText(store, text, 'later');
+    made.push(await staged.commit({ parent: made.at(-1)?.chainId }));
+  }
+  return made;
 }
 
 /** Stages and commits a chain, bottom first. */
