@@ -32,6 +32,8 @@ export interface DaemonClient {
   answer(method: Method, path: string, options?: CallOptions): Promise<{ header: (name: string) => string; bytes: AsyncIterable<Uint8Array> }>;
   /** PUT of bytes as they come; ends early when the daemon refuses before it has them all. Chunks must not change after they were yielded. */
   upload(path: string, body: AsyncIterable<Uint8Array>, options?: CallOptions): Promise<void>;
+  /** POST of bytes as they come; the answer's bytes come meanwhile. Chunks must not change after they were yielded. */
+  send(path: string, body: AsyncIterable<Uint8Array>, options?: CallOptions): Promise<AsyncIterable<Uint8Array>>;
   /** The connection itself: raw bytes both ways, `end()` is the end of input for the other side. */
   hijack(path: string, options?: CallOptions): Promise<Duplex>;
 }
@@ -81,6 +83,17 @@ export function openClient(options: ClientOptions): DaemonClient {
       const response = await responseTo(request, body, options.host);
       if ((response.statusCode ?? 0) >= 400) throw await refusal(response, call, `${options.host}/v${apiVersion}${path}`);
       await readAll(response);
+    },
+    send: async (path, body, call = {}) => {
+      const request = (options.tls ? httpsRequest : httpRequest)({
+        ...address, method: 'POST', path: `/v${apiVersion}${path}${queryText(call.query)}`, headers: { Host: 'docker', 'User-Agent': 'Vaquita-Client', ...call.headers },
+      });
+      const answered = responseOf(request, options.host);
+      const sending = sendTo(request, body, answered.then((response) => ((response.statusCode ?? 0) >= 400 ? undefined : endOf(response))));
+      // Nothing may be answered before the last byte: then what goes wrong here is all there is.
+      const response = await Promise.race([answered, sending.then(() => answered)]);
+      if ((response.statusCode ?? 0) >= 400) throw await refusal(response, call, `${options.host}/v${apiVersion}${path}`);
+      return withSender(response, sending);
     },
     hijack: async (path, call = {}) => {
       const request = open('POST', path, { ...call, headers: { ...call.headers, Connection: 'Upgrade', Upgrade: 'tcp' } });
@@ -153,21 +166,36 @@ function responseOf(request: ClientRequest, host: string): Promise<IncomingMessa
 /** Sends until everything is sent or the answer is there: a refusal may come in the middle. */
 async function responseTo(request: ClientRequest, body: AsyncIterable<Uint8Array>, host: string): Promise<IncomingMessage> {
   const answered = responseOf(request, host);
+  await sendTo(request, body, answered);
+  return await answered;
+}
+
+/** What comes of a verb that answers while it is given its bytes. Who has nothing more to say has heard enough, too. */
+async function* withSender(response: IncomingMessage, sending: Promise<void>): AsyncGenerator<Uint8Array> {
+  let failure: { error: unknown } | undefined;
+  sending.catch((error: unknown) => { failure = { error }; });
+  try { yield* response as AsyncIterable<Uint8Array>; } catch (error) { throw failure ? failure.error : error; }
+  if (failure) throw failure.error;
+}
+
+const endOf = (response: IncomingMessage): Promise<void> => new Promise((resolve) => { response.once('close', resolve); });
+
+/** Until all is sent or it is enough. */
+async function sendTo(request: ClientRequest, body: AsyncIterable<Uint8Array>, enough: Promise<unknown>): Promise<void> {
   let over = false;
   const end = () => { over = true; };
-  answered.then(end, end);
+  enough.then(end, end);
   request.on('error', () => {}); // told by the answer, or no matter behind it
   try {
     for await (const chunk of body) {
       if (over) break;
-      if (!request.write(chunk)) await Promise.race([new Promise<void>((resolve) => { request.once('drain', resolve).once('close', resolve); }), answered]);
+      if (!request.write(chunk)) await Promise.race([new Promise<void>((resolve) => { request.once('drain', resolve).once('close', resolve); }), enough]);
     }
     request.end();
   } catch (error) {
     request.destroy(); // half an archive must not be taken for a whole one
     throw error;
   }
-  return await answered;
 }
 
 function upgradeOf(request: ClientRequest, host: string): Promise<{ socket: Duplex } | { response: IncomingMessage }> {

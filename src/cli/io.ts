@@ -25,6 +25,8 @@ export interface HostTrees {
   readonly source: SourceTree;
   /** New files belong to who makes them. */
   target(base: string): TargetTree;
+  /** A file from its beginning to its end. */
+  bytes(path: string): AsyncIterable<Uint8Array>;
   /** Replaces a file when all of it is there; until then nothing is seen of it. */
   save(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void>;
 }

@@ -16,10 +16,7 @@ const LATER: Readonly<Record<string, Missing>> = {
   builder: { what: 'building images' },
   completion: { what: 'completing words in a shell' },
   import: { under: 'image', what: 'making an image of an archive' },
-  load: { under: 'image', what: 'loading images from an archive', meanwhile: 'pull them from a registry' },
   manifest: { what: 'working with manifest lists' },
-  push: { under: 'image', what: 'pushing images to a registry' },
-  save: { under: 'image', what: 'saving images to an archive' },
   search: { what: 'searching a registry' },
 };
 

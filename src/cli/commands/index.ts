@@ -1,5 +1,6 @@
 // Every word of the command line, and the nouns that gather them.
 import type { Command, Group } from '../command.ts';
+import { load, save } from './archives.ts';
 import { cp } from './cp.ts';
 import { create } from './create.ts';
 import { delta, deltas } from './delta.ts';
@@ -18,6 +19,7 @@ import { connectNetwork, createNetwork, disconnectNetwork, listNetworks, removeN
 import { pruneContainers, pruneImages, pruneNetworks, pruneSystem, pruneVolumes } from './prune.ts';
 import { ps } from './ps.ts';
 import { pull } from './pull.ts';
+import { publishDeltas, push } from './push.ts';
 import { rmi, tag } from './remove-images.ts';
 import { run } from './run.ts';
 import { attach, start } from './start.ts';
@@ -28,7 +30,7 @@ import { version } from './version.ts';
 import { createVolume, listVolumes, removeVolumes } from './volume.ts';
 
 export const commands: readonly Command[] = [
-  attach, commit, cp, create, diff, events, exec, exportContainer, history, images, info, inspect, kill, login, logout, logs, pause, port, ps, pull, rename, restart, rm, rmi, run, start, stats, stop, tag,
+  attach, commit, cp, create, diff, events, exec, exportContainer, history, images, info, inspect, kill, load, login, logout, logs, pause, port, ps, pull, push, rename, restart, rm, rmi, run, save, start, stats, stop, tag,
   top, unpause, update, version, wait,
 ];
 
@@ -42,7 +44,7 @@ export const groups: readonly Group[] = [
   },
   {
     name: 'image', short: 'Manage images',
-    commands: [delta, deltas, history, inspectImage, { ...images, name: 'ls', aliases: ['ls', 'list'] }, pruneImages, pull, { ...rmi, name: 'rm', aliases: ['rm', 'rmi', 'remove'] }, tag],
+    commands: [delta, deltas, history, inspectImage, load, { ...images, name: 'ls', aliases: ['ls', 'list'] }, pruneImages, publishDeltas, pull, push, { ...rmi, name: 'rm', aliases: ['rm', 'rmi', 'remove'] }, save, tag],
   },
   { name: 'network', short: 'Manage networks', commands: [connectNetwork, createNetwork, disconnectNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetworks] },
   { name: 'system', short: 'Look after the engine', commands: [df, events, info, pruneSystem] },
