@@ -3,8 +3,8 @@
 // Runs in the extract worker, inside of the new layer's directory; files of the base are opened from outside, one at a time.
 import { openDeltaLayer } from '../delta/rsync/layer.ts';
 import { joinViews, type ByteView, type Decoder, type Output } from '../delta/bytes.ts';
+import { openVaquitaPatch } from '../delta/vaquita/decode.ts';
 import type { TarHandler } from '../archive/tar-read.ts';
-import { EngineError } from '../lib/errors.ts';
 import type { Files } from '../kernel/index.ts';
 import type { Enclosure } from './enclosure.ts';
 import type { DeltaJob } from './extract-protocol.ts';
@@ -34,7 +34,7 @@ export class Delta implements Disposable {
       case 'rsync': return openDeltaLayer(joinViews(this.#job.base.map((layer) => openLayerView(layer, { share: this.#share }))), output);
       case 'vaquita': {
         const limits = { memoryBytes: this.#job.memoryBytes };
-        throw new EngineError('not-implemented', `${String(limits.memoryBytes)} ${typeof this.#sources()}`);
+        return openVaquitaPatch({ source: this.#sources(), made: this.#made, output, limits });
       }
       default: return this.#job.format satisfies never;
     }
