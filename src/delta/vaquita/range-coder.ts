@@ -211,10 +211,10 @@ export class IntModel {
   }
 
   code(coder: Coder, context: number, value: number): number {
-    const wanted = value + 1;
+    const writes = coder instanceof Encoder, wanted = writes ? value + 1 : 1; // a decoder is told anything
     let want = 0;
     for (let rest = wanted; rest >= 2; rest = Math.floor(rest / 2)) want++;
-    assert(value >= 0 && want < MAX_EXPONENT, `${value} is no number that can be coded`);
+    assert(wanted >= 1 && want < MAX_EXPONENT, `${value} is no number that can be coded`);
     let exponent = 0;
     while (coder.bit(this.#exponent, context * EXPONENT_SLOTS + exponent, exponent < want ? 1 : 0) !== 0) {
       if (++exponent >= MAX_EXPONENT) throw corrupt('a number of more than 52 bits');

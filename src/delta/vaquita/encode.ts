@@ -1,0 +1,228 @@
+// Makes deltas of layers against a base.
+import { crc32 } from 'node:zlib';
+import type { ByteView, Output } from '../bytes.ts';
+import { BaseIndex, type BaseLayer } from './base.ts';
+import { ContentWriter } from './content-writer.ts';
+import { Check, FRAME, uint32, varint, writeFrame, type Limits } from './format.ts';
+import { FrameWriter } from './frame-writer.ts';
+import { HeaderCodec, KIND, type WantedEntry } from './headers.ts';
+import { planLayer, type OpaqueRun, type Plan, type PlannedEntry } from './plan.ts';
+import { Encoder } from './range-coder.ts';
+import { Sketch, type Range } from './sketch.ts';
+import { Sources } from './sources.ts';
+
+export interface VaquitaBase {
+  /** Puts out the delta of one layer; the same input gives the same bytes. `sources`: the layers that applying it reads. Errors: corrupt (a tar is not what it was), those of `output`. */
+  make(target: BaseLayer, output: Output, onProgress?: (currentBytes: number) => void): { sources: string[] };
+}
+
+export interface MakeOptions {
+  /** What making may take in all. */
+  memoryBytes: number;
+  /** How much of the base is read. */
+  onProgress?: ((currentBytes: number, totalBytes: number) => void) | undefined;
+}
+
+/** The most that frames are made to need (a decoder takes what the delta declares). */
+const MOST: Limits = { waiting: 12 << 20, content: 4 << 20, dictionary: 8 << 20, headers: 2 << 20, patches: 24 << 20 };
+/** Entries of one frame, and where a frame of headers ends at the latest: one more entry must still fit. */
+const MAX_ENTRIES = 2048, FULL_HEADER_BYTES = 1 << 20;
+/** Files up to this are taken into a dictionary as a whole when a file of that name changed. */
+const SMALL_FILE_BYTES = 65536;
+
+/** Reads the base once and keeps an index of it; `make` can be called for one layer after another. */
+export function openVaquitaBase(sources: readonly BaseLayer[], options: MakeOptions): VaquitaBase {
+  const base = new BaseIndex(sources, options);
+  return {
+    make(target, output, onProgress) {
+      const plan = planLayer(target.tar, base, onProgress && ((at) => { onProgress(Math.floor(at / 2)); }));
+      const making = new Making({ base, plan, target, output, options });
+      making.run(onProgress && ((at) => { onProgress(Math.floor((target.tar.sizeBytes + at) / 2)); }));
+      onProgress?.(target.tar.sizeBytes);
+      return { sources: base.layers.filter((_layer, index) => plan.layers[index]).map(({ diffId }) => diffId) };
+    },
+  };
+}
+
+interface MakingNeeds { base: BaseIndex; plan: Plan; target: BaseLayer; output: Output; options: MakeOptions }
+
+class Making {
+  readonly #base: BaseIndex;
+  readonly #plan: Plan;
+  readonly #target: ByteView;
+  /** The layers that are used, with entries numbered through. */
+  readonly #entries: Sources;
+  readonly #codec: HeaderCodec;
+  readonly #frames: FrameWriter;
+  readonly #content: ContentWriter;
+  readonly #own: Sketch;
+  readonly #planned: readonly PlannedEntry[];
+  /** Where in the stream of new content each new file of this layer ends. */
+  readonly #ends = new Map<number, number>();
+  /** For each layer of the base what its entries' numbers are less when only used layers are counted; undefined for one that is not used. */
+  readonly #shifts: ReadonlyArray<number | undefined>;
+  readonly #usedShifts: readonly number[];
+  #lastCopy = -1;
+
+  constructor({ base, plan, target, output, options }: MakingNeeds) {
+    const used = base.layers.filter((_layer, index) => plan.layers[index]);
+    this.#base = base;
+    this.#plan = plan;
+    this.#target = target.tar;
+    this.#entries = new Sources(used);
+    this.#planned = plan.items.filter((item) => item.what === 'entry');
+    this.#codec = new HeaderCodec(this.#entries, (index) => this.#planned[index]?.sizeBytes ?? 0);
+    const sources = used.map(({ diffId, tar, index }) => ({ diffId, tarBytes: tar.sizeBytes, entries: index.count }));
+    this.#frames = new FrameWriter({ features: 0, target: { diffId: target.diffId, tarBytes: target.tar.sizeBytes, entries: plan.entries }, sources }, MOST, output);
+    this.#content = new ContentWriter(this.#frames, { limits: { contentBytes: MOST.content, dictionaryBytes: MOST.dictionary }, read: (pick, into, at) => { this.#readPick(pick, { into, at }); } });
+    let skipped = 0;
+    this.#shifts = base.layers.map(({ index }, layer) => {
+      if (plan.layers[layer] === true) return skipped;
+      skipped += index.count;
+      return undefined;
+    });
+    this.#usedShifts = this.#shifts.filter((shift) => shift !== undefined);
+    this.#own = new Sketch(plan.freshBytes, options.memoryBytes / 8);
+  }
+
+  run(onProgress?: (atBytes: number) => void): void {
+    let batch: PlannedEntry[] = [], headerBytes = 0;
+    const flush = () => {
+      if (batch.length > 0) this.#writeEntries(batch);
+      for (const entry of batch) this.#addContent(entry);
+      onProgress?.(batch.at(-1)?.contentBytes ?? 0);
+      [batch, headerBytes] = [[], 0];
+    };
+    for (const item of this.#plan.items) {
+      if (item.what === 'opaque') {
+        flush();
+        this.#addOpaque(item);
+        continue;
+      }
+      batch.push(item);
+      headerBytes += item.contentBytes - item.startBytes;
+      if (batch.length >= MAX_ENTRIES || headerBytes >= FULL_HEADER_BYTES) flush();
+    }
+    flush();
+    this.#content.cut();
+    this.#frames.end(varint(this.#plan.zeroBytes));
+  }
+
+  #writeEntries(batch: readonly PlannedEntry[]): void {
+    const encoder = new Encoder(), check = new Check();
+    let crc = 0, headerBytes = 0, contentEnd = this.#content.at;
+    for (const entry of batch) {
+      const wanted = this.#wanted(entry);
+      this.#codec.code(encoder, wanted);
+      crc = crc32(wanted.header, crc);
+      headerBytes += wanted.header.length;
+      if (entry.content.kind === 'base') check.add(entry.content.crc);
+      if (entry.content.kind === 'fresh') contentEnd += entry.sizeBytes;
+    }
+    const checked = check.count > 0;
+    const frame = writeFrame(FRAME.entries, varint(batch.length * 2 + (checked ? 1 : 0)), uint32(crc), checked ? check.bytes() : Buffer.alloc(0), encoder.finish());
+    this.#content.behind(() => { this.#frames.entries(frame, { headerBytes, contentEnd, patchesAt: [] }); });
+  }
+
+  #wanted(entry: PlannedEntry): WantedEntry {
+    const header = Buffer.alloc(entry.contentBytes - entry.startBytes);
+    this.#target.read(entry.startBytes, header, { start: 0, end: header.length });
+    const { content, sizeBytes } = entry, pieces: WantedEntry['pieces'] = [];
+    const named = this.#like(entry), source = content.kind === 'base' ? this.#copySource(content.first, named.like) : -1;
+    const { like, renamed } = named.like < 0 && source >= 0 && this.#hasHeader(source) ? { like: source, renamed: true } : named;
+    const fields = { header, like, renamed, sizeBytes, pieces };
+    switch (content.kind) {
+      case 'none': return { ...fields, kind: KIND.same, source: -1 };
+      case 'base':
+        if (source === like) return { ...fields, kind: KIND.same, source };
+        this.#lastCopy = source;
+        return { ...fields, kind: KIND.copy, source };
+      case 'again': return { ...fields, kind: KIND.again, source: content.number };
+      case 'fresh': return { ...fields, kind: KIND.fresh, source: -1 };
+      default: return content satisfies never;
+    }
+  }
+
+  /** The entry of the base that a header is like: that of its name, the one that was renamed as the last one was, the one that its content is like. */
+  #like({ path, content }: PlannedEntry): { like: number; renamed: boolean } {
+    const named = this.#usedEntry(path);
+    if (named >= 0) return { like: named, renamed: false };
+    const former = this.#codec.formerPath(path), before = former === undefined ? -1 : this.#usedEntry(former);
+    if (before >= 0) return { like: before, renamed: true };
+    const alike = content.kind === 'fresh' ? this.#numberOf(content.alike) : -1;
+    return { like: alike >= 0 && this.#hasHeader(alike) ? alike : -1, renamed: true };
+  }
+
+  /** The topmost entry of that name in the layers that are used. */
+  #usedEntry(path: string): number {
+    for (const entry of this.#base.named(path)) {
+      const number = this.#numberOf(entry);
+      if (number >= 0) return number;
+    }
+    return -1;
+  }
+
+  /** Of all entries with the content whose first one is `first`, the one that is cheapest to name. */
+  #copySource(first: number, like: number): number {
+    for (const near of [like, this.#lastCopy + 1]) {
+      const entry = near >= 0 ? this.#originalOf(near) : -1;
+      if (entry >= 0 && this.#base.firstLike(entry) === first) return near;
+    }
+    return this.#numberOf(first);
+  }
+
+  #addContent(entry: PlannedEntry): void {
+    if (entry.content.kind !== 'fresh') return;
+    const own = this.#own.add(entry.number), like = this.#usedEntry(entry.path);
+    this.#addFresh(entry.contentBytes, entry.sizeBytes, like, (bytes) => { own(bytes, 0, bytes.length); });
+    this.#ends.set(entry.number, this.#content.at);
+  }
+
+  #addOpaque({ startBytes, endBytes }: OpaqueRun): void {
+    const contentEnd = this.#content.at + endBytes - startBytes, frame = writeFrame(FRAME.opaque, varint(endBytes - startBytes));
+    this.#content.behind(() => { this.#frames.entries(frame, { headerBytes: 0, contentEnd, patchesAt: [] }); });
+    this.#addFresh(startBytes, endBytes - startBytes, -1);
+  }
+
+  #addFresh(fromBytes: number, sizeBytes: number, like: number, took?: (bytes: Buffer) => void): void {
+    for (let at = 0; at < sizeBytes;) {
+      const bytes = Buffer.alloc(Math.min(sizeBytes - at, this.#content.room));
+      this.#target.read(fromBytes + at, bytes, { start: 0, end: bytes.length });
+      if (!this.#content.add(bytes, this.#rangesFor(bytes, like))) continue;
+      took?.(bytes);
+      at += bytes.length;
+    }
+  }
+
+  /** What content is like, of the base and of this layer's files that are there when its frame is opened. */
+  #rangesFor(bytes: Buffer, like: number): Range[] {
+    const count = this.#entries.count, small = like >= 0 && this.#entries.sizeBytes(like) <= SMALL_FILE_BYTES && this.#entries.sizeBytes(like) > 0;
+    const ranges = this.#base.sketch.cover(bytes, {
+      prefer: like < 0 ? -1 : this.#base.firstLike(this.#originalOf(like)), mayUse: (file) => this.#numberOf(file) >= 0, sizeBytes: (file) => this.#base.entries.sizeBytes(file),
+    }).map((range) => ({ ...range, file: this.#numberOf(range.file) }));
+    if (small && !ranges.some(({ file }) => file === like)) ranges.push({ file: like, from: 0, to: this.#entries.sizeBytes(like) });
+    const own = this.#own.cover(bytes, {
+      prefer: -1, mayUse: (file) => (this.#ends.get(file) ?? Infinity) <= this.#content.frameStart, sizeBytes: (file) => this.#planned[file]?.sizeBytes ?? 0,
+    });
+    return [...ranges, ...own.map((range) => ({ ...range, file: count + range.file }))];
+  }
+
+  #readPick({ entry, from, to }: { entry: number; from: number; to: number }, { into, at }: { into: Buffer; at: number }): void {
+    const range = { into, start: at, end: at + to - from }, own = this.#planned[entry - this.#entries.count];
+    if (own === undefined) this.#entries.read(entry, from, range);
+    else this.#target.read(own.contentBytes + from, into, range);
+  }
+
+  /** Number of an entry of the whole base among those of the layers that are used; -1 when its layer is not. */
+  #numberOf(entry: number): number {
+    const shift = entry < 0 ? undefined : this.#shifts[this.#base.entries.layerOf(entry)];
+    return shift === undefined ? -1 : entry - shift;
+  }
+
+  /** The other way round. */
+  #originalOf(number: number): number {
+    return number < this.#entries.count ? number + (this.#usedShifts[this.#entries.layerOf(number)] ?? 0) : -1;
+  }
+
+  #hasHeader(number: number): boolean { return this.#entries.header(number).length > 0; }
+}
