@@ -25,10 +25,14 @@ export interface Pulling {
 }
 
 export function startPull(socket: string, image: string, query: Readonly<Record<string, string>> = {}): Pulling {
+  return startProgress(socket, `/images/create?${new URLSearchParams({ fromImage: image, ...query }).toString()}`);
+}
+
+/** Any POST that answers with such lines. */
+export function startProgress(socket: string, path: string): Pulling {
   const lines: ProgressLine[] = [];
   const { promise: done, resolve, reject } = Promise.withResolvers<Pulled>();
   done.catch(() => {}); // told to whoever awaits it
-  const path = `/images/create?${new URLSearchParams({ fromImage: image, ...query }).toString()}`;
   const sent = request({ socketPath: socket, method: 'POST', path, agent: false }, (response) => {
     let rest = '';
     response.setEncoding('utf8').on('data', (text: string) => {

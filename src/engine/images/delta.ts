@@ -2,6 +2,7 @@
 import { deltaLayerTar, EMPTY_LAYER, EMPTY_LAYER_DIFF_ID } from '../../delta/rsync/layer.ts';
 import { formatNanos, type Clock } from '../../lib/clock.ts';
 import { EngineError, invalid, kindOf, messageOf, notFound } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
 import type { MadeDelta, Maker } from '../../maker/index.ts';
 import { chainIds, hexOf, type ChainId, type DiffId, type ImageId } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
@@ -16,7 +17,7 @@ import type { TransferFace } from '../index.ts';
 import { findImage } from './find.ts';
 import { bar } from './progress.ts';
 
-export interface DeltaNeeds { store: Store; maker: Maker; events: Events; clock: Clock }
+export interface DeltaNeeds { store: Store; maker: Maker; events: Events; clock: Clock; log: Log }
 
 type Options = Parameters<TransferFace['delta']>[0];
 
@@ -31,14 +32,28 @@ interface Pair { base: ImageConfig; target: ImageConfig; layers: readonly Layer[
 
 /** Base and target are kept for as long as it takes, whoever removes or renames them meanwhile. */
 export async function createDelta(needs: DeltaNeeds, options: Options): Promise<void> {
-  const { store } = needs;
-  const { format, signal, tag } = options;
-  const onLine = (line: ProgressLine) => options.onLine(line);
+  const { store, log } = needs;
+  const { format, tag } = options;
   const [base, target] = [named(store, options.base), named(store, options.target)];
   if (format === 'vaquita' && tag !== '') throw invalid('a delta in the vaquita format is no image that could be given a name: it is pushed along with its target');
   if (format === 'vaquita' && base.id === target.id) throw invalid(`${options.base} and ${options.target} are the same image`);
-  using lease = store.layers.lease([...chainIds(base.diffIds), ...chainIds(target.diffIds)]);
-  const pair = pairOf(store, { base, target, format });
+  let done = false;
+  try {
+    using lease = store.layers.lease([...chainIds(base.diffIds), ...chainIds(target.diffIds)]);
+    await createFrom(needs, { options, pair: pairOf(store, { base, target, format }), lease });
+    done = true;
+  } finally {
+    // Layers of a delta that was given up, and of an image that was removed meanwhile, are nobody's now.
+    if (!done || [base, target].some(({ id }) => !store.images.get(id))) await store.collect().catch((error: unknown) => log.warn('could not remove layers that are not needed any more', { error }));
+  }
+}
+
+interface Creating { options: Options; pair: Pair; lease: { add(chainId: ChainId): void } }
+
+async function createFrom(needs: DeltaNeeds, { options, pair, lease }: Creating): Promise<void> {
+  const { store } = needs;
+  const { format, signal, tag } = options;
+  const onLine = (line: ProgressLine) => options.onLine(line);
   await using workshop = await store.deltas.workshop();
   const made = await makeLayers(needs, pair, { ...options, into: workshop.path });
   const sum = (sizes: readonly number[]) => sizes.reduce((total, size) => total + size, 0);
@@ -47,7 +62,7 @@ export async function createDelta(needs: DeltaNeeds, options: Options): Promise<
   if (format === 'vaquita') {
     signal.throwIfAborted();
     await store.deltas.add(recordOf(needs.clock, pair, made), made.map(({ path }) => path));
-    onLine({ status: `Created delta: ${target.id} from ${base.id}` });
+    onLine({ status: `Created delta: ${pair.target.id} from ${pair.base.id}` });
     return;
   }
   const id = await recordImage(needs, { pair, made, workshop, lease, signal });
