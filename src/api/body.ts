@@ -50,6 +50,14 @@ export function readRegistryAuth(request: ApiRequest): RegistryAuth | undefined 
   catch { return undefined; }
 }
 
+/** The same for a push, where somebody has to be named: clients of old do that in the body. */
+export async function readPushAuth(request: ApiRequest): Promise<RegistryAuth | undefined> {
+  if ((request.headers['x-registry-auth'] ?? '') !== '') return readRegistryAuth(request);
+  const bytes = await readBytes(request.body, MAX_AUTH_CHARS);
+  try { return registryAuth(parseJson(bytes), '') as RegistryAuth | undefined; }
+  catch (cause) { throw invalid(`Bad parameters and missing X-Registry-Auth: ${bytes.length === 0 ? 'EOF' : messageOf(cause)}`, { cause }); }
+}
+
 /** A body must say that it is JSON: else any web page could make a browser send one here. */
 function assertJsonType(request: ApiRequest): void {
   const type = request.headers['content-type'] ?? '';

@@ -3,7 +3,8 @@ import type { Filters, ImagesFace } from '../engine/index.ts';
 import { EngineError, invalid } from '../lib/errors.ts';
 import type { Platform } from '../oci/manifest.ts';
 import { parsePlatform } from '../oci/platform.ts';
-import { queryAndForm, readRegistryAuth } from './body.ts';
+import { familiarString, parseReference } from '../oci/reference.ts';
+import { queryAndForm, readPushAuth, readRegistryAuth } from './body.ts';
 import { presentDelta, presentHistory, presentImage, presentImageSummary } from './present-images.ts';
 import { progressAnswer } from './progress.ts';
 import type { Query } from './query.ts';
@@ -23,6 +24,8 @@ export const imageRoutes = (images: ImagesFace): readonly Route[] => [
       const removed = await images.removeDeltas(required(request, 'name'), { base: request.query.text('base') });
       return { status: 200, json: { DeltasDeleted: removed.map(presentDelta), SpaceReclaimed: removed.reduce((sum, record) => sum + presentDelta(record).Size, 0) } };
   } },
+  { method: 'POST', path: '/images/{name*}/push', handle: (request) => push(images, request) },
+  { method: 'POST', path: '/images/publish-deltas', handle: (request) => publishDeltas(images, request) },
   { method: 'POST', path: '/images/prune', async handle({ query }) {
       const { deleted, spaceReclaimedBytes } = await images.prune({ filters: query.filters() });
       return { status: 200, json: { ImagesDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: spaceReclaimedBytes } };
@@ -66,6 +69,30 @@ async function pull(images: ImagesFace, request: ApiRequest): Promise<Answer> {
   const platform = platformOf(query);
   const [deltas, dryRun] = [query.flag('delta', true), query.flag('dryRun')];
   return await progressAnswer((onLine) => images.pull(reference, { platform, auth, all, deltas, dryRun, signal, onLine }));
+}
+
+/** A push without a tag is one of all tags: clients say which one they mean. */
+async function push(images: ImagesFace, request: ApiRequest): Promise<Answer> {
+  const { query, signal } = request;
+  const [name, tag] = [required(request, 'name'), query.text('tag')];
+  if (tag !== '' && !/^\w[\w.-]{0,127}$/.test(tag)) throw invalid('invalid tag format');
+  const auth = await readPushAuth(request);
+  parseReference(name); // what is no name is an ordinary error, all else is told after the first line
+  const deltas = query.flag('delta', true);
+  return await progressAnswer((onLine) => images.push(tag === '' ? name : taggedWith(name, tag), { auth, all: tag === '', deltas, signal, onLine }));
+}
+
+/** The tag of the query counts, as with Docker. */
+function taggedWith(name: string, tag: string): string {
+  const { digest: _digest, ...reference } = parseReference(name);
+  return familiarString({ ...reference, digest: undefined, tag });
+}
+
+async function publishDeltas(images: ImagesFace, request: ApiRequest): Promise<Answer> {
+  const { query, signal } = request;
+  const auth = readRegistryAuth(request);
+  const from = query.all('from').filter((name) => name !== '');
+  return await progressAnswer((onLine) => images.publishDeltas(query.text('target'), { from, force: query.flag('force'), auth, signal, onLine }));
 }
 
 /** As with balenaEngine the words may stand in a form instead of behind the question mark. */

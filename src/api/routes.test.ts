@@ -200,11 +200,28 @@ test('progress is lines; an error before the first is an answer, after it a line
   const good = await api.ask('POST', '/images/create?fromImage=busybox&tag=1', { headers: { 'X-Registry-Auth': Buffer.from('{"username":"u"}').toString('base64url') } });
   assert.deepEqual([good.status, good.headers['content-type'], good.headers['transfer-encoding']], [200, 'application/json', 'chunked']);
   assert.deepEqual(good.body.split('\r\n').filter(Boolean).map((line) => (JSON.parse(line) as { status: string }).status), ['Pulling from library/busybox', 'Downloading', 'Status: Downloaded newer image for busybox:1']);
-  assert.deepEqual(api.calls.at(-1), ['images.pull', 'busybox:1', { platform: undefined, auth: { username: 'u' }, all: false }]);
+  assert.deepEqual(api.calls.at(-1), ['images.pull', 'busybox:1', { platform: undefined, auth: { username: 'u' }, all: false, deltas: true, dryRun: false }]);
   const broken = await api.ask('POST', '/images/create?fromImage=breaks&tag=sha256:aa', { headers: { 'X-Registry-Auth': 'junk' } });
   assert.equal(broken.status, 200);
   assert.ok(broken.body.endsWith('{"errorDetail":{"message":"layer is not what was promised"},"error":"layer is not what was promised"}\r\n'));
-  assert.deepEqual(api.calls.at(-1), ['images.pull', 'breaks@sha256:aa', { platform: undefined, auth: undefined, all: false }]);
+  assert.deepEqual(api.calls.at(-1), ['images.pull', 'breaks@sha256:aa', { platform: undefined, auth: undefined, all: false, deltas: true, dryRun: false }]);
+});
+
+test('a push says for whom it is; the tag of the query counts, and without any all tags are meant', async () => {
+  await using api = await openTestApi();
+  const headers = { 'X-Registry-Auth': Buffer.from('{"username":"u"}').toString('base64url') };
+  const asked = async (path: string, options: Parameters<typeof api.ask>[2] = { headers }) => [(await api.ask('POST', path, options)).status, api.calls.at(-1)];
+  const auth = { username: 'u' };
+  assert.deepEqual(await asked('/images/busybox/push?tag=1'), [200, ['images.push', 'busybox:1', { auth, all: false, deltas: true }]]);
+  assert.deepEqual(await asked('/images/registry:5000/a/b:7/push?tag=1&delta=0'), [200, ['images.push', 'registry:5000/a/b:1', { auth, all: false, deltas: false }]]);
+  assert.deepEqual(await asked('/images/registry:5000/a/b:7/push'), [200, ['images.push', 'registry:5000/a/b:7', { auth, all: true, deltas: true }]]);
+  assert.deepEqual(await asked('/images/busybox/push', { body: { username: 'u' } }), [200, ['images.push', 'busybox', { auth, all: true, deltas: true }]]);
+  const nobody = await api.ask('POST', '/images/busybox/push?tag=1');
+  assert.deepEqual([nobody.status, nobody.body], [400, '{"message":"Bad parameters and missing X-Registry-Auth: EOF"}\n']);
+  assert.equal((await api.ask('POST', '/images/busybox/push?tag=a:b', { headers })).status, 400);
+  assert.equal((await api.ask('POST', '/images/Busybox/push', { headers })).status, 400);
+  assert.match((await api.ask('POST', '/images/nosuch/push', { headers })).body, /The push refers to repository .*\r\n.*"error":"No such image: nosuch"/);
+  assert.deepEqual(await asked('/images/publish-deltas?target=a:2&from=a:1&from=a:0&force=1'), [200, ['images.publishDeltas', 'a:2', { from: ['a:1', 'a:0'], force: true, auth }]]);
 });
 
 test('logs are framed, or raw for a terminal, with times when asked; headers come before the first line', async () => {

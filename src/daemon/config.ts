@@ -27,6 +27,10 @@ export interface Config {
   readonly maxConcurrentDownloads: number;
   /** Attempts without progress before a transfer fails. */
   readonly maxDownloadAttempts: number;
+  /** Layers sent at the same time. */
+  readonly maxConcurrentUploads: number;
+  /** Attempts at sending one layer. */
+  readonly maxUploadAttempts: number;
   /** What applying a delta may take beyond what extracting a layer takes. */
   readonly deltaApplyMemoryBytes: number;
   /** What making one delta may take. */
@@ -82,6 +86,8 @@ export function readConfig(words: readonly string[], env: Readonly<Record<string
     registryMirrors: (values.get('registry-mirror') ?? []).map(checkedMirror),
     maxConcurrentDownloads: int('max-concurrent-downloads', 3, 1),
     maxDownloadAttempts: int('max-download-attempts', 5, 1),
+    maxConcurrentUploads: int('max-concurrent-uploads', 5, 1),
+    maxUploadAttempts: int('max-upload-attempts', 5, 1),
     deltaCreateMemoryBytes: int('delta-create-memory', 512, LEAST_CREATE_MEMORY_MB) * 2 ** 20,
     deltaApplyMemoryBytes: int('delta-apply-memory', 64, LEAST_DELTA_MEMORY_MB) * 2 ** 20,
     shutdownTimeoutSeconds: int('shutdown-timeout', 15, 0),

@@ -42,6 +42,8 @@ export const FLAGS: readonly FlagSpec[] = [
   { name: 'registry-mirror', key: 'registry-mirrors', kind: 'list', help: 'Preferred registry mirror' },
   { name: 'max-concurrent-downloads', kind: 'int', help: 'Set the max concurrent downloads for each pull' },
   { name: 'max-download-attempts', kind: 'int', help: 'Set the max download attempts for each pull' },
+  { name: 'max-concurrent-uploads', kind: 'int', help: 'Set the max concurrent uploads for each push' },
+  { name: 'max-upload-attempts', kind: 'int', help: 'Set the max upload attempts for each push' },
   { name: 'delta-create-memory', kind: 'int', help: 'Memory in megabytes that making a delta may take (default 512)' },
   { name: 'delta-apply-memory', kind: 'int', help: 'Memory in megabytes that applying a delta may take (default 64)' },
   { name: 'shutdown-timeout', kind: 'int', help: 'Set the default shutdown timeout in seconds' },

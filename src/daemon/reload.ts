@@ -6,17 +6,18 @@ import type { Config } from './config.ts';
 export interface LiveConfig {
   level: Level;
   shutdownTimeoutSeconds: number;
+  maxUploadAttempts: number;
   readonly labels: string[];
   readonly insecureRegistries: string[];
   readonly registryMirrors: string[];
 }
 
 /** Of those in Config; everything else is opened once, at the start. */
-const LIVE = ['logLevel', 'shutdownTimeoutSeconds', 'labels', 'insecureRegistries', 'registryMirrors'] as const satisfies readonly (keyof Config)[];
+const LIVE = ['logLevel', 'shutdownTimeoutSeconds', 'maxUploadAttempts', 'labels', 'insecureRegistries', 'registryMirrors'] as const satisfies readonly (keyof Config)[];
 
 export function liveConfig(config: Config): LiveConfig {
   return {
-    level: config.logLevel, shutdownTimeoutSeconds: config.shutdownTimeoutSeconds,
+    level: config.logLevel, shutdownTimeoutSeconds: config.shutdownTimeoutSeconds, maxUploadAttempts: config.maxUploadAttempts,
     labels: [...config.labels], insecureRegistries: [...config.insecureRegistries], registryMirrors: [...config.registryMirrors],
   };
 }
@@ -25,6 +26,7 @@ export function liveConfig(config: Config): LiveConfig {
 export function takeOver(live: LiveConfig, fresh: Config, running: Config): string[] {
   live.level = fresh.logLevel;
   live.shutdownTimeoutSeconds = fresh.shutdownTimeoutSeconds;
+  live.maxUploadAttempts = fresh.maxUploadAttempts;
   for (const list of ['labels', 'insecureRegistries', 'registryMirrors'] as const) live[list].splice(0, live[list].length, ...fresh[list]);
   const names = Object.keys(fresh) as Array<keyof Config>;
   return names.filter((name) => !LIVE.some((known) => known === name) && JSON.stringify(fresh[name]) !== JSON.stringify(running[name]));
@@ -35,7 +37,7 @@ export function reloadAttributes(live: LiveConfig, config: Config): Record<strin
   const list = (items: readonly string[]) => JSON.stringify(items);
   return {
     debug: String(live.level === 'debug'), 'insecure-registries': list(live.insecureRegistries), labels: list(live.labels), 'live-restore': 'true',
-    'max-concurrent-downloads': String(config.maxConcurrentDownloads), 'max-download-attempts': String(config.maxDownloadAttempts),
+    'max-concurrent-downloads': String(config.maxConcurrentDownloads), 'max-concurrent-uploads': String(config.maxConcurrentUploads), 'max-download-attempts': String(config.maxDownloadAttempts),
     'registry-mirrors': list(live.registryMirrors), 'shutdown-timeout': String(live.shutdownTimeoutSeconds),
   };
 }

@@ -36,6 +36,9 @@ export class Limiter {
 
   constructor(limit: number) { this.#limit = limit; }
 
+  /** Whether one who asks now has to wait. */
+  get isFull(): boolean { return this.#holding >= this.#limit; }
+
   async hold(options?: { signal?: AbortSignal | undefined }): Promise<Disposable> {
     const signal = options?.signal;
     signal?.throwIfAborted();

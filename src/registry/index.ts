@@ -64,8 +64,8 @@ export interface BlobCall extends RegistryCall {
 
 /** What a push needs of a registry; all of it asks for the right to push where a challenge names a scope. */
 export interface RegistryPush {
-  /** Whether the repository has the blob. */
-  hasBlob(reference: Reference, digest: Digest, call: RegistryCall): Promise<boolean>;
+  /** How many bytes the repository has of the blob; undefined when it has none. */
+  blobSize(reference: Reference, digest: Digest, call: RegistryCall): Promise<number | undefined>;
   /** Takes a blob over from another repository of the same registry (`NAME` as in Reference.path); false when the registry would rather have it uploaded. */
   mountBlob(reference: Reference, digest: Digest, call: RegistryCall & { from: string }): Promise<boolean>;
   /**

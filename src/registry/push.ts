@@ -20,7 +20,7 @@ const OCTETS = { 'Content-Type': 'application/octet-stream' };
 
 export function makePush(reach: Reach): RegistryPush {
   return {
-    hasBlob: (reference, digest, call) => reach.askOwn(reference, call, (place) => hasBlob(reach, { reference, digest, signal: call.signal }, place)),
+    blobSize: (reference, digest, call) => reach.askOwn(reference, call, (place) => blobSize(reach, { reference, digest, signal: call.signal }, place)),
     async mountBlob(reference, digest, call) {
       try {
         return await reach.askOwn(reference, call, (place) => mountBlob(reach, { reference, digest, from: call.from, signal: call.signal }, place));
@@ -35,14 +35,15 @@ export function makePush(reach: Reach): RegistryPush {
   };
 }
 
-async function hasBlob({ authorizer, transport }: Reach, asked: { reference: Reference; digest: Digest; signal: AbortSignal | undefined }, { base, auth, connectMs }: Place): Promise<boolean> {
+async function blobSize({ authorizer, transport }: Reach, asked: { reference: Reference; digest: Digest; signal: AbortSignal | undefined }, { base, auth, connectMs }: Place): Promise<number | undefined> {
   const { reference, digest, signal } = asked;
   const url = at(base, `/v2/${reference.path}/blobs/${digest}`);
   const response = await authorizer.send({ method: 'HEAD', url, headers: {}, signal, isVerified: true, ...(connectMs === undefined ? {} : { connectMs }) }, { base, scope: pushScope(reference), auth });
   const answer = await transport.text(response, signal);
-  if (answer.status === 200) return true;
-  if (answer.status === 404) return false;
-  throw pushFailure(answer, { auth });
+  if (answer.status === 404) return undefined;
+  if (answer.status !== 200) throw pushFailure(answer, { auth });
+  const size = Number(answer.headers['content-length'] ?? NaN);
+  return Number.isSafeInteger(size) && size >= 0 && size <= MAX_BLOB_BYTES ? size : undefined; // what does not say how long it is cannot stand in a manifest
 }
 
 async function mountBlob(reach: Reach, asked: { reference: Reference; digest: Digest; from: string; signal: AbortSignal | undefined }, { base, auth }: Place): Promise<boolean> {

@@ -10,6 +10,8 @@ import type { Room } from './room.ts';
 
 /** Docker keeps as many sources of a layer; the oldest go first. */
 const MAX_SOURCES = 100;
+/** In entries that this engine wrote. balenaEngine records deltas as if they were layers, and Docker layers that are not packed with gzip; other engines pass over it. */
+const WRITER = { Writer: 'vaquita' } as const;
 
 export function openDistribution({ disk, at }: Room): DistributionStore {
   const lock = new KeyedLock();
@@ -20,9 +22,9 @@ export function openDistribution({ disk, at }: Room): DistributionStore {
       using _guard = await lock.hold(diffId);
       // Other fields of an entry (Docker's HMAC) are kept as they are.
       const entries = readEntries(() => readJson(disk, sourcesPath(diffId)));
-      const known = entries.some((entry) => entry['Digest'] === blob && entry['SourceRepository'] === repository);
-      if (!known) {
-        const next = [...entries, { Digest: blob, SourceRepository: repository, HMAC: '' }].slice(-MAX_SOURCES);
+      const known = entries.find((entry) => entry['Digest'] === blob && entry['SourceRepository'] === repository);
+      if (!known || !isOwn(known)) {
+        const next = [...entries.filter((entry) => entry !== known), { Digest: blob, SourceRepository: repository, HMAC: '', ...known, ...WRITER }].slice(-MAX_SOURCES);
         await replaceFile(disk, sourcesPath(diffId), { data: JSON.stringify(next), mode: MODE.plain, durable: false });
       }
       if (this.diffIdOf(blob) !== diffId) await replaceFile(disk, diffIdPath(blob), { data: diffId, mode: MODE.plain, durable: false });
@@ -34,10 +36,14 @@ export function openDistribution({ disk, at }: Room): DistributionStore {
         return undefined;
       }
     },
-    sourcesOf: (diffId) => readEntries(() => readJson(disk, sourcesPath(diffId))).flatMap(({ Digest, SourceRepository }) =>
-      (typeof Digest === 'string' && isDigest(Digest) && typeof SourceRepository === 'string' ? [{ digest: Digest, repository: SourceRepository }] : [])),
+    sourcesOf: (diffId) => readEntries(() => readJson(disk, sourcesPath(diffId))).flatMap((entry) => {
+      const { Digest, SourceRepository } = entry;
+      return typeof Digest === 'string' && isDigest(Digest) && typeof SourceRepository === 'string' ? [{ digest: Digest, repository: SourceRepository, isOwn: isOwn(entry) }] : [];
+    }),
   };
 }
+
+const isOwn = (entry: JsonObject): boolean => entry['Writer'] === WRITER.Writer;
 
 function readEntries(read: () => unknown): JsonObject[] {
   try {

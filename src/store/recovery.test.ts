@@ -182,7 +182,7 @@ test('where a layer came from is remembered, and damage to that is no damage', a
   await store.distribution.record(diffIdOf('a'), blob, 'docker.io/library/a');
   await store.distribution.record(diffIdOf('a'), blob, 'registry:5000/b');
   assert.equal(store.distribution.diffIdOf(blob), diffIdOf('a'));
-  assert.deepEqual(store.distribution.sourcesOf(diffIdOf('a')), [{ digest: blob, repository: 'docker.io/library/a' }, { digest: blob, repository: 'registry:5000/b' }]);
+  assert.deepEqual(store.distribution.sourcesOf(diffIdOf('a')), [{ digest: blob, repository: 'docker.io/library/a', isOwn: true }, { digest: blob, repository: 'registry:5000/b', isOwn: true }]);
   const distribution = `${root.path}/image/overlay2/distribution`;
   assert.equal(readFileSync(`${distribution}/diffid-by-digest/sha256/${hexOf(blob)}`, 'utf8'), diffIdOf('a'));
   for (const path of [`${distribution}/diffid-by-digest/sha256/${hexOf(blob)}`, `${distribution}/v2metadata-by-diffid/sha256/${hexOf(diffIdOf('a'))}`]) truncateSync(path);
