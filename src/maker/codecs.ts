@@ -1,7 +1,9 @@
 // The two formats behind one face: an index of the base is made once, then deltas of one target after another.
 import { joinViews, type ByteView, type Output } from '../delta/bytes.ts';
 import { indexBase } from '../delta/rsync/index.ts';
-import type { DiffId } from '../oci/digest.ts';
+import { openVaquitaBase } from '../delta/vaquita/encode.ts';
+import { unreachable } from '../lib/errors.ts';
+import { parseDiffId, type DiffId } from '../oci/digest.ts';
 import type { DeltaFormat } from './index.ts';
 
 export interface Source { diffId: DiffId; tar: ByteView }
@@ -9,7 +11,10 @@ export interface Source { diffId: DiffId; tar: ByteView }
 /** What a base has become. Gives the layers that applying the delta reads. */
 export type MakeDelta = (target: Source, output: Output, onProgress: (currentBytes: number) => void) => readonly DiffId[];
 
-export function openCodec(format: DeltaFormat, base: readonly Source[], options: { memoryBytes: number; onProgress: (currentBytes: number) => void }): MakeDelta {
+/** `memoryBytes`: what index and windows together may take. */
+export interface CodecOptions { memoryBytes: number; onProgress: (currentBytes: number) => void }
+
+export function openCodec(format: DeltaFormat, base: readonly Source[], options: CodecOptions): MakeDelta {
   switch (format) {
     case 'balena': {
       const index = indexBase(joinViews(base.map(({ tar }) => tar)), options);
@@ -19,20 +24,11 @@ export function openCodec(format: DeltaFormat, base: readonly Source[], options:
         return all;
       };
     }
-    default: return standIn(base, options);
-  }
-}
-
-function standIn(base: readonly Source[], options: { memoryBytes: number; onProgress: (currentBytes: number) => void }): MakeDelta {
-  options.onProgress(0);
-  return (target, output, onProgress) => {
-    const chunk = Buffer.alloc(65536);
-    for (let at = 0; at < target.tar.sizeBytes; at += chunk.length) {
-      const n = Math.min(chunk.length, target.tar.sizeBytes - at);
-      target.tar.read(at, chunk, { start: 0, end: n });
-      output(chunk, 0, n);
-      onProgress(at + n);
+    case 'vaquita': {
+      // A layer that stands twice in a chain is one source.
+      const index = openVaquitaBase([...new Map(base.map((layer) => [layer.diffId, layer])).values()], options);
+      return (target, output, onProgress) => index.make(target, output, onProgress).sources.map(parseDiffId);
     }
-    return base.map(({ diffId }) => diffId).slice(0, 1);
-  };
+    default: return unreachable(format);
+  }
 }

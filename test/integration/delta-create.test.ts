@@ -210,10 +210,10 @@ test('a client that leaves, a worker that is killed: an error that says so, noth
 
 test('a disk that is full, or becomes so: an error that says so, the space is given back', async () => {
   const { base } = await fresh();
-  const large = await have(buildImage({ layers: [treeTar({ large: randomBytes(6 * MIB) })] }), 'full/target');
+  const large = await have(buildImage({ layers: [treeTar({ large: randomBytes(3 * MIB) })] }), 'full/target');
   const [tree, ids] = [listTree(disk.path), await imageIds(daemon.socket)];
   const filler = join(root.path, 'engine/data/filler');
-  for (const freeBytes of [3 * MIB, 0]) for (const format of ['balena', 'vaquita']) {
+  for (const freeBytes of [MIB, 0]) for (const format of ['balena', 'vaquita']) {
     fill(filler, freeBytes);
     const { error } = await create({ src: base.id, dest: large.id, format });
     rmSync(filler);
@@ -227,10 +227,10 @@ test('a disk that is full, or becomes so: an error that says so, the space is gi
 function fill(path: string, freeBytes: number): void {
   const fd = openSync(path, 'w');
   try {
-    const sizes = freeBytes > 0 ? [MIB] : [MIB, 4096, 1];
+    const sizes = freeBytes > 0 ? [64 * 1024] : [MIB, 4096, 1];
     for (const size of sizes) {
       const bytes = Buffer.alloc(size, 'x');
-      try { while (freeBytes === 0 || disk.freeBytes() > freeBytes + MIB) writeSync(fd, bytes); } catch (error) { if (errnoOf(error) !== 'ENOSPC') throw error; }
+      try { while (freeBytes === 0 || disk.freeBytes() > freeBytes) writeSync(fd, bytes); } catch (error) { if (errnoOf(error) !== 'ENOSPC') throw error; }
     }
     fsyncSync(fd);
   } finally { closeSync(fd); }
