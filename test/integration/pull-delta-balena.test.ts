@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { CORPUS_CASES, corpusImage, imageOf, vectorOf } from '../kit/corpus.ts';
 import { startDaemon, type Daemon } from '../kit/daemon.ts';
-import { openFakeRegistry, type FakeRegistry } from '../kit/fake-registry.ts';
+import { offerImages } from '../kit/deltas.ts';
+import { openFakeRegistry } from '../kit/fake-registry.ts';
 import { ask } from '../kit/http.ts';
 import type { BuiltImage } from '../kit/image.ts';
 import { imageIds, listTree, mustPull, pull, shortOf, startPull } from '../kit/pull.ts';
@@ -139,7 +140,7 @@ test('a delta whose bytes are not those that its manifest names is refused', asy
   await removeAll();
   await using fake = await openFakeRegistry();
   const [base, delta] = [corpusImage('edit', 'base'), corpusImage('edit', 'delta')];
-  offer(fake, { 'wrong:base': base, 'wrong:delta': delta });
+  offerImages(fake, { 'wrong:base': base, 'wrong:delta': delta });
   await mustPull(daemon.socket, `${fake.host}/wrong:base`);
   const layer = delta.layers[0] ?? assert.fail();
   const other = Buffer.from(layer.bytes);
@@ -184,20 +185,11 @@ test('the base may lie in a second root, with the layers that it shares with the
   assert.deepEqual(listTree(daemon.dataRoot), other, 'the second root is only read');
 });
 
-/** Images in a registry that can be told to misbehave: REPOSITORY:TAG to image. */
-function offer(fake: FakeRegistry, images: Readonly<Record<string, BuiltImage>>): void {
-  for (const [name, image] of Object.entries(images)) {
-    const [repository = '', tag = ''] = name.split(':');
-    for (const blob of [...image.layers, image.config]) fake.addBlob(blob.bytes, blob.mediaType);
-    fake.addManifest(repository, tag, image.manifest);
-  }
-}
-
 test('a base that is removed while its delta arrives stays until it is applied, and goes then', async () => {
   await removeAll();
   await using fake = await openFakeRegistry();
   const delta = corpusImage('edit', 'delta');
-  offer(fake, { 'leased:base': corpusImage('edit', 'base'), 'leased:delta': delta });
+  offerImages(fake, { 'leased:base': corpusImage('edit', 'base'), 'leased:delta': delta });
   await mustPull(daemon.socket, `${fake.host}/leased:base`);
   const layer = delta.layers[0]?.digest ?? '';
   let isHeld = true;
@@ -217,7 +209,7 @@ test('pulls of one target by its delta, by its whole image and by a broken delta
   await using fake = await openFakeRegistry();
   const [base, delta, target] = [corpusImage('layers', 'base'), corpusImage('layers', 'delta'), corpusImage('layers', 'target')];
   const broken = spoiled('layers', (tar) => { if (tar.length > 1024) tar.writeUInt32BE(0xbaaaaaad, DELTA_AT); return tar; });
-  offer(fake, { 'good:base': base, 'good:delta': delta, 'whole:1': target, 'bad:delta': broken });
+  offerImages(fake, { 'good:base': base, 'good:delta': delta, 'whole:1': target, 'bad:delta': broken });
   await mustPull(daemon.socket, `${fake.host}/good:base`);
   // The broken one is first on its way, and held in the middle until the others wait for it.
   const stall = broken.layers[1]?.digest ?? '';

@@ -148,7 +148,7 @@ const DISK_ERRNOS: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT'
 const mayDoOtherwise = (error: unknown): boolean => !DISK_ERRNOS.has(errnoOf(error)) && kindOf(error) !== 'cancelled';
 
 function tellOfFailure(needs: PullNeeds, { plan, events }: Flight, { way, error }: { way: Way; error: unknown }): void {
-  const about = { diffId: plan.diffId, error };
+  const about = { diffId: plan.diffId, error: messageOf(error) };
   if (way.by === 'copy') needs.log.warn(`a layer that could be copied is damaged: it is ${plan.offer ? 'made anew' : 'downloaded instead'}`, { layer: way.from.chainId, ...about });
   else needs.log.warn('a delta could not be used: the whole layer is downloaded instead', about);
   if (way.by === 'delta') events.status('Delta not usable, whole layer needed');
