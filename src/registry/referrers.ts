@@ -5,6 +5,7 @@ import { fetchManifest, manifestAt, nextPage } from './manifests.ts';
 import { pullScope, type Place, type Reach } from './reach.ts';
 import type { Response } from './transport.ts';
 import { corrupt, kindOf, unavailable } from '../lib/errors.ts';
+import { KeyedLock } from '../lib/lock.ts';
 import { digestOf, type Digest } from '../oci/digest.ts';
 import { MEDIA } from '../oci/manifest.ts';
 import { bareMediaType } from '../oci/parse-manifest.ts';
@@ -24,6 +25,8 @@ type Asked = RegistryCall & { reference: Reference; subject: Digest; artifactTyp
 export function makeReferrers(reach: Reach, push: Pick<RegistryPush, 'putManifest'>): RegistryReferrers {
   /** By server: until when it need not be asked for the API. */
   const lacking = new Map<string, number>();
+  /** Deltas to one image are pushed at once: those of this process do not come in each other's way. */
+  const lists = new KeyedLock();
   const isLacking = (base: URL) => (lacking.get(base.href) ?? 0) > reach.clock.monotonicMs();
   const found = async (asked: Asked, place: Place): Promise<Referrer[]> => {
     const listed = isLacking(place.base) ? undefined : await byApi(reach, asked, place);
@@ -48,7 +51,9 @@ export function makeReferrers(reach: Reach, push: Pick<RegistryPush, 'putManifes
     },
     async putReferrer(reference, what, call) {
       const { digest, subjectTaken } = await push.putManifest(reference, { at: digestOf(what.bytes), mediaType: what.mediaType, bytes: what.bytes }, call);
-      if (!subjectTaken) await list({ reach, push }, { reference, what, call });
+      if (subjectTaken) return { digest };
+      using _turn = await lists.hold(`${reference.registry}/${reference.path}@${what.subject}`, { signal: call.signal });
+      await list({ reach, push }, { reference, what, call });
       return { digest };
     },
   };
@@ -99,7 +104,7 @@ function namedBy(list: Uint8Array): Referrer[] | undefined {
 const parsed = (list: Uint8Array | undefined): Referrer[] => (list && namedBy(list)) ?? [];
 
 /**
- * Writes ours into the list under the fallback tag. There is no lock: another writer may read the same list and write its own over ours, so the
+ * Writes ours into the list under the fallback tag. A registry has no lock: another machine may read the same list and write its own over ours, so the
  * list is read again until ours stands there after we wrote, or beside another's later one.
  */
 async function list({ reach, push }: { reach: Reach; push: Pick<RegistryPush, 'putManifest'> }, { reference, what, call }: { reference: Reference; what: ReferrerPut; call: RegistryCall }): Promise<void> {
