@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { FakeShelf } from './fake-shelf.ts';
 import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { MEDIA, type Descriptor, type Platform } from '../../src/oci/manifest.ts';
 
@@ -9,7 +10,9 @@ import { MEDIA, type Descriptor, type Platform } from '../../src/oci/manifest.ts
 export interface Seen {
   method: string;
   path: string;
-  kind: 'ping' | 'manifest' | 'blob' | 'token' | 'other';
+  /** With its question mark; ''. */
+  search: string;
+  kind: 'ping' | 'manifest' | 'blob' | 'upload' | 'referrers' | 'token' | 'other';
   /** The how many-th request of its kind, from 1. */
   nth: number;
   range: string | undefined;
@@ -17,6 +20,8 @@ export interface Seen {
   headers: IncomingMessage['headers'];
   /** Of a token request: its query or form. */
   form: URLSearchParams;
+  /** Of what was sent to us. */
+  bodyBytes: number;
   /** Filled in while it is answered. */
   status: number;
   bytesSent: number;
@@ -40,6 +45,10 @@ export interface Misbehaviour {
   redirect?: string;
   /** Closes the connection without an answer. */
   hangUp?: boolean;
+  /** The same after so many bytes of the request's body. */
+  hangUpAfterBytes?: number;
+  /** Reads nothing of the body, and answers nothing. */
+  deaf?: boolean;
 }
 
 export type Auth =
@@ -55,6 +64,8 @@ export type Auth =
     /** A token that is always right: what a caller hands over as registrytoken. */
     fixedToken?: string;
     identityToken?: string;
+    /** A token is good for the scopes alone that it was asked for with; of these the service grants only those that match. */
+    grants?: RegExp;
   };
 
 export interface ImageSpec {
@@ -80,7 +91,9 @@ export class FakeRegistry implements AsyncDisposable {
   readonly #scheme: string;
   readonly #blobs = new Map<string, Uint8Array>();
   readonly #manifests = new Map<string, { bytes: Uint8Array; mediaType: string }>();
-  readonly #tokens = new Map<string, number>();
+  readonly #tokens = new Map<string, { uses: number; scopes: string[] }>();
+  /** What is pushed to it. */
+  readonly shelf = new FakeShelf({ blobs: this.#blobs, manifests: this.#manifests, url: () => this.url });
   #issued = 0;
 
   constructor(tls?: { cert: string; key: string; requestCert?: boolean; ca?: string }) {
@@ -144,21 +157,28 @@ export class FakeRegistry implements AsyncDisposable {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', this.url);
-    const form = request.method === 'POST' ? new URLSearchParams(await readAll(request)) : url.searchParams;
+    const isForm = (request.headers['content-type'] ?? '').startsWith('application/x-www-form-urlencoded');
+    const form = isForm ? new URLSearchParams((await readAll(request)).toString('utf8')) : url.searchParams;
     const seen = this.#record(request, url, form);
     const wrong = this.misbehave(seen) ?? {};
-    if (wrong.hangUp) return void request.socket.destroy();
+    if (wrong.deaf) return;
+    if (wrong.hangUpAfterBytes !== undefined) await readAll(request, wrong.hangUpAfterBytes);
+    if (wrong.hangUp || wrong.hangUpAfterBytes !== undefined) return void request.socket.destroy();
     if (wrong.redirect !== undefined) return send({ seen, response, wrong }, { status: 307, headers: { Location: wrong.redirect }, body: Buffer.alloc(0) });
     if (wrong.status !== undefined) return send({ seen, response, wrong }, { status: wrong.status, headers: {}, body: Buffer.from(wrong.content ?? '') });
-    send({ seen, response, wrong }, this.#answer(seen, wrong));
+    const refused = seen.kind === 'token' ? undefined : this.#refusal(seen);
+    if (refused) return send({ seen, response, wrong }, refused);
+    const body = isForm ? Buffer.alloc(0) : await readAll(request);
+    seen.bodyBytes = body.length;
+    send({ seen, response, wrong }, this.shelf.answer(seen, body) ?? this.#answer(seen, wrong));
   }
 
   #record(request: IncomingMessage, url: URL, form: URLSearchParams): Seen {
     const path = url.pathname;
-    const kind = path === '/v2/' ? 'ping' : path === '/token' ? 'token' : /\/manifests\/[^/]+$/.test(path) ? 'manifest' : /\/blobs\/[^/]+$/.test(path) ? 'blob' : 'other';
+    const kind = path === '/v2/' ? 'ping' : path === '/token' ? 'token' : /\/blobs\/uploads\//.test(path) ? 'upload' : /\/referrers\/[^/]+$/.test(path) ? 'referrers' : /\/manifests\/[^/]+$/.test(path) ? 'manifest' : /\/blobs\/[^/]+$/.test(path) ? 'blob' : 'other';
     const seen: Seen = {
-      method: request.method ?? '', path, kind, nth: this.seen(kind).length + 1, range: request.headers.range,
-      authorization: request.headers.authorization, headers: request.headers, form, status: 0, bytesSent: 0,
+      method: request.method ?? '', path, search: url.search, kind, nth: this.seen(kind).length + 1, range: request.headers.range,
+      authorization: request.headers.authorization, headers: request.headers, form, bodyBytes: 0, status: 0, bytesSent: 0,
     };
     this.requests.push(seen);
     return seen;
@@ -166,8 +186,6 @@ export class FakeRegistry implements AsyncDisposable {
 
   #answer(seen: Seen, wrong: Misbehaviour): Answer {
     if (seen.kind === 'token') return this.#token(seen);
-    const refused = this.#refusal(seen);
-    if (refused) return refused;
     if (seen.kind === 'ping') return { status: 200, headers: { 'Docker-Distribution-Api-Version': 'registry/2.0' }, body: json({}) };
     const [, name = '', reference = ''] = /^\/v2\/(.+)\/(?:manifests|blobs)\/([^/]+)$/.exec(seen.path) ?? [];
     if (seen.kind === 'manifest') {
@@ -180,7 +198,7 @@ export class FakeRegistry implements AsyncDisposable {
     return ranged(wrong.content === undefined ? blob : Buffer.from(wrong.content), wrong.ignoreRange ? undefined : seen.range);
   }
 
-  #refusal({ authorization, path }: Seen): Answer | undefined {
+  #refusal({ authorization, path, method, form }: Seen): Answer | undefined {
     const { auth } = this;
     if (auth.kind === 'none') return undefined;
     if (auth.kind === 'basic') {
@@ -189,12 +207,15 @@ export class FakeRegistry implements AsyncDisposable {
     }
     const token = /^Bearer (.+)$/.exec(authorization ?? '')?.[1] ?? '';
     if (auth.fixedToken !== undefined && token === auth.fixedToken) return undefined;
-    const uses = this.#tokens.get(token) ?? 0;
-    this.#tokens.set(token, uses - 1);
-    if (uses > 0) return undefined;
-    const name = /^\/v2\/(.+)\/(?:manifests|blobs)\//.exec(path)?.[1];
-    const scope = name === undefined ? '' : `,scope="repository:${name}:pull"`;
-    return unauthorized(`Bearer realm="${this.url}/token",service="fake registry"${scope}${token === '' ? '' : ',error="invalid_token"'}`);
+    const granted = this.#tokens.get(token);
+    const name = /^\/v2\/(.+)\/(?:manifests|blobs|referrers)\//.exec(path)?.[1];
+    const from = form.get('from');
+    const wanted = name === undefined ? [] : [`repository:${name}:${['GET', 'HEAD'].includes(method) ? 'pull' : 'pull,push'}`, ...(from === null ? [] : [`repository:${from}:pull`])];
+    const isEnough = auth.grants === undefined || wanted.every((scope) => granted?.scopes.some((other) => other === scope || other === scope.replace(/:pull$/, ':pull,push')));
+    if (granted && granted.uses-- > 0 && isEnough) return undefined;
+    const scope = wanted.length === 0 ? '' : `,scope="${wanted.join(' ')}"`;
+    const error = token === '' ? '' : granted && granted.uses >= 0 ? ',error="insufficient_scope"' : ',error="invalid_token"';
+    return unauthorized(`Bearer realm="${this.url}/token",service="fake registry"${scope}${error}`);
   }
 
   #token({ authorization, form }: Seen): Answer {
@@ -204,7 +225,7 @@ export class FakeRegistry implements AsyncDisposable {
     const isKnown = auth.username === undefined || isRefresh || authorization === basic(auth.username, auth.password ?? '');
     if (!isKnown) return { status: 401, headers: {}, body: json({ details: 'incorrect username or password' }) };
     const token = `token-${++this.#issued}`;
-    this.#tokens.set(token, auth.tokenUses ?? Infinity);
+    this.#tokens.set(token, { uses: auth.tokenUses ?? Infinity, scopes: form.getAll('scope').filter((scope) => auth.grants?.test(scope) !== false) });
     const refresh = form.get('offline_token') === 'true' && auth.identityToken !== undefined ? { refresh_token: auth.identityToken } : {};
     return { status: 200, headers: { 'Content-Type': 'application/json' }, body: json({ token, expires_in: auth.expiresInS ?? 300, issued_at: new Date().toISOString(), ...refresh }) };
   }
@@ -213,7 +234,7 @@ export class FakeRegistry implements AsyncDisposable {
 /** A registry that listens on loopback; with a certificate it speaks HTTPS. */
 export const openFakeRegistry = (tls?: { cert: string; key: string; requestCert?: boolean; ca?: string }): Promise<FakeRegistry> => new FakeRegistry(tls).listen();
 
-interface Answer { status: number; headers: Record<string, string>; body: Uint8Array }
+export interface Answer { status: number; headers: Record<string, string>; body: Uint8Array }
 
 const basic = (username: string, password: string) => `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 
@@ -244,8 +265,15 @@ function send({ seen, response, wrong }: { seen: Seen; response: ServerResponse;
   response.write(body, () => response.socket?.end());
 }
 
-async function readAll(request: IncomingMessage): Promise<string> {
+async function readAll(request: IncomingMessage, limitBytes = Infinity): Promise<Buffer> {
   const parts: Buffer[] = [];
-  for await (const chunk of request) parts.push(chunk as Buffer);
-  return Buffer.concat(parts).toString('utf8');
+  let bytes = 0;
+  try {
+    for await (const chunk of request) {
+      parts.push(chunk as Buffer);
+      bytes += (chunk as Buffer).length;
+      if (bytes >= limitBytes) break;
+    }
+  } catch { /* The client has gone. */ }
+  return Buffer.concat(parts);
 }
