@@ -33,6 +33,11 @@ test('a second root for bases of deltas is told by its path alone, or with the d
   for (const words of [['--delta-storage-driver', 'aufs'], ['--delta-data-root', 'relative']]) assert.throws(() => read(words), /--delta-storage-driver=aufs is not supported|invalid delta-data-root: relative/);
 });
 
+test('the memory of making and applying deltas is told in megabytes', () => {
+  assert.deepEqual([read([]).deltaCreateMemoryBytes, read([]).deltaApplyMemoryBytes, read([], { 'delta-create-memory': 100 }).deltaCreateMemoryBytes], [512, 64, 100].map((mb) => mb * 2 ** 20));
+  assert.throws(() => read(['--delta-create-memory', '63']), /invalid delta create memory: 63: expected at least 64/);
+});
+
 test('what is wrong is named', () => {
   const cases: Array<[string[], unknown, RegExp]> = [
     [['--nope'], {}, /unknown flag: --nope/], [['--log-driver', 'nosuch'], {}, /failed to set log opts: error looking up logging plugin nosuch/], [[], { 'log-opts': { nosuch: '1' } }, /failed to set log opts: unknown log opt 'nosuch' for json-file log driver/], [['--data-root'], {}, /flag needs an argument: --data-root/], [['word'], {}, /accepts no arguments: word/],
