@@ -5,6 +5,8 @@
 import { crc32 } from 'node:zlib';
 import { corrupt } from '../../lib/errors.ts';
 import type { ByteView, Decoder as PatchDecoder, Output } from '../bytes.ts';
+import { decodeExe } from './exe/decode.ts';
+import { ExeModels } from './exe/models.ts';
 import { Check, Cursor, FRAME, readHeader, type VaquitaHeader } from './format.ts';
 import { FrameQueue, type Frame } from './frame-queue.ts';
 import { HeaderCodec, KIND, type CodedEntry, type Piece } from './headers.ts';
@@ -77,6 +79,7 @@ class Patch {
   /** Where the content of each entry so far begins, and how long it is. */
   readonly #starts: Float64Array;
   readonly #sizes: Float64Array;
+  #models: ExeModels | undefined;
   #planned = 0;
   #done = 0;
   #madeBytes = 0;
@@ -206,7 +209,13 @@ class Patch {
         yield* this.#freshBytes(left);
         return;
       }
-      case KIND.patch: throw corrupt('the delta patches executables');
+      case KIND.patch: {
+        const frame = yield 'patch';
+        if (frame === undefined) throw corrupt('the delta lacks a patch');
+        this.#applyPatch(entry, frame);
+        referred(source);
+        return;
+      }
       default: kind satisfies never;
     }
   }
@@ -219,6 +228,21 @@ class Patch {
       }
       left -= this.#fresh.give(left, (from, start, end) => { this.#put(from, start, end); });
     }
+  }
+
+  #applyPatch({ source, sizeBytes }: Planned, { bytes, start, end }: Frame): void {
+    this.#crc = 0;
+    const put: Output = (from, at, to) => {
+      this.#crc = crc32(from.subarray(at, to), this.#crc);
+      this.#put(from, at, to);
+    };
+    const literals = (count: number) => {
+      for (let left = count; left > 0;) left -= this.#fresh.give(left, put);
+    };
+    this.#models ??= new ExeModels();
+    const before = this.#madeBytes;
+    decodeExe(this.#models, bytes.subarray(start, end), { old: this.#base.view(source), newBytes: sizeBytes, literals, emit: put, memoryBytes: this.#header.limits.patches });
+    if (this.#madeBytes - before !== sizeBytes) throw corrupt(`the delta makes ${this.#madeBytes - before} bytes of a file of ${sizeBytes}`);
   }
 
   #copyBase({ source, fromBytes, sizeBytes }: Piece): void {

@@ -3,7 +3,8 @@ import { crc32 } from 'node:zlib';
 import type { ByteView, Output } from '../bytes.ts';
 import { BaseIndex, type BaseLayer } from './base.ts';
 import { ContentWriter } from './content-writer.ts';
-import { Check, FRAME, uint32, varint, writeFrame, type Limits } from './format.ts';
+import { Check, FEATURE, FRAME, uint32, varint, writeFrame, type Limits } from './format.ts';
+import { Executables, type PreparedPatch } from './executables.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { HeaderCodec, KIND, type WantedEntry } from './headers.ts';
 import { planLayer, type OpaqueRun, type Plan, type PlannedEntry } from './plan.ts';
@@ -57,6 +58,9 @@ class Making {
   readonly #content: ContentWriter;
   readonly #own: Sketch;
   readonly #planned: readonly PlannedEntry[];
+  readonly #executables: Executables;
+  /** Patches of the entries that are being written, by their numbers. */
+  readonly #patches = new Map<number, PreparedPatch & { source: number }>();
   /** Where in the stream of new content each new file of this layer ends. */
   readonly #ends = new Map<number, number>();
   /** For each layer of the base what its entries' numbers are less when only used layers are counted; undefined for one that is not used. */
@@ -73,8 +77,9 @@ class Making {
     this.#planned = plan.items.filter((item) => item.what === 'entry');
     this.#codec = new HeaderCodec(this.#entries, (index) => this.#planned[index]?.sizeBytes ?? 0);
     const sources = used.map(({ diffId, tar, index }) => ({ diffId, tarBytes: tar.sizeBytes, entries: index.count }));
-    this.#frames = new FrameWriter({ features: 0, target: { diffId: target.diffId, tarBytes: target.tar.sizeBytes, entries: plan.entries }, sources }, MOST, output);
+    this.#frames = new FrameWriter({ features: FEATURE.executables, target: { diffId: target.diffId, tarBytes: target.tar.sizeBytes, entries: plan.entries }, sources }, MOST, output);
     this.#content = new ContentWriter(this.#frames, { limits: { contentBytes: MOST.content, dictionaryBytes: MOST.dictionary }, read: (pick, into, at) => { this.#readPick(pick, { into, at }); } });
+    this.#executables = new Executables({ memoryBytes: options.memoryBytes / 2, decoderBytes: MOST.patches, waitingBytes: MOST.waiting - MOST.content });
     let skipped = 0;
     this.#shifts = base.layers.map(({ index }, layer) => {
       if (plan.layers[layer] === true) return skipped;
@@ -88,6 +93,7 @@ class Making {
   run(onProgress?: (atBytes: number) => void): void {
     let batch: PlannedEntry[] = [], headerBytes = 0;
     const flush = () => {
+      for (const entry of batch) this.#preparePatch(entry);
       if (batch.length > 0) this.#writeEntries(batch);
       for (const entry of batch) this.#addContent(entry);
       onProgress?.(batch.at(-1)?.contentBytes ?? 0);
@@ -110,18 +116,21 @@ class Making {
 
   #writeEntries(batch: readonly PlannedEntry[]): void {
     const encoder = new Encoder(), check = new Check();
+    const patchesAt: number[] = [];
     let crc = 0, headerBytes = 0, contentEnd = this.#content.at;
     for (const entry of batch) {
       const wanted = this.#wanted(entry);
       this.#codec.code(encoder, wanted);
       crc = crc32(wanted.header, crc);
       headerBytes += wanted.header.length;
-      if (entry.content.kind === 'base') check.add(entry.content.crc);
-      if (entry.content.kind === 'fresh') contentEnd += entry.sizeBytes;
+      const patch = this.#patches.get(entry.number);
+      if (patch !== undefined) patchesAt.push(contentEnd);
+      if (entry.content.kind === 'base' || (entry.content.kind === 'fresh' && patch !== undefined)) check.add(entry.content.crc);
+      if (entry.content.kind === 'fresh') contentEnd += patch?.literals.length ?? entry.sizeBytes;
     }
     const checked = check.count > 0;
     const frame = writeFrame(FRAME.entries, varint(batch.length * 2 + (checked ? 1 : 0)), uint32(crc), checked ? check.bytes() : Buffer.alloc(0), encoder.finish());
-    this.#content.behind(() => { this.#frames.entries(frame, { headerBytes, contentEnd, patchesAt: [] }); });
+    this.#content.behind(() => { this.#frames.entries(frame, { headerBytes, contentEnd, patchesAt }); });
   }
 
   #wanted(entry: PlannedEntry): WantedEntry {
@@ -138,7 +147,12 @@ class Making {
         this.#lastCopy = source;
         return { ...fields, kind: KIND.copy, source };
       case 'again': return { ...fields, kind: KIND.again, source: content.number };
-      case 'fresh': return { ...fields, kind: KIND.fresh, source: -1 };
+      case 'fresh': {
+        const patch = this.#patches.get(entry.number);
+        if (patch === undefined) return { ...fields, kind: KIND.fresh, source: -1 };
+        this.#lastCopy = patch.source;
+        return { ...fields, kind: KIND.patch, source: patch.source };
+      }
       default: return content satisfies never;
     }
   }
@@ -171,11 +185,37 @@ class Making {
     return this.#numberOf(first);
   }
 
+  #preparePatch(entry: PlannedEntry): void {
+    if (entry.content.kind !== 'fresh' || entry.content.alike < 0) return;
+    const source = this.#numberOf(entry.content.alike), made = part(this.#target, entry.contentBytes, entry.sizeBytes);
+    if (source < 0) return;
+    const patch = this.#executables.prepare({ old: this.#entries.view(source), made });
+    if (patch !== undefined) this.#patches.set(entry.number, { ...patch, source });
+  }
+
   #addContent(entry: PlannedEntry): void {
     if (entry.content.kind !== 'fresh') return;
+    const patch = this.#patches.get(entry.number);
+    if (patch !== undefined) {
+      this.#patches.delete(entry.number);
+      this.#addPatch(patch);
+      return;
+    }
     const own = this.#own.add(entry.number), like = this.#usedEntry(entry.path);
     this.#addFresh(entry.contentBytes, entry.sizeBytes, like, (bytes) => { own(bytes, 0, bytes.length); });
     this.#ends.set(entry.number, this.#content.at);
+  }
+
+  /** New content of an executable has the old one for its dictionary, there where it would be. */
+  #addPatch({ payload, literals, memoryBytes, source }: PreparedPatch & { source: number }): void {
+    const oldBytes = this.#entries.sizeBytes(source);
+    for (let at = 0; at < literals.length;) {
+      const bytes = literals.subarray(at, Math.min(literals.length, at + this.#content.room));
+      const window = Math.min(oldBytes, Math.max(65536, Math.min(2 << 20, 16 * bytes.length))), middle = oldBytes * ((at + bytes.length / 2) / literals.length);
+      const from = Math.max(0, Math.min(oldBytes - window, Math.floor(middle - window / 2)));
+      if (this.#content.add(bytes, [{ file: source, from, to: from + window }])) at += bytes.length;
+    }
+    this.#content.behind(() => { this.#frames.patch(payload, memoryBytes); });
   }
 
   #addOpaque({ startBytes, endBytes }: OpaqueRun): void {
@@ -225,4 +265,9 @@ class Making {
   }
 
   #hasHeader(number: number): boolean { return this.#entries.header(number).length > 0; }
+}
+
+/** Part of what can be read. */
+function part(view: ByteView, from: number, sizeBytes: number): ByteView {
+  return { sizeBytes, read: (position, into, range) => { view.read(from + position, into, range); } };
 }

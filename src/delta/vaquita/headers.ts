@@ -77,7 +77,7 @@ export class HeaderCodec {
   #lastCopy = -1;
   #likeHistory = 0;
   #kindHistory = 0;
-  #recent: number[] = new Array<number>(RECENT_TIMES).fill(0);
+  #recent: number[] = Array.from({ length: RECENT_TIMES }, () => 0);
   /** How the last entry with another name was renamed: what its name began with, then and now. */
   #rule = { from: '', to: '' };
 

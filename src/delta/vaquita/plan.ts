@@ -11,8 +11,8 @@ export interface PlannedEntry extends Entry {
   what: 'entry';
   number: number;
   path: string;
-  /** The content: none, the base's (its first entry with it), an earlier one's, or new. */
-  content: { kind: 'none' } | { kind: 'base'; first: number; crc: number } | { kind: 'again'; number: number } | { kind: 'fresh'; alike: number };
+  /** The content: none, the base's (its first entry with it), an earlier one's, or new (and what entry of the base it may be a version of). */
+  content: { kind: 'none' } | { kind: 'base'; first: number; crc: number } | { kind: 'again'; number: number } | { kind: 'fresh'; alike: number; crc: number };
 }
 
 /** Bytes of the target's tar that are no entries, or not as a tar should be. */
@@ -99,27 +99,30 @@ class Planner {
     if (before !== undefined) return { kind: 'again', number: before };
     this.#own.add(key, number);
     this.#freshBytes += entry.sizeBytes;
-    return { kind: 'fresh', alike: this.#look(entry.contentBytes, entry.sizeBytes) };
+    return { kind: 'fresh', alike: this.#look({ fromBytes: entry.contentBytes, sizeBytes: entry.sizeBytes, like }), crc };
   }
 
   #addOpaque(startBytes: number, endBytes: number): void {
     this.#freshBytes += endBytes - startBytes;
-    this.#look(startBytes, endBytes - startBytes);
+    this.#look({ fromBytes: startBytes, sizeBytes: endBytes - startBytes, like: undefined });
     const last = this.#items.at(-1);
     if (last?.what === 'opaque' && last.endBytes === startBytes) last.endBytes = endBytes;
     else this.#items.push({ what: 'opaque', startBytes, endBytes });
   }
 
-  /** The file of the base that the beginning of this is most like; -1 for none. Notes which layers have something of all of it. */
-  #look(fromBytes: number, sizeBytes: number): number {
-    let best = -1;
+  /** The file of the base that the beginning of this is most like, `like` unless another is much more so; -1 for none. Notes which layers have something of all of it. */
+  #look({ fromBytes, sizeBytes, like }: { fromBytes: number; sizeBytes: number; like: number | undefined }): number {
+    let best = like !== undefined && this.#base.entries.sizeBytes(like) > 0 ? like : -1;
     for (let at = 0; at < sizeBytes; at += LOOK_BYTES) {
       const piece = Buffer.alloc(Math.min(LOOK_BYTES, sizeBytes - at));
       this.#target.read(fromBytes + at, piece, { start: 0, end: piece.length });
       const alike = this.#base.sketch.alike(piece), most = alike[0]?.places ?? 0;
       for (const { file, places } of alike) if (places >= MIN_PLACES && places * 10 >= most) this.#need(file);
-      if (at === 0 && most >= MIN_PLACES) best = alike[0]?.file ?? -1;
+      if (at > 0 || most < MIN_PLACES) continue;
+      const named = best < 0 ? -1 : this.#base.firstLike(best), shared = alike.find(({ file }) => file === named)?.places ?? 0;
+      if (shared * 2 < most) best = alike[0]?.file ?? -1;
     }
+    if (best >= 0) this.#need(best);
     return best;
   }
 

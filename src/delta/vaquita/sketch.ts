@@ -27,8 +27,8 @@ interface Sample { files: number[]; offsets: number[] }
 export interface CoverNeeds {
   /** Wins over equals; -1 for none. */
   prefer: number;
-  mayUse(file: number): boolean;
-  sizeBytes(file: number): number;
+  mayUse: (file: number) => boolean;
+  sizeBytes: (file: number) => number;
 }
 
 /** Bytes around a place that is alike which are taken with it. */
@@ -137,7 +137,7 @@ export class Sketch {
   }
 }
 
-function bestFile(samples: readonly Sample[], { prefer, mayUse }: { prefer: number; mayUse(file: number): boolean }): { file: number; places: number } {
+function bestFile(samples: readonly Sample[], { prefer, mayUse }: { prefer: number; mayUse: (file: number) => boolean }): { file: number; places: number } {
   const counts = new Map<number, number>();
   for (const { files } of samples) for (const file of files) if (mayUse(file)) counts.set(file, (counts.get(file) ?? 0) + 1);
   let best = { file: -1, places: 0 };

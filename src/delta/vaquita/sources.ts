@@ -51,6 +51,11 @@ export class Sources implements BaseEntries {
     source.tar.read(contentBytes + position, into, { start, end });
   }
 
+  /** Content of an entry. */
+  view(index: number): ByteView {
+    return { sizeBytes: this.sizeBytes(index), read: (position, into, { start, end }) => { this.read(index, position, { into, start, end }); } };
+  }
+
   /** For words. */
   name(index: number): string {
     const { source } = this.#find(index), header = this.header(index);
