@@ -104,21 +104,25 @@ function namedBy(list: Uint8Array): Referrer[] | undefined {
 const parsed = (list: Uint8Array | undefined): Referrer[] => (list && namedBy(list)) ?? [];
 
 /**
- * Writes ours into the list under the fallback tag. A registry has no lock: another machine may read the same list and write its own over ours, so the
- * list is read again until ours stands there after we wrote, or beside another's later one.
+ * Writes ours into the list under the fallback tag. A registry has no lock: another machine may have read the list before ours stood there, and
+ * write its own over it. So it is read again, at once and when such a writer is done, and written again until ours stays.
  */
 async function list({ reach, push }: { reach: Reach; push: Pick<RegistryPush, 'putManifest'> }, { reference, what, call }: { reference: Reference; what: ReferrerPut; call: RegistryCall }): Promise<void> {
   const { subject, mediaType, artifactType, bytes, annotations, sameBy } = what;
   const ours: Referrer = { descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length }, artifactType, annotations };
+  const { clock, config: { limits }, log } = reach;
+  const isThere = (bytes: Uint8Array | undefined) => parsed(bytes).some(({ descriptor }) => descriptor.digest === ours.descriptor.digest);
+  // No two machines wait equally long, or they would meet again.
+  const pause = (baseMs: number) => clock.sleep(baseMs * (1 + Number.parseInt(clock.randomHex(1), 16) / 255), { signal: call.signal });
   const read = () => reach.askOwn(reference, call, (place) => fallbackList(reach, { ...call, reference, subject }, place));
   for (let round = 1, before = await read(); round <= MAX_ROUNDS; round++) {
     const news = withReferrer(before && namedBy(before) ? before : undefined, ours, sameBy);
     await push.putManifest(reference, { at: fallbackTag(subject), mediaType: MEDIA.ociIndex, bytes: news }, call);
     before = await read();
-    if (parsed(before).some(({ descriptor }) => descriptor.digest === ours.descriptor.digest)) return;
-    // No two of them wait equally long, or they would meet again.
-    reach.log.info('another writer has changed the list of referrers: it is written again', { subject, round });
-    await reach.clock.sleep((reach.config.limits.retryBaseMs / 8) * round * (1 + Number.parseInt(reach.clock.randomHex(1), 16) / 255), { signal: call.signal });
+    await pause(limits.retryBaseMs / 8 * (isThere(before) ? 1 : round));
+    before = await read();
+    if (isThere(before)) return;
+    log.info('another writer has changed the list of referrers: it is written again', { subject, round });
   }
   throw unavailable(`the list of referrers of ${subject} changes faster than it can be written`);
 }

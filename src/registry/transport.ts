@@ -197,7 +197,7 @@ export class Transport {
     onceReady(outgoing, () => {
       attempt.isReused = outgoing.reusedSocket;
       attempt.isEstablished = true;
-      if (request.stream) void pump(outgoing, request.stream, { wait, stallMs, answerMs });
+      if (request.stream) void pump(outgoing, request.stream, { wait, stallMs, answerMs, onMoved: () => { attempt.isReused = false; } });
       else wait.begin(answerMs);
     });
     outgoing.on('response', (message) => {
@@ -282,7 +282,7 @@ interface Waiting { begin(ms: number): void; end(): void }
  * Sends a body at the server's pace. The limit holds while we wait for the server, not while the source makes up its mind. An answer that
  * comes before the end is a refusal: nothing more is sent, and the connection ends with the answer.
  */
-async function pump(outgoing: ClientRequest, open: () => AsyncIterable<Uint8Array>, { wait, stallMs, answerMs }: { wait: Waiting; stallMs: number; answerMs: number }): Promise<void> {
+async function pump(outgoing: ClientRequest, open: () => AsyncIterable<Uint8Array>, { wait, stallMs, answerMs, onMoved }: { wait: Waiting; stallMs: number; answerMs: number; onMoved: () => void }): Promise<void> {
   let isAnswered = false;
   outgoing.once('response', (message) => {
     isAnswered = true;
@@ -298,6 +298,7 @@ async function pump(outgoing: ClientRequest, open: () => AsyncIterable<Uint8Arra
       await untilDrained(outgoing);
       if (isAnswered || outgoing.destroyed) return;
       wait.end();
+      onMoved(); // the connection was no dead one
     }
     wait.begin(answerMs);
     outgoing.end();

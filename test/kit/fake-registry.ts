@@ -162,8 +162,9 @@ export class FakeRegistry implements AsyncDisposable {
     const seen = this.#record(request, url, form);
     const wrong = this.misbehave(seen) ?? {};
     if (wrong.deaf) return;
+    const { socket } = request;
     if (wrong.hangUpAfterBytes !== undefined) await readAll(request, wrong.hangUpAfterBytes);
-    if (wrong.hangUp || wrong.hangUpAfterBytes !== undefined) return void request.socket.destroy();
+    if (wrong.hangUp || wrong.hangUpAfterBytes !== undefined) return void socket.destroy();
     if (wrong.redirect !== undefined) return send({ seen, response, wrong }, { status: 307, headers: { Location: wrong.redirect }, body: Buffer.alloc(0) });
     if (wrong.status !== undefined) return send({ seen, response, wrong }, { status: wrong.status, headers: {}, body: Buffer.from(wrong.content ?? '') });
     const refused = seen.kind === 'token' ? undefined : this.#refusal(seen);
