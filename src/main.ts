@@ -12,8 +12,14 @@ try {
   process.stderr.write(`vaquita${door === 'cli' ? '' : ` ${door}`}: ${messageOf(error)}\n`);
   process.exitCode = 1;
 }
+// What is written to a pipe that is full goes on its way later, and would be lost.
+if (door === 'cli') await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
 // An open stdin or a kept-alive connection would hold on to a finished command; a worker or daemon has closed its own when it is done.
 if (door !== 'worker') process.exit();
+
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => { if (stream.writableLength === 0) resolve(); else stream.write('', () => resolve()); });
+}
 
 type Door = 'cli' | 'daemon' | 'worker';
 

@@ -79,7 +79,7 @@ async function serve(config: Config, { live, log, selfCommand, env, stopped, rer
   parts.defer(() => network.end());
   const maker = openMaker({ kernel, log, limits: { ...DEFAULT_MAKER_LIMITS, memoryBytes: config.deltaCreateMemoryBytes } });
   parts.defer(() => maker.close());
-  const engine = await openEngine({ store, baseRoots: await openBaseRoots(config, { kernel, log }), runtime, registry, maker, logs, kernel, network, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, maxConcurrentUploads: config.maxConcurrentUploads, defaults: { ...containerDefaults(config.containers), resources: config.resources } });
+  const engine = await openEngine({ store, baseRoots: await openBaseRoots(config, { kernel, log }), runtime, registry, maker, logs, kernel, network, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, maxConcurrentUploads: config.maxConcurrentUploads, onBytes: collectAsBytesPass(), defaults: { ...containerDefaults(config.containers), resources: config.resources } });
   parts.defer(() => engine.close());
   const api = await openApi({ engine, log, clock, config: { listen, allowPlainTcp: true, files: socketFiles } });
   parts.defer(() => api.close({ graceMs: live.shutdownTimeoutSeconds * 1000 }));

@@ -51,6 +51,8 @@ export interface EngineNeeds {
   /** Layers sent at the same time. */
   maxConcurrentUploads?: number;
   defaults?: ContainerDefaults;
+  /** Told of the bytes of archives that pass through this process. */
+  onBytes?: ((bytes: number) => void) | undefined;
 }
 
 export interface OpenedEngine extends Engine {

@@ -8,7 +8,7 @@ import { BLOCK_BYTES, isZeroBlock, parseHeader } from '../../archive/tar-header.
 import type { ArrivingEntry } from '../../archive/tar-entries.ts';
 import type { TarEntry } from '../../archive/tar-read.ts';
 import { isXz } from '../../archive/unxz.ts';
-import { invalid } from '../../lib/errors.ts';
+import { invalid, kindOf } from '../../lib/errors.ts';
 import { archivePath, legacyBelow, legacyLayers } from '../../oci/archive-layout.ts';
 import { chainIds, hexOf, parseDigest, type ChainId, type DiffId } from '../../oci/digest.ts';
 import type { LayerInfo, LayerStore, StagedLayer, Store } from '../../store/index.ts';
@@ -48,6 +48,8 @@ export class Parts implements AsyncDisposable {
   readonly #parts = new Map<string, Part | { kind: 'link'; to: string }>();
   readonly #finishing = new Set<Promise<void>>();
   #keptBytes = 0;
+  /** What ended the reading: nothing that comes later counts. */
+  #failure: { error: unknown } | undefined;
 
   constructor(needs: PartNeeds) {
     this.#needs = needs;
@@ -58,12 +60,17 @@ export class Parts implements AsyncDisposable {
   /** Everything is staged when it resolves. */
   async takeAll(entries: AsyncIterable<ArrivingEntry>): Promise<void> {
     for await (const { entry, content } of entries) {
-      this.#needs.signal.throwIfAborted();
       const path = archivePath(textOf(entry.name));
       if (path !== undefined) await this.#take(path, entry, content);
+      this.#assertWell();
     }
     await Promise.all(this.#finishing);
+    this.#assertWell();
+  }
+
+  #assertWell(): void {
     this.#needs.signal.throwIfAborted();
+    if (this.#failure) throw this.#failure.error;
   }
 
   /** What stands there, links followed; undefined when nothing does. */
@@ -111,7 +118,16 @@ export class Parts implements AsyncDisposable {
     const { head, all } = await peeked(content);
     if (sizeBytes <= SMALL_BYTES || (sizeBytes <= MAX_JSON_BYTES && !looksLikeLayer(head) && looksLikeJson(head))) return await this.#keep(path, sizeBytes, all);
     if (!looksLikeLayer(head)) return await this.#put(path, { kind: 'unusable', error: invalid(`${path} is neither a description nor a layer`) });
-    await this.#stage(path, sizeBytes, isBzip2(head) || isXz(head) ? this.#needs.unpackSlow(all) : all);
+    const whole = this.#watched(all);
+    await this.#stage(path, sizeBytes, isBzip2(head) || isXz(head) ? this.#needs.unpackSlow(whole) : whole);
+  }
+
+  /** An archive that breaks off is not this layer's fault alone. */
+  async *#watched(content: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    try { yield* content; } catch (error) {
+      this.#failure ??= { error };
+      throw error;
+    }
   }
 
   async #keep(path: string, sizeBytes: number, content: AsyncIterable<Buffer>): Promise<void> {
@@ -132,12 +148,21 @@ export class Parts implements AsyncDisposable {
       for await (const chunk of content) { currentBytes += chunk.length; yield chunk; onLayer(path, Math.min(currentBytes, sizeBytes), sizeBytes); }
       read.resolve();
     })();
-    const staged = store.layers.stage({ diffId: undefined, parent: 'later', compression: 'none', source, signal })
-      .then((layer): Part => ({ kind: 'staged', staged: layer }), (error: unknown): Part => ({ kind: 'unusable', error }))
-      .then((part) => this.#put(path, part));
-    const finishing = staged.finally(() => { this.#finishing.delete(finishing); });
+    const finishing = this.#staged(path, store.layers.stage({ diffId: undefined, parent: 'later', compression: 'none', source, signal }))
+      .catch((error: unknown) => { this.#failure ??= { error }; })
+      .finally(() => { this.#finishing.delete(finishing); });
     this.#finishing.add(finishing);
     await Promise.race([read.promise, finishing]); // one that is refused early is not read to its end
+  }
+
+  /** What is no layer may be no part of an image either; a disk that is full is full for the next one as well. */
+  async #staged(path: string, staging: Promise<StagedLayer>): Promise<void> {
+    let part: Part;
+    try { part = { kind: 'staged', staged: await staging }; } catch (error) {
+      if (kindOf(error) !== 'corrupt') throw error;
+      part = { kind: 'unusable', error };
+    }
+    await this.#put(path, part);
   }
 
   /** A name that comes twice means the later file, as if both had been unpacked. */

@@ -25,6 +25,8 @@ export interface LoadNeeds {
   platform: Platform;
   /** Roots that are only read: bases of deltas are looked for in them too. */
   baseRoots: readonly BaseRoot[];
+  /** Told of bytes that pass through this process. */
+  onBytes?: ((bytes: number) => void) | undefined;
 }
 
 export interface LoadOptions { signal: AbortSignal; quiet: boolean; onLine: (line: ProgressLine) => void }
@@ -50,7 +52,7 @@ async function load(needs: LoadNeeds, archive: AsyncIterable<Uint8Array>, { opti
   const tell = teller(needs, options);
   await using parts = new Parts({ store, signal, unpackSlow: (source) => rootfs.unpack(source, { signal }), onLayer: (path, ...moved) => tell(shownPath(path), ...moved) });
   try {
-    await parts.takeAll(tarEntries(unpacked(archive, { rootfs, signal })));
+    await parts.takeAll(tarEntries(unpacked(counted(archive, needs.onBytes), { rootfs, signal })));
   } catch (error) { throw kindOf(error) === 'corrupt' ? brokenArchive(error) : error; }
   const images = readPlan(parts, needs.platform).map((image) => imageOf(needs, image));
   using _lease = store.layers.lease(images.flatMap(({ target, base }) => [...chainIds(target.diffIds), ...base?.chain ?? []]));
@@ -64,6 +66,13 @@ async function load(needs: LoadNeeds, archive: AsyncIterable<Uint8Array>, { opti
   await making.commit();
   for (const { target, parent } of images) await store.images.add(target, parent === undefined ? {} : { parent });
   await nameImages(needs, images, options);
+}
+
+async function* counted(source: AsyncIterable<Uint8Array>, onBytes: LoadNeeds['onBytes']): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) {
+    yield chunk;
+    onBytes?.(chunk.length);
+  }
 }
 
 /** What is known of an image before anything is made of it. Error: not-found, when the base of a delta is nowhere. */

@@ -28,7 +28,7 @@ const NS = 1_000_000_000n;
  * Makes the verb `save`: errors before it resolves are those of names and damaged records; a layer that turns out to be damaged breaks the
  * stream off. The same images give the same bytes.
  */
-export function makeSave({ store, events }: { store: Store; events: Events }) {
+export function makeSave({ store, events, onBytes }: { store: Store; events: Events; onBytes?: ((bytes: number) => void) | undefined }) {
   return async (names: readonly string[], { signal }: { signal: AbortSignal }): Promise<AsyncIterable<Uint8Array>> => {
     const images = decideSaved(store, names);
     const lease = store.layers.lease(images.flatMap(({ config }) => chainIds(config.diffIds)));
@@ -36,7 +36,7 @@ export function makeSave({ store, events }: { store: Store; events: Events }) {
     try {
       const pieces = await layOut(store, images);
       for (const { config } of images) events.publish({ type: 'image', action: 'save', id: config.id, attributes: { ...config.config.Labels, name: config.id } });
-      return written(store, pieces, lease);
+      return written({ store, onBytes: onBytes ?? (() => {}) }, pieces, lease);
     } catch (error) {
       lease[Symbol.dispose]();
       throw error;
@@ -138,14 +138,14 @@ function secondsOf(created: string): bigint {
   return ms > 0 ? BigInt(Math.floor(ms / 1000)) : 0n;
 }
 
-async function* written(store: Store, pieces: readonly Piece[], lease: Disposable): AsyncGenerator<Uint8Array> {
+async function* written({ store, onBytes }: { store: Store; onBytes: (bytes: number) => void }, pieces: readonly Piece[], lease: Disposable): AsyncGenerator<Uint8Array> {
   using _held = lease;
   for (const piece of pieces) {
     const head = tarHeader(piece.item);
     if ('bytes' in piece) { yield Buffer.concat([head, piece.bytes, tarPadding(piece.bytes.length)]); continue; }
     yield head;
     let sizeBytes = 0;
-    for await (const chunk of store.layers.tar(piece.layer)) { sizeBytes += chunk.length; yield chunk; }
+    for await (const chunk of store.layers.tar(piece.layer)) { sizeBytes += chunk.length; yield chunk; onBytes(chunk.length); }
     if (sizeBytes !== piece.item.sizeBytes) throw corrupt(`layer ${piece.layer}: its tar has ${sizeBytes} bytes and should have ${piece.item.sizeBytes ?? 0}`);
     yield tarPadding(sizeBytes);
   }
