@@ -79,14 +79,14 @@ test('without its base: balenaEngine\'s words and nothing changed, or the whole 
   for (let n = 0; n < 3; n++) await push(corpusImage('unrelated', 'base'), 'nobase', `other-${n}`);
   const whole = await push(corpusImage('edit', 'target'), 'nobase', 'v2');
   const lines = await mustPull(daemon.socket, reference);
-  assert.ok(statuses(lines).includes(`Delta: base ${vectorOf('edit').base} is not here, pulling the whole image from ${whole}`), JSON.stringify(lines));
+  assert.ok(statuses(lines).includes(`Delta: base ${vectorOf('edit').base} is not here, the whole image comes from ${whole}`), JSON.stringify(lines));
   assert.equal((await inspect(reference)).Id, vectorOf('edit').target);
   const copied = await mustPull(daemon.socket, await push(corpusImage('target-in-base', 'delta'), 'nobase/part', 'delta').then(async (name) => { await mustPull(daemon.socket, await push(corpusImage('target-in-base', 'base'), 'nobase/part', 'base')); return name; }), {});
   assert.equal(copied.some(({ status }) => status === 'Downloading'), false);
   await removeAll();
   await mustPull(daemon.socket, await push(corpusImage('edit', 'base'), 'nobase', 'base'));
   const wanted = await mustPull(daemon.socket, reference, { delta: '0' });
-  assert.ok(statuses(wanted).includes(`Delta: deltas are not to be used, pulling the whole image from ${whole}`));
+  assert.ok(statuses(wanted).includes(`Delta: deltas are not to be used, the whole image comes from ${whole}`));
 });
 
 /** The delta stands behind the header of the one entry of its tar. */
@@ -202,6 +202,29 @@ test('a base that is removed while its delta arrives stays until it is applied, 
   assert.equal((await pulling.done).error, undefined);
   assert.deepEqual(await imageIds(daemon.socket), [vectorOf('edit').target]);
   assert.deepEqual(readdirSync(join(daemon.dataRoot, 'image/overlay2/layerdb/sha256')), [vectorOf('edit').target_layers[0]?.slice(7)], 'the base has gone after it');
+});
+
+test('a delta image that was made here is applied when it is pulled; its target, pushed after that, is the same everywhere', async () => {
+  await removeAll();
+  const [base, target] = [await push(corpusImage('edit', 'base'), 'made', 'base'), await push(corpusImage('edit', 'target'), 'made', 'target')];
+  for (const name of [base, target]) await mustPull(daemon.socket, name);
+  const delta = `${registry.host}/made:delta`;
+  const post = async (path: string) => { const { status, text } = await ask(daemon.socket, { method: 'POST', path, headers: { 'X-Registry-Auth': 'e30=' }, timeoutMs: 60_000 }); assert.deepEqual([status, /"error"/.test(text)], [200, false], text); };
+  await post(`/images/delta?src=${base}&dest=${target}&t=${delta}`);
+  const made = await inspect(delta);
+  await post(`/images/${registry.host}/made/push?tag=delta`);
+  await mustPull(daemon.socket, delta);
+  assert.equal((await inspect(delta)).Id, vectorOf('edit').target);
+  assert.ok((await imageIds(daemon.socket)).includes(made.Id), 'the delta image is still there, without its name');
+  await removeAll();
+  await mustPull(daemon.socket, base);
+  await mustPull(daemon.socket, delta);
+  await ask(daemon.socket, { method: 'POST', path: `/images/${delta}/tag?repo=${registry.host}/made/anew&tag=1` });
+  await post(`/images/${registry.host}/made/anew/push?tag=1`);
+  await removeAll();
+  await mustPull(daemon.socket, `${registry.host}/made/anew:1`);
+  const shown = await inspect(`${registry.host}/made/anew:1`);
+  assert.deepEqual([shown.Id, shown.RootFS.Layers], [vectorOf('edit').target, vectorOf('edit').target_layers]);
 });
 
 test('pulls of one target by its delta, by its whole image and by a broken delta share flights, and do not fail each other', async () => {

@@ -5,6 +5,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { after, before, beforeEach, test } from 'node:test';
+import { openFiles } from '../../src/kernel/index.ts';
 import { startDaemon, type Daemon } from '../kit/daemon.ts';
 import { listDeltas, offerDelta, offerImages, referrersList, type OfferedDelta } from '../kit/deltas.ts';
 import { openFakeRegistry, type FakeRegistry, type Misbehaviour, type Seen } from '../kit/fake-registry.ts';
@@ -99,6 +100,16 @@ test('a pull takes the delta whose base is here, tells so, and what it saved', a
   const record = (of: string, hex: string) => existsSync(join(daemon.dataRoot, 'image/overlay2/distribution', of, 'sha256', hex.slice(7)));
   assert.deepEqual([record('diffid-by-digest', blob), record('v2metadata-by-diffid', V2.diffIds[1] ?? ''), record('v2metadata-by-diffid', V1.diffIds[1] ?? '')], [false, false, true]);
   assert.deepEqual(statuses(await mustPull(daemon.socket, reference)).slice(1), [`Digest: ${V2.manifest.digest}`, `Status: Image is up to date for ${reference}`]);
+});
+
+test('what a delta read and what it made leave the page cache', async () => {
+  const { reference } = await offer('uncached');
+  assert.ok(statuses(await mustPull(daemon.socket, reference)).some((text) => text.startsWith('Delta: downloaded')));
+  for (const name of [`${registry.host}/uncached:1`, reference]) {
+    for (const directory of directoriesOf(await inspect(name))) {
+      for (const file of ['app/data', 'app/main.js', 'bin/tool']) if (existsSync(join(directory, file))) assert.equal(openFiles().cachedBytes(join(directory, file)), 0, `${name} ${file}`);
+    }
+  }
 });
 
 test('with delta=0 whole layers come, and nobody is asked', async () => {

@@ -1,5 +1,6 @@
 // A pull of one of balenaEngine's delta images: its target is made of the base that is here; where that does not go, the whole target is looked for beside it.
 import { kindOf, messageOf, notFound } from '../../lib/errors.ts';
+import type { ChainId } from '../../oci/digest.ts';
 import type { Descriptor, ImageConfig } from '../../oci/manifest.ts';
 import { DEFAULT_TAG, familiarString } from '../../oci/reference.ts';
 import type { LayerStore } from '../../store/index.ts';
@@ -21,12 +22,13 @@ export async function planOfDeltaImage(needs: PullNeeds, pull: PullOf, { delta, 
   }
   const base = baseOf(needs, delta);
   if ('config' in base) {
-    if (base.root === needs.store) base.chain.forEach((chainId) => lease.add(chainId));
-    return deltaPlan(delta, { base, listed });
+    const keeps = base.root === needs.store ? base.chain : [];
+    keeps.forEach((chainId) => lease.add(chainId));
+    return deltaPlan(delta, { base, listed, keeps });
   }
   // What is here already needs no base: then the delta image is as good as its target.
   const found = pull.found();
-  if (delta.target.diffIds.every((diffId) => found.has(diffId))) return deltaPlan(delta, { base: undefined, listed });
+  if (delta.target.diffIds.every((diffId) => found.has(diffId))) return deltaPlan(delta, { base: undefined, listed, keeps: [] });
   const whole = await pull.search();
   if (!whole) throw base.missing;
   needs.log.warn('the base of a delta is not here: the whole image is pulled', { delta: familiarString(pull.reference), base: delta.base, whole: whole.name });
@@ -43,16 +45,16 @@ function baseOf(needs: PullNeeds, delta: DeltaImage): DeltaBase | { missing: unk
 }
 
 /** Layers that lie on the same ones in the base have no delta: they are copied from there. */
-function deltaPlan(delta: DeltaImage, { base, listed }: { base: DeltaBase | undefined; listed: readonly Descriptor[] }): LayerPlan[] {
+function deltaPlan(delta: DeltaImage, { base, listed, keeps }: { base: DeltaBase | undefined; listed: readonly Descriptor[]; keeps: readonly ChainId[] }): LayerPlan[] {
   const shared = new Set(base?.chain);
   return plainPlan(delta.target, listed).map((layer): LayerPlan => ({
     ...layer, whole: 'search',
-    offer: base === undefined || shared.has(layer.chainId) ? undefined : { blob: layer.listed, delta: { format: 'rsync', base: base.layers } },
+    offer: base === undefined || shared.has(layer.chainId) ? undefined : { blob: layer.listed, delta: { format: 'rsync', base: base.layers }, keeps },
   }));
 }
 
 function wholePlan({ config, options }: PullOf, whole: WholeImage, reason: string): LayerPlan[] {
-  options.onLine({ status: `Delta: ${reason}, pulling the whole image from ${whole.name}` });
+  options.onLine({ status: `Delta: ${reason}, the whole image comes from ${whole.name}` });
   return plainPlan(config, whole.layers);
 }
 

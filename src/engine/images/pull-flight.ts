@@ -81,6 +81,7 @@ export async function fly(needs: PullNeeds, flight: Flight): Promise<Outcome> {
   const { diffId, chainId } = plan;
   const isLate = traffic.turns.has(diffId);
   if (isLate) events.status('Waiting');
+  using _keeps = needs.store.layers.lease(plan.offer?.keeps ?? []); // the pull that began this may leave, and others stay
   using _turn = await traffic.turns.hold(diffId, { signal });
   const ways = waysOf(plan, pull.found().get(diffId));
   using _slot = isLate || flight.isRetry || ways[0]?.by === 'copy' ? undefined : await slotOf(flight);

@@ -1,8 +1,8 @@
 // Our own deltas to an image: the registry is asked for those whose base is here, and each layer gets the cheapest of them.
 import { messageOf } from '../../lib/errors.ts';
-import type { Digest, DiffId } from '../../oci/digest.ts';
+import type { ChainId, Digest, DiffId } from '../../oci/digest.ts';
 import { DELTA_ARTIFACT_TYPE, DELTA_LAYER_TYPE, parseDeltaArtifact, type DeltaArtifact, type DeltaArtifactLayer } from '../../oci/delta-artifact.ts';
-import type { LayerFiles, LayerStore } from '../../store/index.ts';
+import type { BaseRoot, LayerFiles, LayerStore } from '../../store/index.ts';
 import { rootsOf, type PullNeeds, type PullOf } from './pull-flight.ts';
 import { cheapestDeltas, chooseReferrers, isWorthAsking, type Found, type LayerOffer, type LayerPlan } from './ways.ts';
 
@@ -30,26 +30,23 @@ export async function withDeltas(needs: PullNeeds, pull: PullOf, { subject, plan
   const cheapest = cheapestDeltas(artifacts, (diffId) => sources.has(diffId));
   return plan.map((layer) => {
     const delta = cheapest.get(layer.diffId);
-    const offer = delta && missing.includes(layer) ? offerOf(delta, sources) : undefined;
-    if (!offer) return layer;
-    for (const diffId of delta?.sources ?? []) {
-      const source = sources.get(diffId);
-      if (source?.root === store) lease.add(source.chainId);
-    }
+    const offer = delta && missing.includes(layer) ? offerOf(delta, sources, store) : undefined;
+    offer?.keeps.forEach((chainId) => lease.add(chainId));
     return { ...layer, offer };
   });
 }
 
 /** undefined when a source went meanwhile. */
-function offerOf({ digest, size, sources }: DeltaArtifactLayer, found: ReadonlyMap<DiffId, Found>): LayerOffer | undefined {
-  const base: LayerFiles[] = [];
+function offerOf({ digest, size, sources }: DeltaArtifactLayer, found: ReadonlyMap<DiffId, Found>, own: BaseRoot): LayerOffer | undefined {
+  const base: LayerFiles[] = [], keeps: ChainId[] = [];
   for (const diffId of sources) {
     const source = found.get(diffId);
     const files = source?.root.layers.files(source.chainId);
-    if (!files) return undefined;
+    if (!source || !files) return undefined;
     base.push(files);
+    if (source.root === own) keeps.push(source.chainId);
   }
-  return { blob: { mediaType: DELTA_LAYER_TYPE, digest, size }, delta: { format: 'vaquita', base } };
+  return { blob: { mediaType: DELTA_LAYER_TYPE, digest, size }, delta: { format: 'vaquita', base }, keeps };
 }
 
 async function ask(needs: PullNeeds, { reference, config, options }: PullOf, subject: Digest): Promise<DeltaArtifact[]> {

@@ -19,7 +19,7 @@ function rootWith(...names: string[]): BaseRoot {
 
 test('a copy comes before a delta, a delta before the whole layer, and a delta that is no smaller is none', () => {
   const found = findLayers([rootWith('a')]).get(diff('a')) ?? assert.fail();
-  const offer = (size: number): LayerOffer => ({ blob: blob(size), delta: { format: 'vaquita', base: [] } });
+  const offer = (size: number): LayerOffer => ({ blob: blob(size), delta: { format: 'vaquita', base: [] }, keeps: [] });
   const whole = blob(1000);
   const cases: ReadonlyArray<readonly [offer: LayerOffer | undefined, twin: typeof found | undefined, whole: Descriptor | 'search', ways: string]> = [
     [undefined, undefined, whole, 'whole'],

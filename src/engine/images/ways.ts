@@ -15,8 +15,8 @@ export const MAX_ARTIFACTS = 4;
 /** A layer that is here, and where. */
 export interface Found { root: BaseRoot; chainId: ChainId }
 
-/** A delta that makes one layer. */
-export interface LayerOffer { blob: Descriptor; delta: LayerDelta }
+/** A delta that makes one layer; `keeps`: what of our own root it reads. */
+export interface LayerOffer { blob: Descriptor; delta: LayerDelta; keeps: readonly ChainId[] }
 
 /** One layer of a pull: what it is, what it lies on, and how it may come. */
 export interface LayerPlan {
