@@ -49,7 +49,7 @@ function writeWorkingSet(file: string): void {
   run('dd', `if=${file}`, 'iflag=nocache', 'count=0', 'status=none');
 }
 
-async function startApplication(file: string, procsFiles: readonly string[]): Promise<AsyncDisposable & { during(work: () => Promise<void>): Promise<BesideFigures> }> {
+async function startApplication(file: string, procsFiles: readonly string[]): Promise<AsyncDisposable & { during(work: () => Promise<unknown>): Promise<BesideFigures> }> {
   const script = fileURLToPath(new URL('application.ts', import.meta.url));
   const join = procsFiles.map((procs) => `echo $$ > '${procs}' && `).join('');
   const child = spawn('/bin/sh', ['-c', `${join}exec "$@"`, 'sh', process.execPath, '--no-warnings', script, file], { stdio: ['ignore', 'pipe', 'inherit'] });

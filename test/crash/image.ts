@@ -12,16 +12,32 @@ export interface TestImage {
 const CAPABILITY = `\x01\0\0\x02\0\x20${'\0'.repeat(14)}`;
 const DAY_NS = 86_400n * 1_000_000_000n;
 
-/** Two versions that share all layers but the last, which replaces, adds and deletes. `files` is the number of files of each. */
-export function twoVersions(files: number): { first: TestImage; second: TestImage } {
+/**
+ * Four versions that share all layers but the last, which replaces, adds and deletes. `files` is the number of files of each. The last
+ * layers of the third and of the fourth are most of them what the one before is, for deltas.
+ */
+export function versions(files: number): Record<'first' | 'second' | 'third' | 'fourth', TestImage> {
   const base = folderTree('base', Math.ceil(files * 0.4), 1);
   const middle = [...folderTree('lib', Math.ceil(files * 0.3), 2), ...curiosities()];
   const share = files - Math.ceil(files * 0.7);
   const image = (layers: ReadonlyArray<readonly Entry[]>): TestImage => ({ layers, tree: mergedTree(layers) });
+  const second = folderTree('app', share, 4), third = edited(second, 7), fourth = edited(third, 5);
   return {
     first: image([base, middle, [...folderTree('app', share, 3), ...deletions('first')]]),
-    second: image([base, middle, [...folderTree('app', share, 4), ...deletions('second')]]),
+    second: image([base, middle, [...second, ...deletions('second')]]),
+    third: image([base, middle, [...third, ...deletions('third')]]),
+    fourth: image([base, middle, [...fourth, ...deletions('fourth')]]),
   };
+}
+
+/** One of so many files has something put in, and another one has another name. */
+function edited(entries: readonly Entry[], every: number): Entry[] {
+  return entries.map((entry, n) => {
+    const { data } = entry;
+    if (data === undefined || n % every > 1) return entry;
+    if (n % every === 1) return { ...entry, path: `${entry.path}-${every}` };
+    return { ...entry, data: () => Buffer.concat([data().subarray(0, 3000), Buffer.from(`put in by ${every}`), data().subarray(3000)]) };
+  });
 }
 
 /** `files` files of 0 to 20 KB in folders of fifty, half of every file compressible. */

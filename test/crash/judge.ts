@@ -36,7 +36,7 @@ export async function judge(diskFile: string, cut: number, options: JudgeOptions
   }
   for (const imageId of listed.keys()) verdict.corrupt.push(...await inspect(engine, imageId, { recording, view }));
 
-  const name = cut < recording.marks.pullingSecond ? recording.firstName : recording.secondName;
+  const name = recording.pulls.findLast((pull) => cut >= pull.from)?.name ?? recording.pulls[0]?.name ?? '';
   verdict.notCompletable.push(...await pullAgain(engine, name, { recording, view }));
   for (const kind of ['notStarted', 'lost', 'corrupt', 'notCompletable'] as const) verdict[kind] = verdict[kind].slice(0, 3).map((text) => text.slice(0, 500));
   return verdict;

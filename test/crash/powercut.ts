@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { CutDisks, diceOf } from './cutstates.ts';
 import { freeze, type EngineName } from './engines.ts';
-import { twoVersions } from './image.ts';
+import { versions } from './image.ts';
 import { judge, type Verdict } from './judge.ts';
 import { openRegistry } from './registry.ts';
 import { chooseCuts, record } from './scenario.ts';
@@ -53,7 +53,7 @@ export async function powercut(options: PowercutOptions): Promise<PowercutReport
   undo.defer(() => rmSync(scratch, { recursive: true, force: true }));
   const registry = undo.use(await openRegistry(`${scratch}/registry`));
   const engine = freeze(options.engine, `${scratch}/frozen`);
-  const recording = await record({ ...options, engine, scratch: `${scratch}/recording`, registry, images: twoVersions(options.files), diskBytes: DISK_BYTES });
+  const recording = await record({ ...options, engine, scratch: `${scratch}/recording`, registry, images: versions(options.files), diskBytes: DISK_BYTES });
   const disks = new CutDisks(recording.entries, recording);
   const diskFile = `${scratch}/cut.raw`;
   disks.writeAll(diskFile);

@@ -14,8 +14,14 @@ export interface TestRegistry extends AsyncDisposable {
   /** Such as 127.0.0.1:40123. */
   readonly host: string;
   /** Pushes an image; a layer that was pushed to this repository before is not sent again. Returns what it weighs. */
-  push(name: string, tag: string, layers: ReadonlyArray<readonly Entry[]>): Promise<{ tarBytes: number; blobBytes: number }>;
+  push(name: string, tag: string, layers: ReadonlyArray<readonly Entry[]>): Promise<Pushed>;
+  /** Puts a blob into a repository. */
+  addBlob(name: string, bytes: Uint8Array): Promise<{ digest: string; size: number }>;
+  /** Puts a manifest there, under a tag or its own digest. */
+  addManifest(name: string, reference: string, what: { bytes: Uint8Array; mediaType: string }): Promise<void>;
 }
+
+export interface Pushed { tarBytes: number; blobBytes: number; manifest: { bytes: Uint8Array; mediaType: string } }
 
 interface Blob { digest: string; diffId: string; size: number; tarBytes: number }
 
@@ -49,9 +55,14 @@ export async function openRegistry(directory: string): Promise<TestRegistry> {
         known.set(layer, blob);
         blobs.push(blob);
       }
-      await pushManifest(host, { name, tag }, blobs);
-      return { tarBytes: sum(blobs.map((blob) => blob.tarBytes)), blobBytes: sum(blobs.map((blob) => blob.size)) };
+      return { tarBytes: sum(blobs.map((blob) => blob.tarBytes)), blobBytes: sum(blobs.map((blob) => blob.size)), ...await pushImage(host, { name, tag }, blobs) };
     },
+    async addBlob(name, bytes) {
+      const blob = { digest: digestOf(bytes), size: bytes.length };
+      await pushBlob(host, name, { ...blob, source: Readable.from([bytes]) });
+      return blob;
+    },
+    addManifest: (name, reference, what) => pushManifest(host, { name, reference }, what),
   };
 }
 
@@ -67,21 +78,33 @@ async function pushLayer(host: string, name: string, what: { layer: readonly Ent
   return blob;
 }
 
-async function pushManifest(host: string, image: { name: string; tag: string }, blobs: readonly Blob[]): Promise<void> {
-  const config = Buffer.from(JSON.stringify({
+const digestOf = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+
+/** Of the image that has these layers. */
+export function configOf(diffIds: readonly string[]): Buffer {
+  return Buffer.from(JSON.stringify({
     architecture: process.arch === 'x64' ? 'amd64' : process.arch, os: 'linux', created: '2026-01-01T00:00:00Z', config: { Cmd: ['/base/d0/f0'] },
-    rootfs: { type: 'layers', diff_ids: blobs.map((blob) => blob.diffId) },
-    history: blobs.map((_blob, n) => ({ created: '2026-01-01T00:00:00Z', created_by: `layer ${n}` })),
+    rootfs: { type: 'layers', diff_ids: diffIds },
+    history: diffIds.map((_diffId, n) => ({ created: '2026-01-01T00:00:00Z', created_by: `layer ${n}` })),
   }));
-  const digest = `sha256:${createHash('sha256').update(config).digest('hex')}`;
+}
+
+async function pushImage(host: string, image: { name: string; tag: string }, blobs: readonly Blob[]): Promise<Pick<Pushed, 'manifest'>> {
+  const config = configOf(blobs.map(({ diffId }) => diffId));
+  const digest = digestOf(config);
   await pushBlob(host, image.name, { digest, size: config.length, source: Readable.from([config]) });
   const mediaType = 'application/vnd.docker.distribution.manifest.v2+json';
-  const manifest = JSON.stringify({
+  const bytes = Buffer.from(JSON.stringify({
     schemaVersion: 2, mediaType, config: { mediaType: 'application/vnd.docker.container.image.v1+json', size: config.length, digest },
     layers: blobs.map((blob) => ({ mediaType: 'application/vnd.docker.image.rootfs.diff.tar.gzip', size: blob.size, digest: blob.digest })),
-  });
-  const reply = await ask(host, 'PUT', `/v2/${image.name}/manifests/${image.tag}`, { type: mediaType, size: manifest.length, source: Readable.from([Buffer.from(manifest)]) });
-  if (reply.status !== 201) throw new Error(`push of manifest ${image.name}:${image.tag}: HTTP ${reply.status}`);
+  }));
+  await pushManifest(host, { name: image.name, reference: image.tag }, { bytes, mediaType });
+  return { manifest: { bytes, mediaType } };
+}
+
+async function pushManifest(host: string, { name, reference }: { name: string; reference: string }, { bytes, mediaType }: Pushed['manifest']): Promise<void> {
+  const reply = await ask(host, 'PUT', `/v2/${name}/manifests/${reference}`, { type: mediaType, size: bytes.length, source: Readable.from([bytes]) });
+  if (reply.status !== 201) throw new Error(`push of manifest ${name}:${reference}: HTTP ${reply.status}`);
 }
 
 async function pushBlob(host: string, name: string, blob: { digest: string; size: number; source: Readable }): Promise<void> {

@@ -1,9 +1,11 @@
 // The life of a device's images while every block write is recorded: what was promised, and from which write on.
 import { mkdirSync } from 'node:fs';
+import { basename } from 'node:path';
 import { openRecorder, readBlockLog, type LogEntry } from './blocklog.ts';
 import type { Dice } from './cutstates.ts';
-import { startEngine, versionOf, type EngineName } from './engines.ts';
-import type { TestImage } from './image.ts';
+import { pushBalenaDelta, pushOwnDelta } from './deltas.ts';
+import { startEngine, versionOf, type Engine, type EngineName } from './engines.ts';
+import type { TestImage, versions } from './image.ts';
 import type { TestRegistry } from './registry.ts';
 import { pause } from './system.ts';
 
@@ -19,30 +21,40 @@ export interface Recording {
   promises: Promised[];
   /** The trees of the images, by image ID. */
   trees: ReadonlyMap<string, ReadonlyMap<string, string>>;
-  /** Entries at which the first pull began, the second one began and succeeded, and the engine was stopped. */
-  marks: { pulling: number; pullingSecond: number; pulledSecond: number; stopping: number };
-  firstName: string;
-  secondName: string;
+  /** What was pulled, and the entry at which that began. */
+  pulls: { name: string; from: number }[];
+  /** Entries at which the first pull began, the last one succeeded, and the engine was stopped. */
+  marks: { pulling: number; pulled: number; stopping: number };
 }
 
 export interface RecordOptions {
   engine: EngineName;
   scratch: string;
   registry: TestRegistry;
-  images: { first: TestImage; second: TestImage };
+  images: ReturnType<typeof versions>;
   diskBytes: number;
   /** How long the device runs on after a success: write-back by age comes 5 s later, most of it 30 s later. */
   idleMs: number;
 }
 
-/** Pulls a first version, a second one that shares layers with it, removes the first and tags the second. */
+const REPOSITORY = 'fleet/app';
+
+/**
+ * Pulls a first version, a second one that shares layers with it, and, where the engine is ours, a third one by balenaEngine's delta and a
+ * fourth one by ours; removes the first and tags the second.
+ */
 export async function record(options: RecordOptions): Promise<Recording> {
   const { registry, scratch, images } = options;
   mkdirSync(scratch, { recursive: true });
-  const repository = 'fleet/app';
-  const [firstName, secondName] = [`${registry.host}/${repository}:1`, `${registry.host}/${repository}:2`];
-  await registry.push(repository, '1', images.first.layers);
-  await registry.push(repository, '2', images.second.layers);
+  const nameOf = (tag: string) => `${registry.host}/${REPOSITORY}:${tag}`;
+  const [firstName, secondName] = [nameOf('1'), nameOf('2')];
+  await registry.push(REPOSITORY, '1', images.first.layers);
+  await registry.push(REPOSITORY, '2', images.second.layers);
+  const takesDeltas = basename(options.engine) === 'vaquita';
+  if (takesDeltas) {
+    await pushBalenaDelta(registry, { name: REPOSITORY, tag: '3' }, { base: images.second, target: images.third });
+    await pushOwnDelta(registry, { name: REPOSITORY, tag: '4' }, { base: images.third, target: images.fourth });
+  }
 
   await using recorder = await openRecorder(`${scratch}/disk`, options.diskBytes);
   await using engine = await startEngine(options.engine, { dataRoot: `${recorder.mountPoint}/root`, scratch: `${scratch}/engine`, registry: registry.host });
@@ -64,6 +76,10 @@ export async function record(options: RecordOptions): Promise<Recording> {
   const kept = await at(() => must('POST', `/images/${firstName}/tag?repo=kept&tag=1`));
   const pulledSecond = await at(() => engine.pull(secondName));
   const secondId = await idOf(secondName);
+  const updates = takesDeltas ? [
+    await update({ engine, at, idOf }, { name: nameOf('3'), says: 'Downloaded newer image' }, images.third),
+    await update({ engine, at, idOf }, { name: nameOf('4'), says: 'Delta: downloaded' }, images.fourth),
+  ] : [];
   await pause(options.idleMs / 2);
   const untagged = await at(() => must('DELETE', `/images/${firstName}`));
   const removed = await at(() => must('DELETE', '/images/kept:1'));
@@ -78,15 +94,28 @@ export async function record(options: RecordOptions): Promise<Recording> {
   const entryAt = (position: number) => entries.findLastIndex((entry) => entry.dataOffset <= position) + 1;
   const promise = (name: string, imageId: string, span: [from: number, until: number]): Promised =>
     ({ name, imageId, from: entryAt(span[0]), until: Math.max(entryAt(span[1]), entryAt(span[0])) });
+  const pulls = [{ name: firstName, ...pulled }, { name: secondName, ...pulledSecond }, ...updates];
   return {
-    engineVersion, entries, baseFile: recorder.baseFile, logFile: recorder.logFile, diskFile: recorder.diskFile, firstName, secondName,
+    engineVersion, entries, baseFile: recorder.baseFile, logFile: recorder.logFile, diskFile: recorder.diskFile,
     promises: [
       promise(firstName, firstId, [pulled.end, untagged.start]), promise('kept:1', firstId, [kept.end, removed.start]),
       promise(secondName, secondId, [pulledSecond.end, Infinity]), promise('current:latest', secondId, [tagged.end, Infinity]),
+      ...updates.map(({ name, imageId, end }) => promise(name, imageId, [end, Infinity])),
     ],
-    trees: new Map([[firstId, images.first.tree], [secondId, images.second.tree]]),
-    marks: { pulling: entryAt(pulled.start), pullingSecond: entryAt(pulledSecond.start), pulledSecond: entryAt(pulledSecond.end), stopping: entryAt(stopping) },
+    trees: new Map([[firstId, images.first.tree], [secondId, images.second.tree], ...updates.map(({ imageId, tree }) => [imageId, tree] as const)]),
+    pulls: pulls.map(({ name, start }) => ({ name, from: entryAt(start) })),
+    marks: { pulling: entryAt(pulled.start), pulled: entryAt(pulls.at(-1)?.end ?? pulledSecond.end), stopping: entryAt(stopping) },
   };
+}
+
+interface Updating { engine: Engine; at: (what: () => Promise<unknown>) => Promise<{ start: number; end: number }>; idOf: (name: string) => Promise<string> }
+
+/** A pull that must have come by delta: it says so, if it could have come otherwise. */
+async function update({ engine, at, idOf }: Updating, { name, says }: { name: string; says: string }, { tree }: TestImage) {
+  let said = '';
+  const span = await at(async () => { said = await engine.pull(name); });
+  if (!said.includes(says)) throw new Error(`${name} did not come by delta: ${said}`);
+  return { name, tree, imageId: await idOf(name), ...span };
 }
 
 /** Where to cut, ascending: six of ten anywhere in the pulls, two at the very moment of a success, two anywhere after the first one. */
@@ -97,7 +126,7 @@ export function chooseCuts(recording: Recording, count: number, dice: Dice): num
   const cuts = Array.from({ length: count }, (_all, n) => {
     if (n % 5 === 3) return successes[between(0, successes.length - 1)] ?? marks.stopping;
     if (n % 5 === 4) return between(successes[0] ?? marks.pulling, marks.stopping);
-    return between(marks.pulling, marks.pulledSecond);
+    return between(marks.pulling, marks.pulled);
   });
   return cuts.sort((a, b) => a - b);
 }

@@ -4,11 +4,11 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, chmodSync, chownSync, lutimesSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { after, before, test } from 'node:test';
-import { twoVersions } from './image.ts';
+import { versions } from './image.ts';
 import { mergedTree, tarOf } from './tar.ts';
 import { describeTree, differences } from './tree.ts';
 
-const [base = []] = twoVersions(10).first.layers;
+const [base = []] = versions(10).first.layers;
 const want = mergedTree([base]);
 let scratch = '';
 before(() => { scratch = mkdtempSync(`${tmpdir()}/tree-`); });
