@@ -36,27 +36,27 @@ interface Source { digest: Digest; repository: string; isOwn: boolean }
 export async function pushLayer(needs: PushLayerNeeds, push: LayerPush): Promise<Descriptor> {
   const tell = layerProgress(shortId(push.layer.diffId), push.layer.sizeBytes, { now: () => needs.clock.monotonicMs(), onLine: (line) => push.onLine(line) });
   using _slot = await push.slots.hold({ signal: push.signal });
-  const found = await findThere(needs, push, tell) ?? await mountThere(needs, push, tell);
-  if (found) return found;
-  return await send(needs, push, tell);
+  const here = canonicalName(push.reference);
+  const sources = sourcesOf(needs, push);
+  return await findThere(needs, push, { tell, sources: sources.filter(({ repository }) => repository === here) })
+    ?? await mountThere(needs, push, { tell, sources })
+    ?? await findThere(needs, push, { tell, sources: sources.filter(({ repository }) => repository !== here) })
+    ?? await send(needs, push, tell);
 }
 
 /** How a layer is called in the lines of a push. */
 export const shortId = (diffId: DiffId): string => hexOf(diffId).slice(0, 12);
 
-/** Recorded blobs of the layer, those of this repository first, the newest of them before the others. */
-function sourcesOf({ store }: PushLayerNeeds, { layer, reference }: LayerPush): Source[] {
-  const here = canonicalName(reference);
-  const known = store.distribution.sourcesOf(layer.diffId).filter(({ digest }) => store.distribution.diffIdOf(digest) === layer.diffId).toReversed();
-  return [...known.filter(({ repository }) => repository === here), ...known.filter(({ repository }) => repository !== here)];
-}
+/** Recorded blobs of the layer, newest first. */
+const sourcesOf = ({ store }: PushLayerNeeds, { layer }: LayerPush): Source[] =>
+  store.distribution.sourcesOf(layer.diffId).filter(({ digest }) => store.distribution.diffIdOf(digest) === layer.diffId).toReversed();
 
-async function findThere(needs: PushLayerNeeds, push: LayerPush, tell: LayerProgress): Promise<Descriptor | undefined> {
+interface Looking { tell: LayerProgress; sources: readonly Source[] }
+
+async function findThere(needs: PushLayerNeeds, push: LayerPush, { tell, sources }: Looking): Promise<Descriptor | undefined> {
   const { reference, auth, signal } = push;
-  const looked = new Set<Digest>();
-  for (const source of sourcesOf(needs, push)) {
-    if (looked.has(source.digest) || looked.size >= MAX_LOOKS) continue;
-    looked.add(source.digest);
+  const firsts = sources.filter(({ digest }, i) => sources.findIndex((other) => other.digest === digest) === i);
+  for (const source of firsts.slice(0, MAX_LOOKS)) {
     const size = await needs.registry.blobSize(reference, source.digest, { auth, signal });
     const found = size === undefined ? undefined : await believed(needs, push, { source, size });
     if (!found) continue;
@@ -67,9 +67,9 @@ async function findThere(needs: PushLayerNeeds, push: LayerPush, tell: LayerProg
   return undefined;
 }
 
-async function mountThere(needs: PushLayerNeeds, push: LayerPush, tell: LayerProgress): Promise<Descriptor | undefined> {
+async function mountThere(needs: PushLayerNeeds, push: LayerPush, { tell, sources }: Looking): Promise<Descriptor | undefined> {
   const { reference, auth, signal } = push;
-  const lenders = sourcesOf(needs, push).flatMap((source) => {
+  const lenders = sources.flatMap((source) => {
     const from = parsed(source.repository);
     return from && from.registry === reference.registry && from.path !== reference.path ? [{ source, from: from.path }] : [];
   });
