@@ -7,9 +7,10 @@ import { tarBytes, type TarItem } from '../archive/tar-write.ts';
 import { deltaLayerTar } from '../delta/rsync/layer.ts';
 import { kernel, pieces } from '../../test/kit/extract.ts';
 import { CORPUS_CASES, corpusImage, vectorOf } from '../../test/kit/corpus.ts';
+import { openSmallDisk } from '../../test/kit/small-disk.ts';
 import { openTempRoot } from '../../test/kit/temp.ts';
 import { systemClock } from '../lib/clock.ts';
-import { kindOf } from '../lib/errors.ts';
+import { errnoOf, kindOf } from '../lib/errors.ts';
 import { silentLog } from '../lib/log.ts';
 import { chainIds, digestOf, parseDiffId, type ChainId } from '../oci/digest.ts';
 import { openStore, type LayerFiles, type LayerWrite, type StagedLayer, type Store } from './index.ts';
@@ -171,4 +172,23 @@ test('whatever is wrong is told, of the delta or of the base, and nothing of it 
   assert.deepEqual([readdirSync(outside), stagingOf(store.root)], [[], before]);
   await using staged = await stageDelta(base, delta, { diffId: promised }); // and the worker lives on
   assert.equal(statSync(join(staged.files().diffPath, 'new')).size, 3);
+});
+
+test('a small delta of a layer that the disk has no room for leaves nothing of it', async () => {
+  await using disk = openSmallDisk({ file: join(temp.path, 'disk'), path: join(temp.path, 'mounted'), sizeBytes: 24 << 20 });
+  const small = await openStore({ root: join(disk.path, 'root'), kernel, log: silentLog, clock: systemClock });
+  try {
+    const content = Buffer.alloc(1 << 20, 'large ');
+    const tar = tarBytes([file('content', content)]);
+    await using base = await small.layers.stage({ diffId: undefined, parent: undefined, compression: 'none', source: pieces(tar) });
+    await base.commit();
+    const [before, free] = [stagingOf(small.root), disk.freeBytes()];
+    const header = tarBytes([file('much', Buffer.alloc(64 << 20))]).subarray(0, 512);
+    const delta = deltaLayer(header, ...Array.from({ length: 64 }, () => [512, 1 << 20] as const), Buffer.alloc(1024));
+    await assert.rejects(small.layers.stage({ diffId: undefined, parent: 'later', compression: 'none', source: pieces(delta), delta: { format: 'rsync', base: [base.files()] } }),
+      (error) => { assert.deepEqual([kindOf(error), errnoOf(error)], ['system', 'ENOSPC']); return true; });
+    assert.deepEqual(stagingOf(small.root), before);
+    assert.ok(disk.freeBytes() > free - (1 << 20));
+    assert.deepEqual(await small.layers.verify(small.layers.list()[0]?.chainId ?? chainIds([base.diffId])[0] as ChainId), []);
+  } finally { await small.close(); }
 });

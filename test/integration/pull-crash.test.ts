@@ -12,7 +12,7 @@ import { ask } from '../kit/http.ts';
 import { treeTar } from '../kit/image.ts';
 import { leaksOf } from '../kit/leaks.ts';
 import { until } from '../kit/poll.ts';
-import { imageIds, listTree, mustPull, shortOf, startPull } from '../kit/pull.ts';
+import { assertNoResidue, imageIds, listTree, mustPull, shortOf, startPull } from '../kit/pull.ts';
 import { openTempRoot } from '../kit/temp.ts';
 
 function offer(registry: FakeRegistry, sizes: readonly number[]) {
@@ -20,18 +20,6 @@ function offer(registry: FakeRegistry, sizes: readonly number[]) {
   const { layers, config } = registry.addImage('some/image', '1', { layers: tars.map((tar) => gzipSync(tar, { level: 1 })), diffIds: tars.map((tar) => digestOf(tar)) });
   const requests = (n: number) => registry.seen('blob').filter(({ path }) => path.endsWith(layers[n]?.digest ?? 'none'));
   return { reference: `${registry.host}/some/image:1`, layers, config, requests, bytesOf: (n: number) => requests(n).reduce((sum, { bytesSent }) => sum + bytesSent, 0) };
-}
-
-/** Nothing staged, nothing being removed, and as many snapshots and links as committed layers. */
-function assertNoResidue(dataRoot: string): void {
-  const image = join(dataRoot, 'image/overlay2');
-  const committed = readdirSync(join(image, 'layerdb/sha256')).length;
-  assert.deepEqual(readdirSync(join(image, 'layerdb/tmp')), []);
-  assert.deepEqual(readdirSync(join(dataRoot, 'vaquita/removed')), []);
-  assert.deepEqual(readdirSync(join(dataRoot, 'vaquita/quarantine')), []);
-  assert.equal(readdirSync(join(dataRoot, 'overlay2/l')).length, committed);
-  assert.equal(readdirSync(join(dataRoot, 'overlay2')).length, committed + 1, 'snapshots and l');
-  assert.deepEqual(listTree(dataRoot).filter((line) => line.includes('.staged-')), []);
 }
 
 test('after a kill in the middle of a layer: staging swept, whole layers reused, the pull completes', async () => {

@@ -1,4 +1,5 @@
 // A pull over the API as a client sees it: its lines as they come, its error wherever it stands, and a way to walk off in the middle.
+import assert from 'node:assert/strict';
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
@@ -76,6 +77,18 @@ export function listTree(root: string, below = ''): string[] {
     if (stat.isDirectory()) return [`${path}/`, ...listTree(root, path)];
     return [stat.isSymbolicLink() ? `${path} -> ${readlinkSync(join(root, path))}` : `${path} ${stat.size}`];
   });
+}
+
+/** Nothing staged, nothing being removed, and as many snapshots and links as committed layers. For a root without containers. */
+export function assertNoResidue(dataRoot: string): void {
+  const image = join(dataRoot, 'image/overlay2');
+  const committed = readdirSync(join(image, 'layerdb/sha256')).length;
+  assert.deepEqual(readdirSync(join(image, 'layerdb/tmp')), []);
+  assert.deepEqual(readdirSync(join(dataRoot, 'vaquita/removed')), []);
+  assert.deepEqual(readdirSync(join(dataRoot, 'vaquita/quarantine')), []);
+  assert.equal(readdirSync(join(dataRoot, 'overlay2/l')).length, committed);
+  assert.equal(readdirSync(join(dataRoot, 'overlay2')).length, committed + 1, 'snapshots and l');
+  assert.deepEqual(listTree(dataRoot).filter((line) => line.includes('.staged-')), []);
 }
 
 /** 12 digits, as layers are called in progress lines. */
