@@ -8,9 +8,13 @@ const MAX_LITERAL_BYTES = 16 << 20;
 /** Added to every byte before it is summed up. */
 const CHAR_OFFSET = 31;
 
-/** The delta, bare. */
-export function librsyncReferenceDelta(base: Buffer, target: Buffer): Buffer {
+/** Makes bare deltas against this base. */
+export function openLibrsyncReference(base: Buffer): (target: Buffer) => Buffer {
   const blocks = lastBlocks(base);
+  return (target) => deltaOf(base, blocks, target);
+}
+
+function deltaOf(base: Buffer, blocks: ReadonlyMap<number, number>, target: Buffer): Buffer {
   const parts: Buffer[] = [Buffer.from('72730236', 'hex')];
   let copy: { position: number; length: number } | undefined;
   let literalFrom = 0;

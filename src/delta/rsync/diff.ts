@@ -13,10 +13,16 @@ import { DeltaWriter } from './writer.ts';
 /** How much is done, and how much there is. */
 export type Progress = (currentBytes: number, totalBytes: number) => void;
 
+/** What balenaEngine's encoder puts into one LITERAL at most. */
+const MAX_LITERAL_BYTES = 16 << 20;
 /** Matches of this length are not weighed. */
 const SURE_BYTES = 256;
 /** Behind a COPY, what follows in the base is looked at for so long: bytes that were changed in place. */
-const RESUME_BYTES = 64, MIN_RESUMED_BYTES = 8;
+const RESUME_BYTES = 32, MIN_RESUMED_BYTES = 8;
+/** Of equal bytes in the base. */
+const MAX_RUN_BYTES = 1 << 20;
+/** The last matches are not written yet: one that comes later may reach back over them and save their commands. */
+const HELD_BYTES = 64 << 10, MAX_HELD = 32;
 
 interface Match { position: number; start: number; end: number }
 
@@ -24,7 +30,6 @@ export interface DifferOptions {
   places: Places;
   pages: Pages;
   target: ByteView;
-  windowBytes: number;
   output: Output;
   onProgress?: Progress | undefined;
 }
@@ -37,17 +42,21 @@ export class Differ {
   readonly #sampler: Sampler;
   readonly #prices = new LiteralPrices();
   readonly #onProgress: Progress | undefined;
-  /** All places in the target are counted from its beginning. Up to here all is said: */
+  /** All places in the target are counted from its beginning. Up to here all is written: */
   #said = 0;
+  /** these come next, with literals between them, */
+  readonly #held: Match[] = [];
+  /** which end here; */
+  #front = 0;
   /** and up to here the prices know the literals. */
   #learned = 0;
   /** Where the base goes on behind the last COPY, seen from the target: its place is the target's and this. */
   #offset = 0;
 
-  constructor({ places, pages, target, windowBytes, output, onProgress }: DifferOptions) {
+  constructor({ places, pages, target, output, onProgress }: DifferOptions) {
     this.#places = places;
     this.#pages = pages;
-    this.#window = new Window(target, windowBytes);
+    this.#window = new Window(target);
     this.#writer = new DeltaWriter(output);
     this.#sampler = new Sampler(places.rateLog, 'target');
     this.#onProgress = onProgress;
@@ -55,31 +64,35 @@ export class Differ {
 
   run(): void {
     const window = this.#window;
-    let at = this.#restart(0);
+    let at = this.#restart();
     for (;;) {
-      if (window.needsMore(at)) this.#more(at);
+      if (at >= window.scanEnd && window.limit < window.sizeBytes) this.#more(at);
       const end = window.scanEnd;
       if (at >= end) break;
       const found = this.#scan(at, end);
       at = found === undefined ? end : this.#take(found);
     }
+    this.#settle(0);
     this.#literal(window.sizeBytes);
     this.#writer.end();
     this.#onProgress?.(window.sizeBytes, window.sizeBytes);
   }
 
-  /** Behind a COPY, or at the beginning: the next place to look up is the one whose shingle ends at `at`, however far it reaches back. */
-  #restart(at: number): number {
-    const from = Math.max(0, at - (SHINGLE_BYTES - 1));
-    this.#window.reach(from + SHINGLE_BYTES, from);
+  /** Behind a COPY, or at the beginning: the next place to look up is the one whose shingle ends there, however far it reaches back. */
+  #restart(): number {
+    const from = Math.max(0, this.#front - (SHINGLE_BYTES - 1));
+    this.#window.reach(from + SHINGLE_BYTES);
     this.#sampler.restart(this.#window.bytes, from - this.#window.start);
     return from + SHINGLE_BYTES - 1;
   }
 
   #more(at: number): void {
-    const most = this.#window.literalBytes;
-    while (at - this.#said > most) this.#literal(this.#said + most);
-    this.#window.advance(Math.min(this.#said, at - SHINGLE_BYTES));
+    this.#learn(at); // while it is known
+    if (at - this.#said > MAX_LITERAL_BYTES) {
+      this.#settle(0);
+      while (at - this.#said > MAX_LITERAL_BYTES) this.#literal(this.#said + MAX_LITERAL_BYTES);
+    }
+    this.#window.advance(at);
     this.#onProgress?.(at, this.#window.sizeBytes);
   }
 
@@ -90,12 +103,12 @@ export class Differ {
       const count = this.#places.find(bytes, i - (SHINGLE_BYTES - 1));
       if (count === 0) continue;
       const match = this.#best(start + i - (SHINGLE_BYTES - 1), count);
-      if (match !== undefined && this.#pays(match)) return match;
+      if (match !== undefined && (match.start < this.#front || this.#pays(match))) return match;
     }
     return undefined;
   }
 
-  /** Of all places where this shingle stands in the base the one that reaches the farthest; among equals the one that goes on where the last COPY ended. */
+  /** Of all places where this shingle stands in the base the one that says most; among equals the one that goes on where the last COPY ended. */
   #best(at: number, count: number): Match | undefined {
     let best: Match | undefined;
     for (let n = 0; n < count; n++) {
@@ -109,57 +122,98 @@ export class Differ {
     return best;
   }
 
+  /** As far as it reaches, also back over held matches; of one that it reaches into, it takes nothing. */
   #around(place: number, at: number): Match | undefined {
-    const { bytes, start, limit } = this.#window;
-    const forward = this.#pages.matchForward(place, { bytes, at: at - start, limit: limit - start });
-    if (forward < SHINGLE_BYTES) return undefined;
-    if (at < this.#said) { // its beginning is said already
-      const late = this.#said - at;
-      return { position: place + late, start: this.#said, end: at + forward };
+    const { bytes, start: origin, limit } = this.#window;
+    const forward = this.#pages.matchForward(place, { bytes, at: at - origin, limit: limit - origin });
+    const end = at + forward;
+    if (forward < SHINGLE_BYTES || end <= this.#front) return undefined;
+    let start = at - this.#pages.matchBackward(place, { bytes, at: at - origin, limit: Math.min(at, Math.max(this.#said, origin)) - origin });
+    start = Math.max(start, this.#said);
+    for (let n = this.#held.length - 1; n >= 0; n--) {
+      const held = this.#held[n];
+      if (held === undefined || held.end <= start) break;
+      if (held.start < start) { start = held.end; break; }
     }
-    const backward = this.#pages.matchBackward(place, { bytes, at: at - start, limit: this.#said - start });
-    return { position: place - backward, start: at - backward, end: at + forward };
+    return this.#slid({ position: place + (start - at), start, end });
+  }
+
+  /** Where bytes repeat themselves, the same copy may begin right behind what is said and reach as far, and the same bytes may come from where their run begins and reach farther. */
+  #slid(match: Match): Match {
+    const { bytes, start: origin, limit } = this.#window;
+    let { position, start, end } = match;
+    const reach = (place: number, at: number) => at + this.#pages.matchForward(place, { bytes, at: at - origin, limit: limit - origin });
+    if (start > this.#front && this.#front >= origin && start - this.#front <= end - start) {
+      const other = reach(position, this.#front);
+      if (other >= end) [start, end] = [this.#front, other];
+    }
+    if (end < limit) {
+      const run = this.#pages.runBefore(position, MAX_RUN_BYTES);
+      const other = run === 0 ? 0 : reach(position - run, start);
+      if (other > end) [position, end] = [position - run, other];
+    }
+    return { position, start, end };
   }
 
   #pays({ position, start, end }: Match): boolean {
     const length = end - start;
     if (length >= SURE_BYTES) return true;
-    if (length <= 0) return false;
-    const bits = copyBits({ position, length, alone: start > this.#said });
+    const bits = copyBits({ position, length, alone: start > this.#front });
     this.#learn(start);
     const at = this.#window.start;
     return this.#prices.bitsOf(this.#window.bytes, { start: start - at, end: end - at }, bits + 1) > bits;
   }
 
-  /** Says the match, as far as it goes, and what follows it in the base in spite of changed bytes; the place to look from then. */
+  /** Takes the match, as far as it goes, and what follows it in the base in spite of changed bytes; the place to look from then. */
   #take(match: Match): number {
-    for (let next: Match | undefined = match; next !== undefined; next = this.#resume()) this.#copy(next);
-    return this.#restart(this.#said);
+    for (let next: Match | undefined = match; next !== undefined; next = this.#resume()) this.#hold(next);
+    return this.#restart();
   }
 
-  #copy({ position, start, end }: Match): void {
-    this.#literal(start);
-    this.#offset = position - start;
-    let to = end;
+  #hold(match: Match): void {
+    for (let last = this.#held.at(-1); last !== undefined && last.start >= match.start; last = this.#held.at(-1)) this.#held.pop();
+    this.#held.push(match);
+    this.#front = match.end;
+    this.#offset = match.position - match.start;
     const window = this.#window;
-    while (to === window.limit && window.limit < window.sizeBytes) { // the window ended before the match did
-      this.#onProgress?.(to, window.sizeBytes);
-      window.advance(to - SHINGLE_BYTES);
-      to += this.#pages.matchForward(to + this.#offset, { bytes: window.bytes, at: to - window.start, limit: window.limit - window.start });
-      if (to < window.limit) break;
+    if (match.end === window.limit && window.limit < window.sizeBytes) this.#follow(match); // the window ended before the match did
+    else while (this.#held.length > MAX_HELD || (this.#held.length > 0 && this.#front - this.#said > HELD_BYTES)) this.#settle(this.#held.length - 1);
+  }
+
+  #follow(match: Match): void {
+    this.#settle(1);
+    this.#literal(match.start);
+    const window = this.#window;
+    while (match.end === window.limit && window.limit < window.sizeBytes) {
+      this.#onProgress?.(match.end, window.sizeBytes);
+      window.advance(match.end);
+      match.end += this.#pages.matchForward(match.end + this.#offset, { bytes: window.bytes, at: match.end - window.start, limit: window.limit - window.start });
     }
-    this.#pages.earn(to - this.#said);
-    this.#writer.copy(position, to - start);
-    this.#said = this.#learned = to;
+    this.#front = match.end;
+    this.#settle(0);
+  }
+
+  /** Writes held matches, the oldest first, until no more than so many are left. */
+  #settle(left: number): void {
+    while (this.#held.length > left) {
+      const match = this.#held.shift();
+      if (match === undefined) return;
+      this.#literal(match.start);
+      this.#writer.copy(match.position, match.end - match.start);
+      this.#pages.earn(match.end - match.start);
+      this.#said = match.end;
+      this.#learned = Math.max(this.#learned, match.end);
+    }
+    this.#front = Math.max(this.#front, this.#said);
   }
 
   /** The next bytes that stand where the last COPY would go on, when they are worth one. */
   #resume(): Match | undefined {
     const window = this.#window;
-    window.reach(this.#said + RESUME_BYTES, this.#said - SHINGLE_BYTES);
+    window.reach(this.#front + RESUME_BYTES);
     const { bytes, start, limit } = window;
-    const stop = Math.min(limit, this.#said + RESUME_BYTES);
-    for (let at = this.#said + 1; at + MIN_RESUMED_BYTES <= stop; at++) {
+    const stop = Math.min(limit, this.#front + RESUME_BYTES);
+    for (let at = this.#front + 1; at + MIN_RESUMED_BYTES <= stop; at++) {
       const position = at + this.#offset;
       if (!this.#pages.affords(position)) return undefined;
       const length = this.#pages.matchForward(position, { bytes, at: at - start, limit: limit - start });
@@ -175,7 +229,7 @@ export class Differ {
   #learn(to: number): void {
     if (to <= this.#learned) return;
     const { bytes, start } = this.#window;
-    this.#prices.learn(bytes, Math.max(this.#learned, start) - start, to - start);
+    this.#prices.learn(bytes, Math.max(this.#learned, this.#front, start) - start, to - start);
     this.#learned = to;
   }
 
@@ -183,8 +237,9 @@ export class Differ {
     if (to <= this.#said) return;
     this.#learn(to);
     this.#pages.earn(to - this.#said);
-    const { bytes, start } = this.#window;
-    this.#writer.literal(bytes, this.#said - start, to - start);
+    this.#writer.literal(to - this.#said);
+    this.#window.take(this.#said, to, (bytes, start, end) => { this.#writer.bytes(bytes, start, end); });
     this.#said = to;
+    this.#front = Math.max(this.#front, to);
   }
 }

@@ -18,8 +18,8 @@ export interface IndexOptions {
 }
 
 const MIN_MEMORY_BYTES = 16 << 20;
-/** Of the memory: the table of places, and the target's window. The pages of the base have the rest. */
-const TABLE_SHARE = 0.55, WINDOW_SHARE = 1 / 16;
+/** Of the memory: the table of places. The pages of the base have the rest, without what window and buffers need. */
+const TABLE_SHARE = 0.55, BUFFERS_BYTES = 6 << 20;
 const READ_BYTES = 1 << 20;
 
 /** Reads the whole base once, from its beginning to its end. */
@@ -27,10 +27,9 @@ export function indexBase(base: ByteView, { memoryBytes, onProgress }: IndexOpti
   const memory = Math.max(MIN_MEMORY_BYTES, memoryBytes);
   const places = new Places(base.sizeBytes, memory * TABLE_SHARE);
   fill(places, base, onProgress);
-  const windowBytes = Math.floor(memory * WINDOW_SHARE);
-  const pages = new Pages(base, memory - places.memoryBytes - windowBytes);
+  const pages = new Pages(base, memory - places.memoryBytes - BUFFERS_BYTES);
   return {
-    diff: (target, output, onProgress) => { new Differ({ places, pages, target, windowBytes, output, onProgress }).run(); },
+    diff: (target, output, onProgress) => { new Differ({ places, pages, target, output, onProgress }).run(); },
   };
 }
 
@@ -52,4 +51,5 @@ function fill(places: Places, base: ByteView, onProgress: Progress | undefined):
     done += n;
     onProgress?.(done, total);
   }
+  places.settle();
 }

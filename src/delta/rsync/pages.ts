@@ -71,6 +71,21 @@ export class Pages {
     return done;
   }
 
+  /** How many bytes before `position` are the same as the one there. */
+  runBefore(position: number, mostBytes: number): number {
+    const byte = this.#page(position)[position % PAGE_BYTES];
+    const most = Math.min(position, mostBytes);
+    let run = 0;
+    while (run < most) {
+      const end = position - run;
+      const page = this.#page(end - 1);
+      let at = (end - 1) % PAGE_BYTES;
+      while (run < most && at >= 0 && page[at] === byte) { at--; run++; }
+      if (at >= 0) break;
+    }
+    return run;
+  }
+
   #page(position: number): Buffer {
     const page = Math.floor(position / PAGE_BYTES);
     const known = this.#frameOf[page] ?? 0;

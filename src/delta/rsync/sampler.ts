@@ -59,13 +59,13 @@ export class Sampler {
   }
 }
 
-/** 48 bits that tell shingles apart; `at` is the first of its bytes. */
-export function fingerprint(bytes: Uint8Array, at: number): number {
+/** Two hashes of the shingle at `at`, of 32 and of 16 bits, that have nothing to do with each other. */
+export function fingerprint(bytes: Uint8Array, at: number, into: Int32Array): void {
   const a = word(bytes, at), b = word(bytes, at + 4), c = word(bytes, at + 8), d = word(bytes, at + 12);
   const x = mix(Math.imul(a, 0x2c1b_3c6d) ^ Math.imul(b, 0x297a_2d39) ^ (c >>> 3));
-  const y = mix(Math.imul(c, 0x1656_67b1) + Math.imul(d, 0x27d4_eb2f) + x);
-  const tag = mix(x ^ Math.imul(y, 0x1656_67b1) ^ b) & 0xffff;
-  return (y >>> 0) * 0x1_0000 + tag;
+  const y = mix((Math.imul(c, 0x1656_67b1) + Math.imul(d, 0x27d4_eb2f) + x) | 0);
+  into[0] = y;
+  into[1] = mix(x ^ Math.imul(y, 0x1656_67b1) ^ b) & 0xffff;
 }
 
 function word(bytes: Uint8Array, at: number): number {

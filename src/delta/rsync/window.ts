@@ -1,30 +1,24 @@
-// The part of a target that is in memory: what is not said yet, and what comes next.
-import type { ByteView } from '../bytes.ts';
+// The part of a target that is in memory: some of what has been seen, and what comes next. The rest is read again when it is needed.
+import type { ByteView, Output } from '../bytes.ts';
 
-/** What balenaEngine's encoder puts into one LITERAL at most. */
-const MAX_LITERAL_BYTES = 16 << 20;
 /** So much is known of what comes, unless the target ends before: matches are compared as far as that. */
-const AHEAD_BYTES = 256 << 10;
-const MIN_WINDOW_BYTES = 4 * AHEAD_BYTES;
+const AHEAD_BYTES = 512 << 10;
+/** So much of what has been seen stays: as far matches reach back. */
+const BEHIND_BYTES = 1 << 20;
+const WINDOW_BYTES = 4 << 20;
 
 export class Window {
   readonly bytes: Buffer;
   readonly sizeBytes: number;
-  /** A literal of this length must be said, so that the window can go on. */
-  readonly literalBytes: number;
   readonly #target: ByteView;
   /** Where in the target the first byte stands, and the end of what is known. */
   #start = 0;
   #limit = 0;
 
-  /** `memoryBytes` bound it, but it is never larger than what one literal needs. */
-  constructor(target: ByteView, memoryBytes: number) {
+  constructor(target: ByteView) {
     this.#target = target;
     this.sizeBytes = target.sizeBytes;
-    const most = MAX_LITERAL_BYTES + MIN_WINDOW_BYTES;
-    const size = Math.min(most, Math.max(MIN_WINDOW_BYTES, memoryBytes), target.sizeBytes);
-    this.bytes = Buffer.allocUnsafeSlow(size);
-    this.literalBytes = Math.min(MAX_LITERAL_BYTES, Math.max(1, size - MIN_WINDOW_BYTES / 2));
+    this.bytes = Buffer.allocUnsafeSlow(Math.min(WINDOW_BYTES, target.sizeBytes));
   }
 
   get start(): number { return this.#start; }
@@ -33,20 +27,32 @@ export class Window {
   /** Up to here places can be looked up. */
   get scanEnd(): number { return this.#limit === this.sizeBytes ? this.sizeBytes : this.#limit - AHEAD_BYTES; }
 
-  needsMore(at: number): boolean { return at >= this.scanEnd && this.#limit < this.sizeBytes; }
-
-  /** Knows what comes up to there, unless the target ends before; may forget what is before `keep`. */
-  reach(to: number, keep: number): void {
-    if (this.#limit < Math.min(to, this.sizeBytes)) this.advance(keep);
+  /** Knows what comes up to there, unless the target ends before. */
+  reach(to: number): void {
+    if (this.#limit < Math.min(to, this.sizeBytes)) this.advance(to);
   }
 
-  /** Forgets what is before `keep`, and knows all that fits. */
-  advance(keep: number): void {
-    const from = Math.max(this.#start, Math.min(keep, this.#limit));
+  /** Goes on to know what comes behind `at`, and forgets what is far before it. */
+  advance(at: number): void {
+    const from = Math.max(this.#start, Math.min(at, this.#limit) - BEHIND_BYTES);
     this.bytes.copyWithin(0, from - this.#start, this.#limit - this.#start);
     this.#start = from;
     const limit = Math.min(this.sizeBytes, from + this.bytes.length);
     if (limit > this.#limit) this.#target.read(this.#limit, this.bytes, { start: this.#limit - from, end: limit - from });
     this.#limit = Math.max(this.#limit, limit);
+  }
+
+  /** The target from `from` to `to`, which is known or was. */
+  take(from: number, to: number, output: Output): void {
+    if (from < this.#start) {
+      const buffer = Buffer.allocUnsafe(64 << 10);
+      for (const end = Math.min(to, this.#start); from < end;) {
+        const n = Math.min(buffer.length, end - from);
+        this.#target.read(from, buffer, { start: 0, end: n });
+        output(buffer, 0, n);
+        from += n;
+      }
+    }
+    if (from < to) output(this.bytes, from - this.#start, to - this.#start);
   }
 }

@@ -26,10 +26,14 @@ export class DeltaWriter {
     this.#copyLength = length;
   }
 
-  literal(bytes: Buffer, start: number, end: number): void {
+  /** So many bytes of a literal come next, by `bytes`. */
+  literal(length: number): void {
     this.#writeCopy();
     this.#room(MAX_COMMAND_BYTES);
-    this.#filled += writeLiteralHead(this.#buffer, this.#filled, end - start);
+    this.#filled += writeLiteralHead(this.#buffer, this.#filled, length);
+  }
+
+  bytes(bytes: Buffer, start: number, end: number): void {
     if (end - start > BUFFER_BYTES / 2) {
       this.#flush();
       this.#output(bytes, start, end);
