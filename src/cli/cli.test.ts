@@ -120,6 +120,12 @@ test('pull prints one line per change, and nothing but the name with -q', async 
   assert.deepEqual([auth['username'], auth['password']], ['a', 'b:c']);
 });
 
+test('pull asks without deltas or for a dry run only when it is told to', async () => {
+  const asked = async (...words: string[]) => (await cli(['pull', ...words, 'a:1'])).asked.at(-1)?.query.toString();
+  assert.deepEqual([await asked(), await asked('--no-delta'), await asked('--dry-run'), await asked('--no-delta', '--dry-run')],
+    ['fromImage=a&tag=1', 'fromImage=a&tag=1&delta=0', 'fromImage=a&tag=1&dryRun=1', 'fromImage=a&tag=1&delta=0&dryRun=1']);
+});
+
 test('on a terminal each layer keeps its line', async () => {
   const { out } = await cli(['pull', 'missing'], { tty: true, columns: 120 });
   assert.ok(out.includes('\n\x1b[1A\x1b[2K\raaaabbbbcccc: Pulling fs layer \r\x1b[1B'), JSON.stringify(out));
