@@ -12,6 +12,7 @@ import { lifecycleStories } from './stories/lifecycle.ts';
 import { mountStories } from './stories/mounts.ts';
 import { resourceStories } from './stories/resources.ts';
 import { logStories } from './stories/logs.ts';
+import { pushStories } from './stories/push.ts';
 import { runStories } from './stories/run.ts';
 import { securityStories } from './stories/security.ts';
 import { streamStories } from './stories/streams.ts';
@@ -19,7 +20,7 @@ import { systemStories } from './stories/system.ts';
 import { volumeStories } from './stories/volumes.ts';
 import { assertSame, closeWorld, openWorld, told, type World } from './telling.ts';
 
-const STORIES: readonly Story[] = [...lifecycleStories, ...courseStories, ...streamStories, ...imageStories, ...systemStories, ...runStories, ...isolationStories, ...logStories, ...securityStories, ...volumeStories, ...mountStories, ...fileStories, ...resourceStories];
+const STORIES: readonly Story[] = [...lifecycleStories, ...courseStories, ...streamStories, ...imageStories, ...pushStories, ...systemStories, ...runStories, ...isolationStories, ...logStories, ...securityStories, ...volumeStories, ...mountStories, ...fileStories, ...resourceStories];
 /** Stories at once; each is told to both engines at the same time. */
 const AT_ONCE = 3;
 

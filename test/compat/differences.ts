@@ -38,6 +38,7 @@ export const DIFFERENCES: readonly Difference[] = [
   { where: /^(limits|resources-limits): inspect .*OOMKilled/, written: [/^(true|false) (137|3)$/gm, '<killed> $2'], why: 'dockerd 20.10 learns of it by an event that may come after the exit, and then may be lost' },
   { where: /^config: .*--network nosuch/, why: 'refused at creation, with the networks that this version has, not only at the start' },
   { where: /^pull: pull 127\.0\.0\.1:1/, written: [/Get "http:\S+: dial tcp .*/g, '<cannot connect>'], why: 'this engine asks for the manifest at once and adds what may be wrong' },
+  { where: /^push: push 127\.0\.0\.1:1/, written: [/(Get|Head) "http:\S+: dial tcp .*/g, '<cannot connect>'], why: 'this engine asks for the first blob at once and adds what may be wrong' },
   { where: /^pull: pull OWNDIGESTIMAGE/, written: [/^\S+: Pulling from/gm, '<digest>: Pulling from'], why: 'Docker since 23 shows the digest alone' },
   { where: /^exec: exec (@a |-w \/)nosuch/, written: [/^code 12[67]$/, 'code 127'], why: '127 for what is not there since Docker 23, as with run' },
   { where: /^exec: exec -w \/nosuch/, written: [/chdir.*: unknown/g, '<chdir failed>'], why: "crun's words" },
