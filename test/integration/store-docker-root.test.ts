@@ -1,16 +1,18 @@
 // The data root is Docker's: what dockerd wrote our store opens, and what our store wrote dockerd lists, runs and saves.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { tarBytes } from '../../src/archive/tar-write.ts';
 import { MOUNT_FLAGS, openLinux } from '../../src/kernel/index.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { kindOf } from '../../src/lib/errors.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import { chainIds, parseDiffId, type ChainId } from '../../src/oci/digest.ts';
+import { chainIds, digestOf, parseDiffId, parseImageId, type ChainId } from '../../src/oci/digest.ts';
 import { parseImageConfig } from '../../src/oci/parse-manifest.ts';
-import { openStore, type LayerStore, type NetworkRecord, type OverlayMount, type Store } from '../../src/store/index.ts';
+import { openBaseRoot, openLayerView, openStore, type LayerFiles, type LayerStore, type NetworkRecord, type OverlayMount, type Store } from '../../src/store/index.ts';
 import { CLIS, openDocker } from '../kit/docker.ts';
 import { startDockerd } from '../kit/dockerd.ts';
 import { ask } from '../kit/http.ts';
@@ -124,6 +126,37 @@ test('a root that our store wrote: dockerd lists, runs, starts, saves and remove
   assert.deepEqual([await docker.ok(['images', '-qa']), await docker.ok(['ps', '-aq'])], ['', '']);
 });
 
+/** What dockerd extracts is read at any place of its exact tar, out of its root and while it runs; sparse files apart, which it cannot put together again itself. */
+async function assertReadable(data: string, pull: (image: BuiltImage) => Promise<unknown>): Promise<void> {
+  const odd = tarBytes([
+    { name: 'caf\xc3\xa9/', type: 'dir', mode: 0o755 }, { name: 'caf\xc3\xa9/\xff', type: 'file', mode: 0o644, content: 'no utf-8 '.repeat(200) },
+    { name: `${'deep/'.repeat(60)}file`, type: 'file', mode: 0o644, content: randomBytes(5000) }, { name: 'link', type: 'symlink', mode: 0o777, linkName: '/caf\xc3\xa9' },
+    { name: 'link/through', type: 'file', mode: 0o600, content: randomBytes(700) }, { name: 'hard', type: 'hardlink', mode: 0o600, linkName: 'link/through' }, { name: 'bin/.wh.x', type: 'file', mode: 0o644 },
+    { name: 'attributes', type: 'file', mode: 0o644, content: randomBytes(1024), xattrs: new Map([['user.x', Buffer.from('y')]]) }, { name: 'empty', type: 'file', mode: 0o644 },
+    ...Array.from({ length: 150 }, (_, n) => ({ name: `many/${n}`, type: 'file' as const, mode: 0o644, content: randomBytes(n * 11) })),
+  ]);
+  const image = busyboxImage({ extra: [odd, Buffer.alloc(1024)] });
+  const base = await openBaseRoot(data, { kernel, log: silentLog });
+  assert.equal(base.images.get(parseImageId(image.config.digest)), undefined);
+  await pull(image);
+  assert.equal(base.images.get(parseImageId(image.config.digest))?.diffIds.length, image.layers.length);
+  for (const chainId of chainIds(image.diffIds.map(parseDiffId))) {
+    const [files, chunks] = [base.layers.files(chainId), []] as [LayerFiles | undefined, Uint8Array[]];
+    assert.ok(files);
+    for await (const chunk of base.layers.tar(chainId)) chunks.push(chunk);
+    const tar = Buffer.concat(chunks);
+    assert.equal(digestOf(tar), files.diffId as string);
+    using view = openLayerView(files);
+    assert.equal(view.sizeBytes, tar.length);
+    for (let round = 0; round < 300; round++) {
+      const length = Math.floor(Math.random() * Math.min(tar.length, 40_000)), position = Math.floor(Math.random() * (tar.length - length + 1));
+      const into = Buffer.alloc(length);
+      view.read(position, into, { start: 0, end: length });
+      assert.ok(into.equals(tar.subarray(position, position + length)), `${length} bytes at ${position} of ${files.diffId}`);
+    }
+  }
+}
+
 test('a root that dockerd wrote: our store finds all of it, adds to it, and dockerd goes on', async () => {
   await using root = openTempRoot();
   const data = join(root.path, 'docker-data');
@@ -136,6 +169,8 @@ test('a root that dockerd wrote: our store finds all of it, adds to it, and dock
     tagged = await pushImage(registry.host, image, { repository: 'kit/layered', tag: '1' });
     await docker.ok(['pull', tagged]);
     await docker.ok(['tag', tagged, 'theirs:1']);
+    await assertReadable(data, async (odd) => await docker.ok(['pull', await pushImage(registry.host, odd, { repository: 'kit/odd', tag: '1' })]));
+    await docker.ok(['rmi', `${registry.host}/kit/odd:1`]);
     id = await docker.ok(['create', '--network', 'none', '--name', 'theirs', '-m', '64m', 'theirs:1', 'sh', '-c', 'cat /written']);
   }
   const store = await open(data);
