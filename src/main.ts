@@ -36,8 +36,7 @@ async function open(which: Door, rest: readonly string[]): Promise<number> {
       return runDaemon(rest, process.env, selfCommand());
     }
     case 'worker': {
-      await runWorker(rest[0] ?? '');
-      return 0;
+      return await runWorker(rest[0] ?? '');
     }
     case 'cli': {
       const [{ openClientFor, runCli }, { openTerminal }] = await Promise.all([import('./cli/cli.ts'), import('./terminal.ts')]);
@@ -48,13 +47,13 @@ async function open(which: Door, rest: readonly string[]): Promise<number> {
   }
 }
 
-async function runWorker(role: string): Promise<void> {
+async function runWorker(role: string): Promise<number> {
   switch (role) {
-    case 'copy': return (await import('./store/copy-worker.ts')).runCopyWorker();
-    case 'make': return (await import('./maker/make-worker.ts')).runMakeWorker();
-    case 'mount': return (await import('./kernel/mount-worker.ts')).runMountWorker();
-    case 'rootfs': process.exitCode = (await import('./rootfs/rootfs-worker.ts')).runRootFsWorker(); return;
-    case 'extract': return (await import('./store/extract-worker.ts')).runExtractWorker();
+    case 'copy': (await import('./store/copy-worker.ts')).runCopyWorker(); return 0;
+    case 'make': (await import('./maker/make-worker.ts')).runMakeWorker(); return 0;
+    case 'mount': (await import('./kernel/mount-worker.ts')).runMountWorker(); return 0;
+    case 'rootfs': return (await import('./rootfs/rootfs-worker.ts')).runRootFsWorker();
+    case 'extract': (await import('./store/extract-worker.ts')).runExtractWorker(); return 0;
     default: throw new Error(`no such worker: ${role}`);
   }
 }

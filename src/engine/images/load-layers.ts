@@ -51,11 +51,10 @@ export class LayerMaking implements AsyncDisposable {
 
   async #stagePart(layer: Layer): Promise<StagedLayer> {
     const part = this.#part(layer);
-    if (part.kind === 'bytes') return await checked(layer, this.#stage(layer, bytesOf(part.bytes), { diffId: undefined }));
+    if (part.kind === 'bytes') return await checked(layer, this.#stage(layer, this.#needs.parts.tar(part), { diffId: undefined }));
     const has = part.kind === 'here' ? part.diffId : part.staged.diffId;
     if (has !== layer.diffId) throw wrongLayer(layer, has);
-    if (part.kind === 'here') return await this.#stage(layer, this.#needs.store.layers.tar(part.chainId));
-    if (this.#used.has(part.staged)) return await this.#stage(layer, part.staged.tar());
+    if (part.kind === 'here' || this.#used.has(part.staged)) return await this.#stage(layer, this.#needs.parts.tar(part));
     this.#used.add(part.staged);
     return part.staged;
   }
@@ -68,9 +67,7 @@ export class LayerMaking implements AsyncDisposable {
         return await this.#stage(layer, step.from.tar(step.chainId));
       } catch (error) { if (step.common || kindOf(error) !== 'corrupt') throw error; }
     }
-    const part = this.#part(layer);
-    const source = part.kind === 'bytes' ? bytesOf(part.bytes) : part.kind === 'here' ? this.#needs.store.layers.tar(part.chainId) : part.staged.tar();
-    return await this.#stage(layer, source, { diffId: layer.diffId, delta: { format: 'rsync', base: base.layers } });
+    return await this.#stage(layer, this.#needs.parts.tar(this.#part(layer)), { diffId: layer.diffId, delta: { format: 'rsync', base: base.layers } });
   }
 
   #part({ index, path }: Layer): Exclude<Part, { kind: 'unusable' }> {
@@ -106,9 +103,6 @@ async function checked(layer: Layer, staging: Promise<StagedLayer>): Promise<Sta
 }
 
 const wrongLayer = ({ index, diffId }: Layer, got: DiffId) => invalid(`invalid diffID for layer ${index}: expected ${JSON.stringify(diffId)}, got ${JSON.stringify(got)}`);
-
-// eslint-disable-next-line typescript/require-await -- reading is synchronous, what takes it is not
-async function* bytesOf(bytes: Buffer): AsyncGenerator<Uint8Array> { if (bytes.length > 0) yield bytes; }
 
 /** As Docker shows a layer. */
 export const shownLayer = (diffId: DiffId): string => hexOf(diffId).slice(0, 12);

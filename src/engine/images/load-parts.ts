@@ -8,7 +8,7 @@ import { BLOCK_BYTES, isZeroBlock, parseHeader } from '../../archive/tar-header.
 import type { ArrivingEntry } from '../../archive/tar-entries.ts';
 import type { TarEntry } from '../../archive/tar-read.ts';
 import { isXz } from '../../archive/unxz.ts';
-import { invalid, kindOf } from '../../lib/errors.ts';
+import { invalid, kindOf, unreachable } from '../../lib/errors.ts';
 import { archivePath, legacyBelow, legacyLayers } from '../../oci/archive-layout.ts';
 import { chainIds, hexOf, parseDigest, type ChainId, type DiffId } from '../../oci/digest.ts';
 import type { LayerInfo, LayerStore, StagedLayer, Store } from '../../store/index.ts';
@@ -33,8 +33,10 @@ export interface PartNeeds {
 const SMALL_BYTES = 64 * 1024;
 /** As much as the store takes for a config. */
 const MAX_JSON_BYTES = 8 << 20;
-/** Everything kept in memory of one archive, with the names of its files. */
+/** Small files of one archive that are kept in memory. */
 const MAX_KEPT_BYTES = 32 << 20;
+/** Names of its files: some 40,000 of them, where an image has three for each layer. */
+const MAX_NAMES_BYTES = 8 << 20;
 /** What the record of one file costs besides its name. */
 const RECORD_BYTES = 200;
 const MAX_LINKS = 8;
@@ -48,6 +50,7 @@ export class Parts implements AsyncDisposable {
   readonly #parts = new Map<string, Part | { kind: 'link'; to: string }>();
   readonly #finishing = new Set<Promise<void>>();
   #keptBytes = 0;
+  #namesBytes = 0;
   /** What ended the reading: nothing that comes later counts. */
   #failure: { error: unknown } | undefined;
 
@@ -88,7 +91,18 @@ export class Parts implements AsyncDisposable {
   bytes(path: string): Buffer {
     const part = this.find(path);
     if (part?.kind === 'bytes') return part.bytes;
-    throw invalid(part === undefined ? `open ${path}: no such file or directory in the archive` : `${path}: no description of an image`, { cause: part?.kind === 'unusable' ? part.error : undefined });
+    if (part?.kind === 'unusable') throw part.error;
+    throw invalid(part === undefined ? `open ${path}: no such file or directory in the archive` : `${path}: no description of an image`);
+  }
+
+  /** As an extractor takes it. */
+  tar(part: Exclude<Part, { kind: 'unusable' }>): AsyncIterable<Uint8Array> {
+    switch (part.kind) {
+      case 'bytes': return isSlow(part.bytes) ? this.#needs.unpackSlow(bytesOf(part.bytes)) : bytesOf(part.bytes);
+      case 'here': return this.#needs.store.layers.tar(part.chainId);
+      case 'staged': return part.staged.tar();
+      default: return unreachable(part);
+    }
   }
 
   has(path: string): boolean { return this.find(path) !== undefined; }
@@ -116,10 +130,11 @@ export class Parts implements AsyncDisposable {
       return await this.#put(path, { kind: 'here', diffId: here.diffId, chainId: here.chainId });
     }
     const { head, all } = await peeked(content);
-    if (sizeBytes <= SMALL_BYTES || (sizeBytes <= MAX_JSON_BYTES && !looksLikeLayer(head) && looksLikeJson(head))) return await this.#keep(path, sizeBytes, all);
-    if (!looksLikeLayer(head)) return await this.#put(path, { kind: 'unusable', error: invalid(`${path} is neither a description nor a layer`) });
+    const isJson = !looksLikeLayer(head) && looksLikeJson(head);
+    if (sizeBytes <= SMALL_BYTES || (isJson && sizeBytes <= MAX_JSON_BYTES)) return await this.#keep(path, sizeBytes, all);
+    if (!looksLikeLayer(head)) return await this.#put(path, { kind: 'unusable', error: invalid(isJson ? `${path}: a description of ${sizeBytes} bytes; at most ${MAX_JSON_BYTES} are read` : `${path} is neither a description nor a layer`) });
     const whole = this.#watched(all);
-    await this.#stage(path, sizeBytes, isBzip2(head) || isXz(head) ? this.#needs.unpackSlow(whole) : whole);
+    await this.#stage(path, sizeBytes, isSlow(head) ? this.#needs.unpackSlow(whole) : whole);
   }
 
   /** An archive that breaks off is not this layer's fault alone. */
@@ -168,8 +183,8 @@ export class Parts implements AsyncDisposable {
   /** A name that comes twice means the later file, as if both had been unpacked. */
   async #put(path: string, part: Part | { kind: 'link'; to: string }): Promise<void> {
     const before = this.#parts.get(path);
-    if (before === undefined) this.#keptBytes += path.length + RECORD_BYTES;
-    if (this.#keptBytes > MAX_KEPT_BYTES + MAX_JSON_BYTES) {
+    if (before === undefined) this.#namesBytes += path.length + RECORD_BYTES;
+    if (this.#namesBytes > MAX_NAMES_BYTES) {
       if (part.kind === 'staged') await part.staged[Symbol.asyncDispose]();
       throw invalid('this is no archive of images: it has too many files');
     }
@@ -178,15 +193,21 @@ export class Parts implements AsyncDisposable {
   }
 }
 
+// eslint-disable-next-line typescript/require-await -- reading is synchronous, what takes it is not
+async function* bytesOf(bytes: Buffer): AsyncGenerator<Uint8Array> { if (bytes.length > 0) yield bytes; }
+
 const linkTo = (path: string) => {
   const to = archivePath(path);
   return to === undefined ? { kind: 'unusable' as const, error: invalid('a link leads out of the archive') } : { kind: 'link' as const, to };
 };
 
+/** Packed in a way that no extractor knows. */
+const isSlow = (head: Uint8Array): boolean => isBzip2(head) || isXz(head);
+
 /** Whether the first block is a tar's, or packed bytes. */
 function looksLikeLayer(head: Buffer): boolean {
   if (head.length < 4) return false;
-  if (isBzip2(head) || isXz(head)) return true;
+  if (isSlow(head)) return true;
   if ((head[0] === 0x1f && head[1] === 0x8b) || head.readUInt32LE(0) === 0xfd2fb528) return true;
   if (head.length < BLOCK_BYTES) return false;
   try { return isZeroBlock(head, 0) || parseHeader(head, 0) !== undefined; } catch { return false; }
