@@ -3,6 +3,7 @@ import { kindOf, messageOf, notFound } from '../../lib/errors.ts';
 import type { ChainId } from '../../oci/digest.ts';
 import type { Descriptor, ImageConfig } from '../../oci/manifest.ts';
 import { DEFAULT_TAG, familiarString } from '../../oci/reference.ts';
+import type { Registry } from '../../registry/index.ts';
 import type { LayerStore } from '../../store/index.ts';
 import { findDeltaBase, type DeltaBase, type DeltaImage } from './delta-base.ts';
 import { rootsOf, type PullNeeds, type PullOf, type WholeImage } from './pull-flight.ts';
@@ -11,6 +12,7 @@ import { plainPlan, type LayerPlan } from './ways.ts';
 /** Of other tags, so many are read before the whole image counts as not there. */
 const MAX_SEARCHED = 32;
 
+type SearchNeeds = Pick<PullNeeds, 'log' | 'platform'> & { registry: Pick<Registry, 'resolve' | 'tags'> };
 type Lease = ReturnType<LayerStore['lease']>;
 
 /** Errors: not-found (the base is not here and the whole target not in the repository), in balenaEngine's words. */
@@ -62,7 +64,7 @@ function wholePlan({ config, options }: PullOf, whole: WholeImage, reason: strin
  * The target under another tag of the same repository: `latest`, where a builder keeps what it makes deltas to, then the others in the
  * registry's order. undefined when none of those that were read has it; what cannot be read does not count.
  */
-export async function searchWhole(needs: PullNeeds, { reference, options, target }: Pick<PullOf, 'reference' | 'options'> & { target: ImageConfig }): Promise<WholeImage | undefined> {
+export async function searchWhole(needs: SearchNeeds, { reference, options, target }: Pick<PullOf, 'reference' | 'options'> & { target: ImageConfig }): Promise<WholeImage | undefined> {
   const call = { auth: options.auth, signal: options.signal };
   const tried = new Set([reference.tag]);
   const layersAt = async (tag: string): Promise<WholeImage | undefined> => {

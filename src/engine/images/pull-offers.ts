@@ -2,6 +2,7 @@
 import { messageOf } from '../../lib/errors.ts';
 import type { ChainId, Digest, DiffId } from '../../oci/digest.ts';
 import { DELTA_ARTIFACT_TYPE, DELTA_LAYER_TYPE, parseDeltaArtifact, type DeltaArtifact, type DeltaArtifactLayer } from '../../oci/delta-artifact.ts';
+import type { Registry } from '../../registry/index.ts';
 import type { BaseRoot, LayerFiles, LayerStore } from '../../store/index.ts';
 import { rootsOf, type PullNeeds, type PullOf } from './pull-flight.ts';
 import { cheapestDeltas, chooseReferrers, isWorthAsking, type Found, type LayerOffer, type LayerPlan } from './ways.ts';
@@ -9,10 +10,13 @@ import { cheapestDeltas, chooseReferrers, isWorthAsking, type Found, type LayerO
 /** A registry that takes longer to say whether it has deltas is not waited for: the layers come whole. */
 const MAX_ASKING_MS = 20_000;
 
+type OfferNeeds = Pick<PullNeeds, 'store' | 'baseRoots' | 'clock' | 'log'> & { registry: Pick<Registry, 'referrers' | 'manifestBytes'> };
+type OfferPull = Pick<PullOf, 'reference' | 'config' | 'options' | 'found'>;
+
 interface Asked { subject: Digest; plan: LayerPlan[]; lease: ReturnType<LayerStore['lease']> }
 
 /** The plan with a delta for each layer that has one. Whatever goes wrong with asking leaves it as it was. What the deltas read is leased. */
-export async function withDeltas(needs: PullNeeds, pull: PullOf, { subject, plan, lease }: Asked): Promise<LayerPlan[]> {
+export async function withDeltas(needs: OfferNeeds, pull: OfferPull, { subject, plan, lease }: Asked): Promise<LayerPlan[]> {
   const { store, log } = needs;
   const found = pull.found();
   const missing = plan.filter(({ chainId, diffId }) => !store.layers.get(chainId) && !found.has(diffId));
@@ -49,7 +53,7 @@ function offerOf({ digest, size, sources }: DeltaArtifactLayer, found: ReadonlyM
   return { blob: { mediaType: DELTA_LAYER_TYPE, digest, size }, delta: { format: 'vaquita', base }, keeps };
 }
 
-async function ask(needs: PullNeeds, { reference, config, options }: PullOf, subject: Digest): Promise<DeltaArtifact[]> {
+async function ask(needs: OfferNeeds, { reference, config, options }: OfferPull, subject: Digest): Promise<DeltaArtifact[]> {
   const { registry, clock, log } = needs;
   const late = new AbortController();
   using _timer = clock.after(MAX_ASKING_MS, () => late.abort(new Error(`no answer after ${MAX_ASKING_MS / 1000} s`)));
