@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseHost, readConfig } from './config.ts';
 import { daemonHelp, FIXED_FLAGS, FLAGS } from './flags.ts';
+import { liveConfig, takeOver } from './reload.ts';
 
 /** Runs with a daemon.json of its own, so that the machine's is not read. */
 function read(words: readonly string[], file: unknown = {}, env: Record<string, string> = {}) {
@@ -36,6 +37,14 @@ test('a second root for bases of deltas is told by its path alone, or with the d
 test('the memory of making and applying deltas is told in megabytes', () => {
   assert.deepEqual([read([]).deltaCreateMemoryBytes, read([]).deltaApplyMemoryBytes, read([], { 'delta-create-memory': 100 }).deltaCreateMemoryBytes], [512, 64, 100].map((mb) => mb * 2 ** 20));
   assert.throws(() => read(['--delta-create-memory', '63']), /invalid delta create memory: 63: expected at least 64/);
+});
+
+test('uploads: how many at a time, and how often; the latter is taken over while the daemon runs', () => {
+  const config = read([], { 'max-upload-attempts': 7 });
+  assert.deepEqual([config.maxUploadAttempts, config.maxConcurrentUploads, read(['--max-concurrent-uploads=2']).maxConcurrentUploads], [7, 5, 2]);
+  assert.throws(() => read(['--max-upload-attempts', '0']), /invalid max upload attempts: 0: expected at least 1/);
+  const live = liveConfig(config);
+  assert.deepEqual([takeOver(live, read([], { 'max-upload-attempts': 3, 'max-concurrent-uploads': 1 }), config), live.maxUploadAttempts], [['maxConcurrentUploads'], 3]);
 });
 
 test('what is wrong is named', () => {
