@@ -30,7 +30,7 @@ const COPY_BYTES = 1 << 16;
 /** The header is looked for in so many bytes. */
 const MAX_HEADER_BYTES = 1 << 17;
 
-/** Errors of `write` and `finish`: corrupt, naming the file of the base when that is not what it was; also when a layer of the base is not here; invalid, when the delta is of a later version. Nothing is asked of the base before the header is known to be whole and to need no more memory than allowed. */
+/** Error of `write` and `finish`: corrupt, naming the file of the base when that is not what it was; also when a layer of the base is not here or the delta is of a later version. Nothing is asked of the base before the header is known to be whole and to need no more memory than allowed. */
 export function openVaquitaPatch(needs: PatchNeeds): PatchDecoder {
   let head = Buffer.alloc(0), queue: FrameQueue | undefined, patch: Patch | undefined;
   const begin = (header: VaquitaHeader) => {

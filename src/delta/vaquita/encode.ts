@@ -24,8 +24,11 @@ export interface MakeOptions {
   onProgress?: ((currentBytes: number, totalBytes: number) => void) | undefined;
 }
 
-/** The most that frames are made to need (a decoder takes what the delta declares). */
-const MOST: Limits = { waiting: 12 << 20, content: 4 << 20, dictionary: 8 << 20, headers: 2 << 20, patches: 24 << 20 };
+/** The most that frames are made to need; a decoder takes what the delta declares. Little memory for making makes small frames: packing takes 30 times the content of one. */
+function mostFor(memoryBytes: number): Limits {
+  const content = Math.max(64 << 10, Math.min(4 << 20, 2 ** Math.floor(Math.log2(memoryBytes / 80))));
+  return { waiting: 12 << 20, content, dictionary: 2 * content, headers: 2 << 20, patches: 24 << 20 };
+}
 /** Entries of one frame, and where a frame of headers ends at the latest: one more entry must still fit. */
 const MAX_ENTRIES = 2048, FULL_HEADER_BYTES = 1 << 20;
 /** Files up to this are taken into a dictionary as a whole when a file of that name changed. */
@@ -69,6 +72,7 @@ class Making {
   #lastCopy = -1;
 
   constructor({ base, plan, target, output, options }: MakingNeeds) {
+    const most = mostFor(options.memoryBytes);
     const used = base.layers.filter((_layer, index) => plan.layers[index]);
     this.#base = base;
     this.#plan = plan;
@@ -77,9 +81,9 @@ class Making {
     this.#planned = plan.items.filter((item) => item.what === 'entry');
     this.#codec = new HeaderCodec(this.#entries, (index) => this.#planned[index]?.sizeBytes ?? 0);
     const sources = used.map(({ diffId, tar, index }) => ({ diffId, tarBytes: tar.sizeBytes, entries: index.count }));
-    this.#frames = new FrameWriter({ features: FEATURE.executables, target: { diffId: target.diffId, tarBytes: target.tar.sizeBytes, entries: plan.entries }, sources }, MOST, output);
-    this.#content = new ContentWriter(this.#frames, { limits: { contentBytes: MOST.content, dictionaryBytes: MOST.dictionary }, read: (pick, into, at) => { this.#readPick(pick, { into, at }); } });
-    this.#executables = new Executables({ memoryBytes: options.memoryBytes / 2, decoderBytes: MOST.patches, waitingBytes: MOST.waiting - MOST.content });
+    this.#frames = new FrameWriter({ features: FEATURE.executables, target: { diffId: target.diffId, tarBytes: target.tar.sizeBytes, entries: plan.entries }, sources }, most, output);
+    this.#content = new ContentWriter(this.#frames, { limits: { contentBytes: most.content, dictionaryBytes: most.dictionary }, read: (pick, into, at) => { this.#readPick(pick, { into, at }); } });
+    this.#executables = new Executables({ memoryBytes: options.memoryBytes / 2, decoderBytes: most.patches, waitingBytes: most.waiting - most.content });
     let skipped = 0;
     this.#shifts = base.layers.map(({ index }, layer) => {
       if (plan.layers[layer] === true) return skipped;

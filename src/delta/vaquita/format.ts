@@ -1,6 +1,6 @@
 // The outer shape of our deltas: magic, header with limits, frames with their digests. docs/delta-format.md is the specification.
 import { crc32 } from 'node:zlib';
-import { corrupt, invalid } from '../../lib/errors.ts';
+import { corrupt } from '../../lib/errors.ts';
 
 export const MAGIC = Buffer.from('VQDL', 'latin1');
 export const VERSION = 1;
@@ -73,12 +73,12 @@ export function writeHeader(header: Omit<VaquitaHeader, 'memoryBytes'>): Buffer 
 
 const limitNames = ['waiting', 'content', 'dictionary', 'headers', 'patches'] as const satisfies ReadonlyArray<keyof Limits>;
 
-/** The header that `bytes` begins with and its length; undefined while it is not complete. Errors: corrupt (no delta of ours, damaged, more sources than there can be); invalid (a later version, or features that are not known). */
+/** The header that `bytes` begins with and its length; undefined while it is not complete. Error: corrupt (no delta of ours, damaged, of a later version, needs features that are not known). */
 export function readHeader(bytes: Buffer): { header: VaquitaHeader; headerBytes: number } | undefined {
   const known = Math.min(bytes.length, MAGIC.length);
   if (bytes.compare(MAGIC, 0, known, 0, known) !== 0) throw corrupt('these bytes are no delta of the format vaquita');
   if (bytes.length < PREAMBLE_BYTES) return undefined;
-  if (bytes[MAGIC.length] !== VERSION) throw invalid(`the delta is of version ${bytes[MAGIC.length]} of the format vaquita, this engine knows ${VERSION}`);
+  if (bytes[MAGIC.length] !== VERSION) throw corrupt(`the delta is of version ${bytes[MAGIC.length]} of the format vaquita, this engine knows ${VERSION}`);
   const cursor = new Cursor(bytes, MAGIC.length + 1, bytes.length);
   const bodyBytes = cursor.varint();
   if (bodyBytes > MAX_HEADER_BYTES) throw corrupt(`the delta has a header of ${bodyBytes} bytes`);
@@ -97,7 +97,7 @@ export function readVaquitaHeader(bytes: Buffer): VaquitaHeader {
 
 function readBody(cursor: Cursor): VaquitaHeader {
   const features = cursor.varint();
-  if (Math.floor(features / (KNOWN_FEATURES + 1)) !== 0) throw invalid(`the delta needs features of a later version (${features})`);
+  if (Math.floor(features / (KNOWN_FEATURES + 1)) !== 0) throw corrupt(`the delta needs features of a later version (${features})`);
   const target = { diffId: cursor.digest(), tarBytes: cursor.varint(), entries: cursor.varint() };
   if (target.entries * 512 > target.tarBytes) throw corrupt(`the delta has ${target.entries} entries in a tar of ${target.tarBytes} bytes`);
   const sources: Source[] = [];

@@ -55,6 +55,8 @@ const QUESTIONS = {
   next: 8, unlike: 8, renamed: 8, renamedNext: 8, byRule: 4, blocks: 3, style: 16, number: 3 * 8, type: 3, empty: 3, sameContent: 3 * 8, kind: 3 * 8, sameSize: 3,
   sameTime: 3, time: RECENT_TIMES, sameLink: 3, exact: 3, byte: 2 * BLOCK_BYTES,
 } as const;
+/** What estimates begin with. Most bytes of a header that is not as predicted are. */
+const EVEN = 32768, MOSTLY = 64512;
 type Question = keyof typeof QUESTIONS;
 
 export class HeaderCodec {
@@ -85,7 +87,7 @@ export class HeaderCodec {
   constructor(base: BaseEntries, madeBytes: (index: number) => number) {
     this.#base = base;
     this.#madeBytes = madeBytes;
-    this.#bits = Object.fromEntries(Object.entries(QUESTIONS).map(([name, contexts]) => [name, new Model(contexts)])) as unknown as Record<Question, Model>;
+    this.#bits = Object.fromEntries(Object.entries(QUESTIONS).map(([name, contexts]) => [name, new Model(contexts, name === 'byte' ? MOSTLY : EVEN)])) as unknown as Record<Question, Model>;
   }
 
   /** The name that an entry of the base would have by the last rename. */

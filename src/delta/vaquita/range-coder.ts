@@ -18,9 +18,10 @@ export interface Coder {
 export class Model {
   readonly fast: Uint16Array;
   readonly slow: Uint16Array;
-  constructor(slots: number) {
-    this.fast = new Uint16Array(slots).fill(EVEN);
-    this.slow = new Uint16Array(slots).fill(EVEN);
+  /** `start`: what all of them begin with, in 65536ths. */
+  constructor(slots: number, start = EVEN) {
+    this.fast = new Uint16Array(slots).fill(start);
+    this.slow = new Uint16Array(slots).fill(start);
   }
 }
 
