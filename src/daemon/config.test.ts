@@ -51,7 +51,7 @@ test('what is wrong is named', () => {
   const cases: Array<[string[], unknown, RegExp]> = [
     [['--nope'], {}, /unknown flag: --nope/], [['--log-driver', 'nosuch'], {}, /failed to set log opts: error looking up logging plugin nosuch/], [[], { 'log-opts': { nosuch: '1' } }, /failed to set log opts: unknown log opt 'nosuch' for json-file log driver/], [['--data-root'], {}, /flag needs an argument: --data-root/], [['word'], {}, /accepts no arguments: word/],
     [['--data-root', 'relative'], {}, /invalid data-root: relative/], [['-H', 'http://x'], {}, /unable to parse -H http:\/\/x/], [['-l', 'loud'], {}, /invalid logging level: loud/],
-    [['-s', 'vfs'], {}, /--storage-driver=vfs is not supported/], [['--max-concurrent-downloads', 'x'], {}, /invalid argument "x"/], [['--max-concurrent-downloads', '0'], {}, /at least 1/],
+    [['-s', 'vfs'], {}, /--storage-driver=vfs is not supported/], [['--max-concurrent-downloads', 'x'], {}, /invalid argument "x"/], [['--max-concurrent-downloads', '0'], {}, /at least 1/], [['--delta-apply-memory', '8'], {}, /invalid delta apply memory: 8: expected at least 16/],
     [['--label', 'x'], {}, /bad attribute format: x/], [['--registry-mirror', 'ftp://x'], {}, /unsupported scheme "ftp"/], [['--tlsverify', '--tlscert', 'a', '--tlskey', 'b'], {}, /--tlscacert/],
     [['-H', 'tcp://0.0.0.0:1'], {}, /root on this machine/], [[], { nope: 1 }, /don't match any configuration option: nope/], [[], { debug: 'yes' }, /debug must be a bool/],
     [[], '{', /unable to configure the daemon with file/], [[], '[]', /expected a JSON object/], [[], { 'storage-driver': 'btrfs' }, /btrfs is not supported/],

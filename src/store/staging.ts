@@ -56,7 +56,7 @@ export async function stageLayer(needs: StagingNeeds, layer: LayerWrite): Promis
 }
 
 /** Error: corrupt, also when it is not the layer that was promised. Where a delta gave another one, its base is looked at: it tells who is to blame. */
-async function extracted({ room, extractors }: StagingNeeds, layer: LayerWrite, write: Write): Promise<{ diffId: DiffId; sizeBytes: number }> {
+async function extracted({ room, extractors, files }: StagingNeeds, layer: LayerWrite, write: Write): Promise<{ diffId: DiffId; sizeBytes: number }> {
   try {
     const done = await extractors.extract({
       into: diffPath(room.at, write.cacheId), tarSplitPath: splitOf(write),
@@ -68,7 +68,7 @@ async function extracted({ room, extractors }: StagingNeeds, layer: LayerWrite, 
   } catch (error) {
     if (layer.delta === undefined || !(error instanceof WrongResult)) throw error;
     for (const base of layer.delta.base) {
-      const [damage] = await verifyLayer(base, { tarSplitPath: base.tarSplitPath, clock: room.clock, signal: layer.signal, maxDamages: 1 });
+      const [damage] = await verifyLayer(base, { tarSplitPath: base.tarSplitPath, clock: room.clock, signal: layer.signal, maxDamages: 1, onRead: (fd) => files.dropCache(fd) });
       if (damage) throw corrupt(`base layer ${base.diffId} is damaged: ${damage.file === undefined ? '' : `${damage.file} `}${damage.reason}`, { cause: error });
     }
     throw corrupt(`the delta does not make the layer that it is for: ${messageOf(error)}`, { cause: error });

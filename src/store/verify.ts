@@ -15,15 +15,15 @@ const BYTES_PER_TURN = 4 * 2 ** 20;
 /** Whoever has more damaged files than this needs no list of them. */
 const MAX_DAMAGES = 1000;
 
-export interface VerifyOptions { tarSplitPath: string; clock: Clock; signal?: AbortSignal | undefined; /** Enough are known then. */ maxDamages?: number }
+export interface VerifyOptions { tarSplitPath: string; clock: Clock; signal?: AbortSignal | undefined; /** Enough are known then. */ maxDamages?: number; /** Told of each file that has been read, before it is closed. */ onRead?: (fd: number) => void }
 
 /** Everything that is wrong with a layer; nothing when it is as it was extracted. Reads all of it, and gives others their turn meanwhile. */
-export async function verifyLayer(layer: Pick<LayerInfo, 'diffId' | 'diffPath'>, { tarSplitPath, clock, signal, maxDamages = MAX_DAMAGES }: VerifyOptions): Promise<LayerDamage[]> {
+export async function verifyLayer(layer: Pick<LayerInfo, 'diffId' | 'diffPath'>, { tarSplitPath, clock, signal, maxDamages = MAX_DAMAGES, onRead = () => {} }: VerifyOptions): Promise<LayerDamage[]> {
   const damages: LayerDamage[] = [];
-  const check = { resolve: openResolver(layer.diffPath), crc: new Crc64({ bufferBytes: BUFFER_BYTES }), hash: createHash('sha256') };
+  const check = { resolve: openResolver(layer.diffPath), crc: new Crc64({ bufferBytes: BUFFER_BYTES }), hash: createHash('sha256'), onRead };
   let bytes = 0;
   try {
-    for (const entry of readTarSplit(tarSplitPath)) {
+    for (const entry of readTarSplit(tarSplitPath, onRead)) {
       if (entry.type === 'segment') {
         check.hash.update(entry.bytes);
         bytes += entry.bytes.length;
@@ -47,10 +47,10 @@ export async function verifyLayer(layer: Pick<LayerInfo, 'diffId' | 'diffPath'>,
   return damages;
 }
 
-interface Check { resolve: (name: string) => string | Buffer; crc: Crc64; hash: Hash }
+interface Check { resolve: (name: string) => string | Buffer; crc: Crc64; hash: Hash; onRead: (fd: number) => void }
 
 /** One file, piece by piece; the last piece carries what is wrong with it. */
-function* fileTurns({ resolve, crc, hash }: Check, { name, sizeBytes, crc: want }: { name: string; sizeBytes: number; crc: string }): Generator<{ bytes: number; reason?: string }> {
+function* fileTurns({ resolve, crc, hash, onRead }: Check, { name, sizeBytes, crc: want }: { name: string; sizeBytes: number; crc: string }): Generator<{ bytes: number; reason?: string }> {
   let fd = -1;
   try {
     fd = openSync(resolve(name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -71,6 +71,9 @@ function* fileTurns({ resolve, crc, hash }: Check, { name, sizeBytes, crc: want 
     if (errnoOf(error) === undefined && kindOf(error) !== 'corrupt') throw error;
     yield { bytes: 0, reason: messageOf(error) }; // ENOENT, or EIO: the flash itself says so
   } finally {
-    if (fd >= 0) closeSync(fd);
+    if (fd >= 0) {
+      onRead(fd);
+      closeSync(fd);
+    }
   }
 }
