@@ -29,7 +29,6 @@ export interface Place {
   base: URL;
   /** Undefined for mirrors: they are no party to the user's credentials. */
   auth: RegistryAuth | undefined;
-  isMirror: boolean;
   connectMs: number | undefined;
 }
 
@@ -74,7 +73,7 @@ export class Reach {
 
   async #asking<T>(endpoint: Endpoint, call: RegistryCall, work: (place: Place) => Promise<T>): Promise<T> {
     const auth = endpoint.isMirror ? undefined : call.auth;
-    return await this.overAnyScheme(endpoint, (base, connectMs) => retrying(() => work({ base, auth, isMirror: endpoint.isMirror, connectMs }), this.patience(call.signal)));
+    return await this.overAnyScheme(endpoint, (base, connectMs) => retrying(() => work({ base, auth, connectMs }), this.patience(call.signal)));
   }
 
   /** Whom to ask; mirrors that could not be reached a moment ago are left out. */

@@ -89,6 +89,18 @@ test('an API that fails today is asked again tomorrow; a list that cannot be had
   assert.deepEqual(await w.listed(), [], 'something else under the tag');
 });
 
+test('who pulls through a mirror asks there', async () => {
+  await using mirror = await openFakeRegistry();
+  await using client = openTestClient({ registryMirrors: ['http://127.0.0.1:1', mirror.url] });
+  const ask = () => client.registry.referrers(parseReference('busybox'), SUBJECT, { auth: { username: 'u', password: 'of the hub' }, artifactType: TYPE });
+  assert.deepEqual(await ask(), []);
+  const { bytes, annotations } = artifact('v1', TYPE);
+  mirror.shelf.put('library/busybox', TAG, { mediaType: MEDIA.ociIndex, bytes: Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType: MEDIA.ociManifest, digest: digestOf(bytes), size: bytes.length, artifactType: TYPE, annotations }] })) });
+  assert.deepEqual((await ask()).map((one) => one.annotations), [annotations]);
+  assert.deepEqual(asked(mirror), ['GET referrers', 'GET manifest', 'GET manifest']);
+  assert.ok(mirror.requests.every(({ authorization }) => authorization === undefined));
+});
+
 test('an entry takes the place of one that is the same; all others stay as they are', async () => {
   await using w = await world();
   const foreign = { mediaType: MEDIA.ociManifest, digest: digestOf('sbom'), size: 4, artifactType: 'application/vnd.sbom', annotations: { base: 'v1' }, data: 'e30=', 'x-later': [1] };

@@ -35,13 +35,8 @@ export function makeReferrers(reach: Reach, push: Pick<RegistryPush, 'putManifes
   };
   return {
     async referrers(reference, subject, call) {
-      const asked = { ...call, reference, subject };
-      const all = await reach.ask(reference, call, async (place) => {
-        const some = await found(asked, place);
-        // A mirror seldom has them; what it lacks, the registry itself may have.
-        if (some.length === 0 && place.isMirror) throw new RegistryFailure('not-found', 'the mirror knows of no referrers');
-        return some;
-      });
+      // What a mirror answers counts, also that there are none: who pulls through one may have no other way out.
+      const all = await reach.ask(reference, call, (place) => found({ ...call, reference, subject }, place));
       return all.filter(({ artifactType }) => artifactType === call.artifactType);
     },
     async manifestBytes(reference, want, call) {

@@ -13,6 +13,7 @@ import { openDocker, type Docker } from '../kit/docker.ts';
 import { startDockerd } from '../kit/dockerd.ts';
 import { ask } from '../kit/http.ts';
 import { buildImage, treeTar, type BuiltImage } from '../kit/image.ts';
+import { openFakeRegistry } from '../kit/fake-registry.ts';
 import { openMeter } from '../kit/meter.ts';
 import { mustPull } from '../kit/pull.ts';
 import { pushImage, startRegistry, type DebianRegistry } from '../kit/registry.ts';
@@ -205,6 +206,13 @@ test('deltas are published beside their target, each once, and one that fails is
   await tag(daemon.socket, `${name}:4`, `${registry.host}/bare/app`, '4');
   assert.deepEqual((await push(daemon.socket, `${registry.host}/bare/app:4`, '&delta=0')).filter(({ id }) => id?.startsWith('Delta')), []);
   assert.deepEqual(await offersTo('bare/app', four), []);
+
+  // A registry that takes images but no artifacts has the image.
+  await using strict = await openFakeRegistry();
+  strict.misbehave = ({ method, path }) => (method === 'PUT' && /manifests\/sha256:/.test(path) ? { status: 400, content: '{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid"}]}' } : undefined);
+  await tag(daemon.socket, `${name}:4`, `${strict.host}/strict/app`, '4');
+  assert.deepEqual(statuses(await push(daemon.socket, `${strict.host}/strict/app:4`), /^Not pushed/), Array.from({ length: 3 }, () => 'Not pushed: manifest invalid: manifest invalid'));
+  assert.ok(strict.shelf.manifest('strict/app', '4'));
 
   // A device that came by a delta pushes whole layers.
   await using device = await startDaemon({ root: join(root.path, 'device') });
