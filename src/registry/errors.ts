@@ -32,6 +32,12 @@ export class RegistryFailure extends EngineError {
   }
 }
 
+/** Whether nobody answered at all, or no longer: then it is the network that failed, and what else is asked of that server will fail as well. */
+export function isConnectionLost(error: unknown): boolean {
+  if (!(error instanceof RegistryFailure) || error.kind !== 'unavailable' || error.status !== undefined) return false;
+  return error.cause === undefined || isConnectionLost(error.cause);
+}
+
 export const isTransient = (error: unknown): boolean => error instanceof RegistryFailure && error.transient;
 
 /** No byte came, or went, for too long. */

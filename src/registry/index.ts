@@ -125,4 +125,5 @@ export interface Registry extends RegistryPush, RegistryReferrers {
 }
 
 export type { Digest, Referrer };
+export { isConnectionLost } from './errors.ts';
 export { openRegistry } from './registry.ts';

@@ -152,6 +152,7 @@ const UNUSABLE: ReadonlyArray<readonly [what: string, offered: { spoil?: (bytes:
   ['not the bytes of its digest', {}, ({ blob, delta }) => ({ path }) => (path.endsWith(blob) ? { content: Buffer.alloc(delta.layers[0]?.size ?? 0, 7) } : undefined)],
   ['not there', {}, ({ blob }) => ({ path }) => (path.endsWith(blob) ? { status: 404 } : undefined)],
   ['forbidden', {}, ({ blob }) => ({ path }) => (path.endsWith(blob) ? { status: 403 } : undefined)],
+  ['an error of the server', {}, ({ blob }) => ({ path }) => (path.endsWith(blob) ? { status: 503 } : undefined)],
 ];
 
 test('a delta that cannot be used is told of, and the whole layer comes in the same flight', async (t) => {
@@ -166,6 +167,15 @@ test('a delta that cannot be used is told of, and the whole layer comes in the s
     for (const id of await imageIds(daemon.socket)) await ask(daemon.socket, { method: 'DELETE', path: `/images/${id}?force=1` });
   });
   assert.match(daemon.log(), /a delta could not be used: the whole layer is downloaded instead/);
+});
+
+test('a network that fails in the middle of a delta is no reason to download the whole layer', async () => {
+  const { reference, blob } = await offer('lost');
+  registry.misbehave = ({ path }) => (path.endsWith(blob) ? { hangUp: true } : undefined);
+  assert.match((await pull(daemon.socket, reference)).error ?? '', /gave up after 2 attempts/);
+  assert.equal(blobsAsked().includes(V2.layers[1]?.digest ?? ''), false);
+  registry.misbehave = () => undefined;
+  assert.ok(statuses(await mustPull(daemon.socket, reference)).some((text) => text.startsWith('Delta: downloaded')));
 });
 
 test('a base that is not what it was costs the delta, not the image', async () => {

@@ -7,7 +7,7 @@ import type { DiffId } from '../../oci/digest.ts';
 import type { Descriptor, ImageConfig, Platform } from '../../oci/manifest.ts';
 import { compressionOf } from '../../oci/parse-manifest.ts';
 import type { Reference } from '../../oci/reference.ts';
-import type { Registry } from '../../registry/index.ts';
+import { isConnectionLost, type Registry } from '../../registry/index.ts';
 import type { BaseRoot, LayerWrite, StagedLayer, Store } from '../../store/index.ts';
 import type { ProgressLine, RegistryAuth } from '../../wire/types.ts';
 import type { Events } from '../events.ts';
@@ -146,7 +146,8 @@ async function takeFirst(needs: PullNeeds, flight: Flight, ways: readonly Way[])
 
 /** A full disk, or one that cannot be written, is so for every way. */
 const DISK_ERRNOS: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EROFS']);
-const mayDoOtherwise = (error: unknown): boolean => !DISK_ERRNOS.has(errnoOf(error)) && kindOf(error) !== 'cancelled';
+/** Nor does a connection that is gone come back for what is a hundred times larger: the next pull goes on with the delta. */
+const mayDoOtherwise = (error: unknown): boolean => !DISK_ERRNOS.has(errnoOf(error)) && kindOf(error) !== 'cancelled' && !isConnectionLost(error);
 
 function tellOfFailure(needs: PullNeeds, { plan, events }: Flight, { way, error }: { way: Way; error: unknown }): void {
   const about = { diffId: plan.diffId, error: messageOf(error) };
