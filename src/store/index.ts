@@ -75,7 +75,7 @@ export interface LayerInfo {
 }
 
 /** What the exact tar of a layer can be put together from, by a worker too (`openLayerView`). */
-export interface LayerFiles { diffId: DiffId; tarSplitPath: string; diffPath: string; tarBytes?: number }
+export interface LayerFiles { diffId: DiffId; tarSplitPath: string; diffPath: string }
 
 /** How a layer's bytes come as a delta. */
 export interface LayerDelta {
