@@ -18,7 +18,7 @@ interface Way { name: string; engine: string; tag: string; query?: string; limit
 const DEVICE_BYTES = 192 << 20;
 
 const { values } = parseArgs({ options: {
-  rounds: { type: 'string', default: '3' }, images: { type: 'string', default: 'small,big' }, directory: { type: 'string', default: tmpdir() },
+  rounds: { type: 'string', default: '3' }, images: { type: 'string', default: 'small,big' }, directory: { type: 'string', default: tmpdir() }, ways: { type: 'string', default: '' },
   out: { type: 'string', default: fileURLToPath(new URL('results', import.meta.url)) },
 } });
 
@@ -36,6 +36,7 @@ const WAYS: readonly Way[] = [
   { name: `vaquita delta, ${DEVICE_BYTES >> 20} MiB`, engine: own, tag: '2', limitBytes: DEVICE_BYTES },
 ];
 
+const ways = WAYS.filter(({ name }) => values.ways === '' || values.ways.split(',').includes(name));
 const sections: string[] = [];
 const json: Record<string, ReadonlyArray<Row<Figures>>> = {};
 for (const image of [smallFiles(), bigFiles()].filter(({ name }) => values.images.split(',').includes(name))) {
@@ -67,9 +68,9 @@ async function publish(image: BenchImage): Promise<void> {
 
 /** Ways take turns inside each round, so that a change of the machine's mood meets all of them. */
 async function measureAll(image: string): Promise<Array<Row<Figures>>> {
-  const rounds = new Map<string, Figures[]>(WAYS.map(({ name }) => [name, []]));
+  const rounds = new Map<string, Figures[]>(ways.map(({ name }) => [name, []]));
   for (let n = 0; n < Number(values.rounds); n++) {
-    for (const { name, engine, tag, query, limitBytes } of WAYS) {
+    for (const { name, engine, tag, query, limitBytes } of ways) {
       const repository = `${meter.host}/bench/${image}`;
       const { figures } = await measurePull({
         engine, scratch, registry: meter.host, reference: `${repository}:${tag}`, present: `${repository}:1`, query, limitBytes, onReady: () => meter.reset(),

@@ -107,6 +107,7 @@ function openFakeFiles(step: Step): { face: Files; state: FileState } {
     syncFs: (path) => step('syncfs', path),
     writeOut: (fd, how) => step(`write-out-${how}`, `fd ${fd}`),
     dropCache: (fd) => step('drop-cache', `fd ${fd}`),
+    readAhead: (fd) => step('read-ahead', `fd ${fd}`),
     mknod: (path, mode, device) => {
       step('mknod', path);
       if (state.nodes.has(path)) throw failure('EEXIST', 'mknod', path);
@@ -140,7 +141,7 @@ function openFakeFiles(step: Step): { face: Files; state: FileState } {
     openInRoot: (_root, path) => { step('openat2', path); return undefined; },
     ensureDirectory: (path) => step('mkdir', path),
     exists: () => true,
-    cachedBytes: (path) => { step('mincore', path); return 0; },
+    cachedBytes: (file) => { step('mincore', String(file)); return 0; },
   };
   return { face, state };
 }

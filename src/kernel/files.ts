@@ -12,7 +12,7 @@ const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const SYNC_FILE_RANGE_WRITE = 2;
 const SYNC_FILE_RANGE_WAIT_BEFORE_WRITE_WAIT_AFTER = 1 | 2 | 4;
-const POSIX_FADV_DONTNEED = 4;
+const POSIX_FADV_WILLNEED = 3, POSIX_FADV_DONTNEED = 4;
 const LOCK_EX_NB = 2 | 4;
 const RESOLVE_IN_ROOT = 0x10n;
 const PROT_READ = 1;
@@ -26,7 +26,7 @@ const OPENAT2_TRIES = 100;
 
 export function openFiles(): Files {
   return {
-    syncFs, writeOut, dropCache, mknod, setXattr, listXattr, fchdir, tryLock, readInRoot, openInRoot, findInRoot, ensureDirectory, exists: existsSync, cachedBytes,
+    syncFs, writeOut, dropCache, readAhead, mknod, setXattr, listXattr, fchdir, tryLock, readInRoot, openInRoot, findInRoot, ensureDirectory, exists: existsSync, cachedBytes,
     getXattr: xattrReader(),
     setTimes: timeSetter(),
     chroot: (path) => { if (libc.chroot(path) !== 0) throw systemError(lastErrno(), { syscall: 'chroot', path }); },
@@ -46,8 +46,12 @@ function writeOut(fd: number, how: 'start' | 'wait', range?: { offset: number; b
   if (libc.sync_file_range(fd, BigInt(range?.offset ?? 0), BigInt(range?.bytes ?? 0), flags) !== 0) throw systemError(lastErrno(), { syscall: 'sync_file_range', detail: `fd ${fd}` });
 }
 
-function dropCache(fd: number): void {
-  const error = libc.posix_fadvise(fd, 0n, 0n, POSIX_FADV_DONTNEED); // returns the error instead of setting errno
+const dropCache = (fd: number): void => { advise(fd, POSIX_FADV_DONTNEED); };
+const readAhead = (fd: number): void => { advise(fd, POSIX_FADV_WILLNEED); };
+
+/** About the whole file. */
+function advise(fd: number, advice: number): void {
+  const error = libc.posix_fadvise(fd, 0n, 0n, advice); // returns the error instead of setting errno
   if (error !== 0) throw systemError(errnoName(error), { syscall: 'posix_fadvise', detail: `fd ${fd}` });
 }
 
@@ -168,18 +172,21 @@ function ensureDirectory(path: string, owner?: { uid: number; gid: number }): vo
   } catch (error) { if (errnoOf(error) !== 'EEXIST') throw error; } // a file: whoever asked finds out what it is good for
 }
 
-function cachedBytes(path: string): number {
-  const fd = openSync(path, 'r');
+function cachedBytes(file: string | number): number {
+  if (typeof file === 'number') return cachedBytesOf(file);
+  const fd = openSync(file, 'r');
+  try { return cachedBytesOf(fd); } finally { closeSync(fd); }
+}
+
+function cachedBytesOf(fd: number): number {
+  const { size } = fstatSync(fd, { bigint: true });
+  if (size === 0n) return 0;
+  const address = libc.mmap(null, size, PROT_READ, MAP_SHARED, fd, 0n);
+  if (address === -1n) throw systemError(lastErrno(), { syscall: 'mmap', detail: `fd ${fd}` });
   try {
-    const { size } = fstatSync(fd, { bigint: true });
-    if (size === 0n) return 0;
-    const address = libc.mmap(null, size, PROT_READ, MAP_SHARED, fd, 0n);
-    if (address === -1n) throw systemError(lastErrno(), { syscall: 'mmap', path });
-    try {
-      const pageBytes = libc.getpagesize();
-      const pages = new Uint8Array(Math.ceil(Number(size) / pageBytes));
-      if (libc.mincore(address, size, pages) !== 0) throw systemError(lastErrno(), { syscall: 'mincore', path });
-      return pages.reduce((sum, page) => sum + (page & 1), 0) * pageBytes;
-    } finally { libc.munmap(address, size); }
-  } finally { closeSync(fd); }
+    const pageBytes = libc.getpagesize();
+    const pages = new Uint8Array(Math.ceil(Number(size) / pageBytes));
+    if (libc.mincore(address, size, pages) !== 0) throw systemError(lastErrno(), { syscall: 'mincore', detail: `fd ${fd}` });
+    return pages.reduce((sum, page) => sum + (page & 1), 0) * pageBytes;
+  } finally { libc.munmap(address, size); }
 }

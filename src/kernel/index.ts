@@ -48,6 +48,8 @@ export interface Files {
   writeOut(fd: number, how: 'start' | 'wait', range?: { offset: number; bytes: number }): void;
   /** Gives the clean cached pages of a file back: posix_fadvise(DONTNEED). */
   dropCache(fd: number): void;
+  /** Begins to read a whole file into the page cache, and does not wait for it: posix_fadvise(WILLNEED). */
+  readAhead(fd: number): void;
   /** `mode` with its type bits (S_IFCHR …). */
   mknod(path: string, mode: number, device: { major: number; minor: number }): void;
   /** Never follows a symlink. */
@@ -75,8 +77,8 @@ export interface Files {
   ensureDirectory(path: string, owner?: { uid: number; gid: number }): void;
   /** Whether anything is there, following symlinks. */
   exists(path: string): boolean;
-  /** Pages of the file in the page cache, in bytes (mincore(2) or cachestat(2)). For tests and benchmarks. */
-  cachedBytes(path: string): number;
+  /** Pages of a file in the page cache, in bytes (mincore(2)). By descriptor it is left open. */
+  cachedBytes(file: string | number): number;
 }
 
 export interface CgroupLayout {

@@ -192,7 +192,7 @@ linux('relative mount options start from cwd, and ours is the old one afterwards
   assert.throws(() => b.kernel.mounts.mount({ source: 'none', target: b.folder, fsType: 'tmpfs', data: 'x'.repeat(4096) }), coded('E2BIG', b.folder));
 });
 
-linux('a written file leaves the page cache once it is on the disk', (b) => {
+linux('a written file leaves the page cache once it is on the disk, and comes back when it is read ahead', async (b) => {
   const path = join(b.folder, 'big');
   writeFileSync(path, Buffer.alloc(1 << 20, 1));
   assert.ok(b.kernel.files.cachedBytes(path) > 0);
@@ -203,6 +203,11 @@ linux('a written file leaves the page cache once it is on the disk', (b) => {
   b.kernel.files.dropCache(fd);
   closeSync(fd);
   assert.ok(b.kernel.files.cachedBytes(path) < 1 << 20);
+  const again = openSync(path, 'r');
+  b.kernel.files.readAhead(again);
+  await until('the file to be read ahead', () => b.kernel.files.cachedBytes(again) === 1 << 20);
+  closeSync(again);
+  assert.throws(() => b.kernel.files.readAhead(again), coded('EBADF'));
   assert.throws(() => b.kernel.files.writeOut(fd, 'start'), coded('EBADF'));
   assert.throws(() => b.kernel.files.dropCache(fd), coded('EBADF'));
 });

@@ -5,24 +5,24 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { textOf } from '../archive/byte-string.ts';
 import type { ByteView } from '../delta/bytes.ts';
-import { openFiles, type Files } from '../kernel/index.ts';
+import { openFiles } from '../kernel/index.ts';
 import { corrupt, errnoOf, kindOf, messageOf } from '../lib/errors.ts';
 import type { LayerFiles } from './index.ts';
-import { OpenFiles } from './open-files.ts';
+import { FILES_AHEAD, OpenFiles, type PageCache, type Wanted } from './open-files.ts';
 import { BlockCache, PackedBytes } from './packed-bytes.ts';
 import { openResolver } from './resolve.ts';
 import { openRegular, readTarSplit } from './tarsplit.ts';
 
 /** What the views of one job share. Dispose of it after them. */
 export interface ViewShare extends Disposable {
-  readonly files: Pick<Files, 'dropCache'>;
+  readonly files: PageCache;
   readonly open: OpenFiles;
   readonly blocks: BlockCache;
   /** Runs what opens a file by its path: a process that lives in another root steps out for it. */
   outside<T>(run: () => T): T;
 }
 
-export function openViewShare(options: { files?: Pick<Files, 'dropCache'>; outside?<T>(run: () => T): T } = {}): ViewShare {
+export function openViewShare(options: { files?: PageCache; outside?<T>(run: () => T): T } = {}): ViewShare {
   const files = options.files ?? openFiles();
   const [open, blocks] = [new OpenFiles(files), new BlockCache()];
   return {
@@ -49,6 +49,11 @@ export function openLayerView(layer: LayerFiles, options: { share?: ViewShare } 
   }
 }
 
+/** Larger ones have the kernel's own read-ahead. */
+const AHEAD_BYTES = 128 << 10;
+/** So many files may be passed over. */
+const IN_ORDER = 4;
+
 class LayerView {
   sizeBytes = 0;
   readonly #layer: LayerFiles;
@@ -65,6 +70,9 @@ class LayerView {
   readonly #names: PackedBytes;
   /** Where the last read ended: the next one mostly goes on there. */
   #last = 0;
+  /** The file that was read last, and the first that has not been read ahead. */
+  #lastFile = -1;
+  #aheadTo = 0;
 
   constructor(layer: LayerFiles, share: ViewShare) {
     this.#layer = layer;
@@ -108,14 +116,32 @@ class LayerView {
   }
 
   #content(index: number, offset: number, into: Buffer, range: { start: number; end: number }): void {
-    const file = { owner: this, index, open: () => this.#share.outside(() => this.#open(index)) };
+    this.#readAhead(index);
     try {
-      const n = this.#share.open.read(file, offset, into, range);
+      const n = this.#share.open.read(this.#file(index), offset, into, range);
       if (n < range.end - range.start) throw corrupt(`${textOf(this.#name(index))} became shorter`);
     } catch (error) {
       const [message, shown] = [messageOf(error), textOf(this.#name(index))];
       throw isOfProcess(error) ? error : this.#broken(message.includes(shown) ? message : `${shown}: ${message}`, error);
     }
+  }
+
+  #file(index: number): Wanted { return { owner: this, index, open: () => this.#share.outside(() => this.#open(index)) }; }
+
+  /** Whoever goes from one file to the next or nearly so goes on like that: layers are mostly read in their order. */
+  #readAhead(index: number): void {
+    if (index === this.#lastFile) return;
+    const isInOrder = index > this.#lastFile && index <= this.#lastFile + IN_ORDER;
+    this.#lastFile = index;
+    if (!isInOrder) this.#aheadTo = 0;
+    if (!isInOrder || this.#aheadTo > index + FILES_AHEAD / 2) return;
+    const from = Math.max(index, this.#aheadTo);
+    this.#aheadTo = Math.min(this.#count, index + FILES_AHEAD);
+    this.#share.open.readAhead(this.#smallFiles(from, this.#aheadTo));
+  }
+
+  *#smallFiles(from: number, to: number): Generator<Wanted> {
+    for (let index = from; index < to; index++) if ((this.#before[index + 1] ?? 0) - (this.#before[index] ?? 0) <= AHEAD_BYTES) yield this.#file(index);
   }
 
   #open(index: number): number {
