@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { CLIS } from '../kit/docker.ts';
 import { compare } from './asking.ts';
 import type { Story } from './scene.ts';
+import { archiveStories } from './stories/archives.ts';
 import { fileStories } from './stories/files.ts';
 import { courseStories } from './stories/course.ts';
 import { imageStories } from './stories/images.ts';
@@ -20,7 +21,7 @@ import { systemStories } from './stories/system.ts';
 import { volumeStories } from './stories/volumes.ts';
 import { assertSame, closeWorld, openWorld, told, type World } from './telling.ts';
 
-const STORIES: readonly Story[] = [...lifecycleStories, ...courseStories, ...streamStories, ...imageStories, ...pushStories, ...systemStories, ...runStories, ...isolationStories, ...logStories, ...securityStories, ...volumeStories, ...mountStories, ...fileStories, ...resourceStories];
+const STORIES: readonly Story[] = [...lifecycleStories, ...courseStories, ...streamStories, ...imageStories, ...pushStories, ...systemStories, ...runStories, ...isolationStories, ...logStories, ...securityStories, ...volumeStories, ...mountStories, ...fileStories, ...archiveStories, ...resourceStories];
 /** Stories at once; each is told to both engines at the same time. */
 const AT_ONCE = 3;
 

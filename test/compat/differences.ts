@@ -52,6 +52,8 @@ export const DIFFERENCES: readonly Difference[] = [
   { where: /image/, written: [/no such image: \S+: No such image/g, 'No such image'], why: 'Docker 20.10 says it twice' },
   { where: /image inspect/, written: [/"(AttachStd\w+|OpenStdin|StdinOnce|Tty)":false,|"(Domainname|Hostname|Image|User|Container)":"",|"Volumes":null,?|"ContainerConfig":\{[^}]*\},|,?"WorkingDir":""|,"VirtualSize":\d+/g, ''], why: 'the newer client gets the fields of API 1.50 here, those of 1.41 from dockerd 20.10' },
   { where: /^inspect: inspect @/, written: [/"(KernelMemory|KernelMemoryTCP|GwPriority)":0,|"DNSNames":null,/g, ''], why: 'the newer client gets the fields of API 1.50 here, those of 1.41 from dockerd 20.10' },
+  { where: /^archives: save 0{64}/, written: [/failed to get digest (\S+): open .*: no such file or directory/g, 'No such image: $1'], why: 'an ID that is not here is no fault of a file of the daemon' },
+  { where: /^archives: load -i FOLDER\/no-(config|manifest)/, written: [/open .*: no such file or directory( in the archive)?|no manifest.json and no index.json.*/g, '<missing in the archive>'], why: 'archives are not unpacked anywhere, so what is missing has no path' },
   { where: /^security-ipc: run --rm --ipc nosuch/, written: [/\.\n(See|\n*Run) 'docker run --help'.*\n/g, '.\n'], why: 'a mode that nobody knows is refused when the container is created, not only when it is started' },
   { where: /^init: run --rm --init IMAGE nosuch/, written: [/tini \(\d+\)/g, 'tini (<pid>)'], why: 'the number of a process' },
   { where: /^version: (info|version)$/, why: 'names, versions and plug-ins of two different engines; fields that mean something are asked for one by one' },

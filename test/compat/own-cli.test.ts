@@ -16,6 +16,7 @@ import { pushImage, startRegistry, type DebianRegistry } from '../kit/registry.t
 import { openTempRoot } from '../kit/temp.ts';
 import { ALLOWED, neutralText } from './own-differences.ts';
 import { Scene, type Line, type Story } from './scene.ts';
+import { archiveStories } from './stories/archives.ts';
 import { fileStories } from './stories/files.ts';
 import { lifecycleStories } from './stories/lifecycle.ts';
 import { networkStories } from './stories/networks.ts';
@@ -25,8 +26,8 @@ import { streamStories } from './stories/streams.ts';
 import { volumeStories } from './stories/volumes.ts';
 
 /** Of the stories for engines, those whose answers the command line puts together. */
-const SHARED = new Set(['ps', 'logs', 'cp', 'diff', 'export', 'commit', 'stats', 'update', 'volumes-verbs']);
-const STORIES: readonly Story[] = [...ownCliStories, ...[...lifecycleStories, ...resourceStories, ...streamStories, ...fileStories, ...volumeStories].filter(({ name }) => SHARED.has(name))];
+const SHARED = new Set(['ps', 'logs', 'cp', 'diff', 'export', 'commit', 'stats', 'update', 'volumes-verbs', 'archives']);
+const STORIES: readonly Story[] = [...ownCliStories, ...[...lifecycleStories, ...resourceStories, ...streamStories, ...fileStories, ...archiveStories, ...volumeStories].filter(({ name }) => SHARED.has(name))];
 /** Stories at once; each is told through both command lines at the same time. */
 const AT_ONCE = 3;
 
