@@ -1,9 +1,12 @@
 // Delta artifacts: what is built is read back, and what others write is refused without harm.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { rng } from '../../test/kit/random.ts';
+import { kindOf } from '../lib/errors.ts';
 import { digestOf, type DiffId, type ImageId } from './digest.ts';
 import { DELTA_ANNOTATIONS, DELTA_ARTIFACT_TYPE, EMPTY_DESCRIPTOR, buildDeltaArtifact, parseDeltaArtifact, parseDeltaReferrer, type DeltaArtifact } from './delta-artifact.ts';
 import { MEDIA } from './manifest.ts';
+import { parseReferrers, withReferrer } from './referrers.ts';
 
 const id = <T>(text: string) => digestOf(text) as string as T;
 
@@ -61,4 +64,22 @@ test('what is not as we write it is refused', () => {
   }
   assert.equal(parseDeltaReferrer({}), undefined);
   assert.equal(parseDeltaReferrer(JSON.parse('{"__proto__":"x"}') as Record<string, string>), undefined);
+});
+
+test('any bytes are an artifact, a list, or refused', () => {
+  const { bytes, annotations } = buildDeltaArtifact(ARTIFACT);
+  const list = withReferrer(undefined, { descriptor: { mediaType: MEDIA.ociManifest, digest: digestOf(bytes), size: bytes.length }, artifactType: DELTA_ARTIFACT_TYPE, annotations }, []);
+  const pieces = ['null', '[]', '{}', '""', '-1', '1e99', 'true', '"sha256:', '":', ',', '}', '\u0000', '"__proto__":'];
+  for (let seed = Number(process.env['FUZZ_SEED'] ?? 1), last = seed + 2000; seed < last; seed++) {
+    const chance = rng(seed);
+    const pick = (limit: number) => Math.floor(chance() * limit);
+    for (const [whole, parse, kind] of [[bytes, parseDeltaArtifact, 'corrupt'], [list, (changed: Uint8Array) => parseReferrers(changed).map((one) => parseDeltaReferrer(one.annotations)), 'invalid']] as const) {
+      let text = Buffer.from(whole).toString();
+      for (let n = 1 + pick(3); n > 0; n--) {
+        const at = pick(text.length);
+        text = text.slice(0, at) + (pieces[pick(pieces.length)] ?? '') + text.slice(at + pick(20));
+      }
+      try { parse(Buffer.from(text)); } catch (error) { if (kindOf(error) !== kind) throw new Error(`FUZZ_SEED=${seed}`, { cause: error }); }
+    }
+  }
 });

@@ -183,6 +183,14 @@ test('certificates that nobody vouches for are taken from loopback and insecure 
     await client.registry.resolve(parseReference(`${server.host}/a/b:x`), CALL);
     await client.registry.resolve(parseReference('registry.test:5000/a/b:x'), CALL);
     await assert.rejects(client.registry.resolve(parseReference('other.test/a/b:x'), CALL), { message: /x509: the certificate of other\.test is not trusted/ });
+    // Behind what ends TLS for them, registries think that they speak plain HTTP. Only the same host may be meant; another one in plain text is not followed.
+    const upload = (name: string) => client.registry.upload(parseReference(name), async function* () { yield Buffer.from('layer'); }, CALL); // eslint-disable-line typescript/require-await
+    for (const host of [server.host, 'registry.test:5000']) {
+      server.shelf.location = (path) => `http://${host}${path}`;
+      assert.equal((await upload(`${host}/a/b`)).size, 5);
+    }
+    server.shelf.location = (path) => `http://storage.test${path}`;
+    await assert.rejects(upload('registry.test:5000/a/b'), { kind: 'unavailable', message: /the upload is to go on over plain HTTP \(http:\/\/storage\.test\/.*\); refused/ });
   } finally {
     rmSync(folder, { recursive: true });
   }
