@@ -7,7 +7,7 @@ export type MachineName = typeof MACHINES[number];
 /** What an image is made with: `tables`: exception frames, symbols, relocations, unwinding; `go`: Go's table of functions. */
 export interface Making { readonly seed: number; readonly functions: number; readonly tables?: boolean; readonly go?: boolean }
 
-interface Link { readonly at: number; readonly kind: 'call' | 'data'; readonly to: number }
+interface Link { readonly at: number; readonly kind: 'call' | 'data' | 'table' | 'pointer'; readonly to: number }
 interface Routine { readonly id: number; readonly code: Buffer; readonly links: readonly Link[] }
 
 const NUMBER: Readonly<Record<MachineName, number>> = { 'x86-64': 62, i386: 3, arm64: 183, arm: 40, thumb: 40 };
@@ -52,7 +52,10 @@ function routine(machine: MachineName, { seed, functions }: Making, id: number):
     const call = { at, kind: 'call' as const, to: Math.floor(random() * functions) }, data = { kind: 'data' as const, to: Math.floor(random() * DATA_WORDS) };
     switch (machine) {
       case 'x86-64': put(Buffer.from('e800000000488d0500000000', 'hex')); links.push({ ...call, at: at - 11 }, { ...data, at: at - 4 }); break;
-      case 'i386': put(Buffer.from('e8000000000f8500000000', 'hex')); links.push({ ...call, at: at - 10 }, { ...call, at: at - 4 }); break;
+      case 'i386': // call, conditional jump; address of the table into BX, an address by it, and an absolute one
+        put(Buffer.from('e8000000000f850000000081c3000000008d8300000000b800000000', 'hex'));
+        links.push({ ...call, at: at - 27 }, { ...call, at: at - 21 }, { at: at - 15, kind: 'table', to: 0 }, { ...data, at: at - 9 }, { ...call, at: at - 4, kind: 'pointer' });
+        break;
       case 'arm64': put(words([0x94000000, 0x90000000, 0x91000000])); links.push(call, { ...data, at: at - 8 }); break;
       case 'arm': put(words([0xeb000000, 0xe59f1004, 0xe08f1001, 0xea000000, 0])); links.push(call, { ...data, at: at - 4 }); break; // load, add, jump over the word
       case 'thumb': put(words([0xd000f000, 0x44784801, 0xbf00e001, 0])); links.push(call, { ...data, at: at - 4 }); break;
@@ -73,7 +76,7 @@ function idle(machine: MachineName, random: () => number): number {
 }
 
 interface Section { readonly name: string; readonly type: number; readonly code: boolean; readonly bytes: Buffer; readonly entryBytes?: number; readonly link?: number; offset: number; address: number }
-const BASE = 0x10000, DATA_GAP = 0x1000;
+const BASE = 0x10000, DATA_GAP = 0x1000, PROGRAMS = 5;
 const GO_MAGIC = Buffer.from('f1ffffff00000108', 'hex');
 
 /** Lays the sections out twice: first to learn the addresses, then with them. */
@@ -86,7 +89,7 @@ function link(machine: MachineName, routines: readonly Routine[], making: Making
   return write(machine, sections, bytes);
 }
 
-function headerBytes(machine: MachineName): number { return isWide(machine) ? 64 + 4 * 56 : 52 + 4 * 32; }
+function headerBytes(machine: MachineName): number { return isWide(machine) ? 64 + PROGRAMS * 56 : 52 + PROGRAMS * 32; }
 
 function place(machine: MachineName, sections: readonly Section[]): number {
   let offset = headerBytes(machine) + 15 & ~15, inData = 0;
@@ -99,7 +102,7 @@ function place(machine: MachineName, sections: readonly Section[]): number {
   return offset;
 }
 
-interface Layout { readonly making: Making; addressOf(section: string): number }
+interface Layout { readonly making: Making; addressOf: (section: string) => number }
 
 function build(machine: MachineName, routines: readonly Routine[], layout: Layout): Section[] {
   const starts = new Map<number, number>(), text = layout.addressOf('text');
@@ -114,17 +117,23 @@ function build(machine: MachineName, routines: readonly Routine[], layout: Layou
   for (let k = 0; k < DATA_WORDS; k++) data.writeUInt32LE((startOf(k % routines.length) | (machine === 'thumb' ? 1 : 0)) >>> 0, k * word);
   const section = (name: string, bytes: Buffer, more: Partial<Section> = {}): Section => ({ name, type: 1, code: false, bytes, offset: 0, address: 0, ...more });
   const order = routines.map(({ id }) => ({ id, address: startOf(id) }));
-  const tables = layout.making.tables === true ? [...tablesOf(machine, order, layout).map(([name, bytes, more]) => section(name, bytes, more))] : [];
+  const tables = layout.making.tables === true ? tablesOf(machine, order, layout).map(([name, bytes, more]) => section(name, bytes, more)) : [];
   const go = layout.making.go === true ? [section('go', goTable(order))] : [];
-  return [section('text', code, { code: true }), ...tables, ...go, section('data', data)];
+  const dynamic = Buffer.alloc(16);
+  dynamic.writeUInt32LE(3, 0);
+  dynamic.writeUInt32LE(layout.addressOf('data'), 4);
+  return [section('text', code, { code: true }), ...tables, ...go, section('data', data), ...machine === 'i386' ? [section('dynamic', dynamic)] : []];
 }
 
 /** The function with its references written for where it is. */
-function linked(machine: MachineName, { id, code, links }: Routine, { startOf, data }: { startOf(id: number): number; data: number }): Buffer {
+function linked(machine: MachineName, { id, code, links }: Routine, { startOf, data }: { startOf: (id: number) => number; data: number }): Buffer {
   const bytes = Buffer.from(code);
   for (const { at, kind, to } of links) {
     const here = startOf(id) + at, address = kind === 'call' ? startOf(to) : data + to * (isWide(machine) ? 8 : 4);
-    if (machine === 'x86-64' || machine === 'i386') bytes.writeInt32LE(address - here - 4, at);
+    if (kind === 'pointer') bytes.writeUInt32LE(startOf(to), at);
+    else if (kind === 'table') bytes.writeInt32LE(data - (here - 2), at);
+    else if (kind === 'data' && machine === 'i386') bytes.writeInt32LE(address - data, at);
+    else if (machine === 'x86-64' || machine === 'i386') bytes.writeInt32LE(address - here - 4, at);
     else if (kind === 'data' && machine === 'arm64') {
       const pages = Math.floor(address / 4096) - Math.floor(here / 4096);
       bytes.writeUInt32LE((0x90000000 | (pages >> 2 & 0x7ffff) << 5 | (pages & 3) << 29) >>> 0, at);
@@ -203,11 +212,11 @@ function write(machine: MachineName, sections: readonly Section[], end: number):
   word(20, 1);
   word(wide ? 32 : 28, wide ? 64 : 52);
   word(wide ? 40 : 32, end);
-  [wide ? 64 : 52, wide ? 56 : 32, 4, wide ? 64 : 40, sections.length + 1].forEach((value, k) => file.writeUInt16LE(value, (wide ? 52 : 40) + k * 2));
-  const find = (name: string): Section | undefined => sections.find((one) => one.name === name), data = find('data'), index = find('index'), unwind = find('unwind');
+  [wide ? 64 : 52, wide ? 56 : 32, PROGRAMS, wide ? 64 : 40, sections.length + 1].forEach((value, k) => file.writeUInt16LE(value, (wide ? 52 : 40) + k * 2));
+  const find = (name: string): Section | undefined => sections.find((one) => one.name === name), data = find('data'), index = find('index'), unwind = find('unwind'), dynamic = find('dynamic');
   const dataAt = data?.offset ?? end;
   const programs = [[1, 5, 0, BASE, dataAt], [1, 6, dataAt, data?.address ?? 0, end - dataAt], [0x6474e550, 4, index?.offset ?? 0, index?.address ?? 0, index?.bytes.length ?? 0],
-    [0x70000001, 4, unwind?.offset ?? 0, unwind?.address ?? 0, unwind?.bytes.length ?? 0]];
+    [0x70000001, 4, unwind?.offset ?? 0, unwind?.address ?? 0, unwind?.bytes.length ?? 0], [2, 6, dynamic?.offset ?? 0, dynamic?.address ?? 0, dynamic?.bytes.length ?? 0]];
   programs.forEach(([type = 0, flags = 0, offset = 0, address = 0, bytes = 0], k) => {
     const at = wide ? 64 + k * 56 : 52 + k * 32;
     word(at, bytes === 0 ? 0 : type);

@@ -11,7 +11,7 @@ export interface Readers { readonly readOld: ReadBytes; readonly readNew: ReadBy
 /** Of the memory: the rest is for everything that is not aligning. */
 const SHARE = 0.7;
 /** A piece of the new file is looked for in a part of the old one so many times as long. */
-const PART_PER_PIECE = 2.5;
+const PART_PER_PIECE = 1.5;
 
 export class FileAligner {
   readonly #oldBytes: number;

@@ -1,11 +1,11 @@
-// A block: up to 16 old bytes and the references that begin in them, predicted together and then coded, most often with a single bit.
+// A block: up to 16 old bytes, with the references that begin in them, predicted together and then coded, most often with a single bit.
 import type { Coder } from '../range-coder.ts';
 import { ByteCoder } from './bytes.ts';
 import type { ElfImage, Span } from './elf.ts';
 import type { Mapper } from './mapper.ts';
 import type { ExeModels } from './models.ts';
 import type { References } from './references.ts';
-import { PAGE, PLAIN, putWord32, word32, WORD, type Scanner } from './scanner.ts';
+import { PAGE, putWord32, word32, type Scanner } from './scanner.ts';
 
 /** The old file as an image, and where things are in the new one. */
 export interface Predictor { readonly image: ElfImage; readonly references: References; readonly mapper: Mapper; readonly segments: readonly Span[] }
@@ -28,8 +28,8 @@ export interface Stretch {
 }
 
 const BLOCK_BYTES = 16;
-/** Items of a block: no more than its bytes. */
-const MAX_ITEMS = 16;
+/** None is shorter than four bytes. */
+const MAX_REFERENCES = 4;
 
 export class Block {
   readonly #models: ExeModels;
@@ -42,7 +42,6 @@ export class Block {
   #oldStart = 0;
   #madeStart = 0;
   #stretch: Stretch = { place: 0, bytes: 0, oldShift: 0, newShift: 0 };
-  #limit = 0;
   #stop = 0;
   #scanner: Scanner | undefined;
   /** Where the next reference begins; the scanner has it at hand. */
@@ -53,15 +52,17 @@ export class Block {
   #worst = 0;
 
   readonly #predicted = new Uint8Array(BLOCK_BYTES + 8);
-  #items = 0;
-  readonly #at = new Uint8Array(MAX_ITEMS);
-  readonly #kind = new Uint8Array(MAX_ITEMS);
-  readonly #length = new Uint8Array(MAX_ITEMS);
-  readonly #confidence = new Uint8Array(MAX_ITEMS);
-  readonly #context = new Uint8Array(MAX_ITEMS);
-  readonly #low = new Int32Array(MAX_ITEMS);
-  readonly #address = new Float64Array(MAX_ITEMS);
-  readonly #expected = new Float64Array(MAX_ITEMS);
+  /** What begins in the block is words and bytes up to here; only a reference may reach beyond it. */
+  #end = 0;
+  #references = 0;
+  readonly #at = new Uint8Array(MAX_REFERENCES);
+  readonly #kind = new Uint8Array(MAX_REFERENCES);
+  readonly #length = new Uint8Array(MAX_REFERENCES);
+  readonly #confidence = new Uint8Array(MAX_REFERENCES);
+  readonly #context = new Uint8Array(MAX_REFERENCES);
+  readonly #low = new Int32Array(MAX_REFERENCES);
+  readonly #address = new Float64Array(MAX_REFERENCES);
+  readonly #expected = new Float64Array(MAX_REFERENCES);
 
   constructor({ models, coder, predictor }: BlockNeeds, old: Uint8Array, made: Uint8Array) {
     this.#models = models;
@@ -75,7 +76,6 @@ export class Block {
   /** Blocks from here on lie in `stretch`: they begin before `stop`, and references end at `limit` or before it. All are places in the old file. */
   enter(stretch: Stretch, window: { limit: number; stop: number; oldStart: number; madeStart: number }): void {
     this.#stretch = stretch;
-    this.#limit = window.limit;
     this.#stop = window.stop;
     this.#oldStart = window.oldStart;
     this.#madeStart = window.madeStart;
@@ -97,34 +97,29 @@ export class Block {
     }
     same = this.#coder.bit(this.#models.block, (this.#history & 15) * 64 + this.#worst * 8 + place, same);
     this.#history = this.#history << 1 | (same ^ 1);
-    if (same !== 0) this.#take(bytes, madeAt);
-    else this.#codeItems(from, madeAt);
+    if (same !== 0) this.#take(from, bytes);
+    else this.#codeItems(from, bytes);
     return bytes;
   }
 
-  /** Lays out the block: its items and the predicted bytes. Returns how long it is. */
+  /** Fills in the predicted bytes and lists the references. Returns how long the block is. */
   #predict(from: number): number {
-    const { place } = this.#stretch, old = this.#old, oldStart = this.#oldStart, stop = Math.min(this.#stop, from + BLOCK_BYTES);
-    const words = place !== 1, predicted = this.#predicted;
-    let at = from, items = 0;
+    const old = this.#old, oldAt = from - this.#oldStart, predicted = this.#predicted;
+    // Blocks of data end between words.
+    const end = Math.min(this.#stop, from + BLOCK_BYTES - (this.#stretch.place === 1 ? 0 : from & 3)), bytes = end - from;
+    for (let k = 0; k < bytes; k++) predicted[k] = old[oldAt + k] ?? 0;
+    this.#end = end;
     this.#worst = 0;
-    while (at < stop) {
-      if (this.#nextReference < at) this.#nextReference = this.#scanner?.next(at, this.#stop) ?? Infinity;
-      this.#at[items] = at - from;
-      if (at === this.#nextReference && at < this.#stop) at += this.#predictReference(items, at, at - from);
-      else if (words && (at & 3) === 0 && at + 4 <= this.#limit) {
-        this.#kind[items] = WORD;
-        for (let k = 0; k < 4; k++) predicted[at - from + k] = old[at - oldStart + k] ?? 0;
-        at += 4;
-      } else {
-        this.#kind[items] = PLAIN;
-        predicted[at - from] = old[at - oldStart] ?? 0;
-        at++;
-      }
-      items++;
+    let references = 0, reach = end;
+    if (this.#nextReference < from) this.#nextReference = this.#scanner?.next(from, this.#stop) ?? Infinity;
+    while (this.#nextReference < end) {
+      const place = this.#nextReference;
+      this.#at[references] = place - from;
+      reach = place + this.#predictReference(references++, place, place - from);
+      this.#nextReference = this.#scanner?.next(reach, this.#stop) ?? Infinity;
     }
-    this.#items = items;
-    return at - from;
+    this.#references = references;
+    return Math.max(end, reach) - from;
   }
 
   #predictReference(item: number, place: number, at: number): number {
@@ -147,33 +142,48 @@ export class Block {
   }
 
   /** The block is as predicted. */
-  #take(bytes: number, madeAt: number): void {
-    const predicted = this.#predicted, made = this.#made;
+  #take(from: number, bytes: number): void {
+    const predicted = this.#predicted, made = this.#made, madeAt = from - this.#madeStart;
     for (let k = 0; k < bytes; k++) made[madeAt + k] = predicted[k] ?? 0;
+    for (let item = 0; item < this.#references; item++) this.#learnExpected(item, this.#kind[item] ?? 0);
+    if (this.#stretch.place === 1) return;
     let words = 0;
-    for (let item = 0; item < this.#items; item++) {
-      const kind = this.#kind[item] ?? PLAIN;
-      if (kind === WORD) words++;
-      else if (kind !== PLAIN) this.#learnExpected(item, kind);
+    for (let at = 0, item = 0; at < bytes;) {
+      if (item < this.#references && at === this.#at[item]) at += this.#length[item++] ?? 4;
+      else if (!this.#isWord(from + at)) at++;
+      else {
+        words++;
+        at += 4;
+      }
     }
     if (words > 0) this.#bytes.sameWords(words);
   }
 
-  #codeItems(from: number, madeAt: number): void {
-    const { place } = this.#stretch, bytes = this.#bytes, made = this.#made, predicted = this.#predicted;
+  /** Does a word begin here, where no reference does? */
+  #isWord(place: number): boolean { return this.#stretch.place !== 1 && (place & 3) === 0 && place + 4 <= this.#end; }
+
+  #codeItems(from: number, length: number): void {
+    const { place } = this.#stretch, bytes = this.#bytes, made = this.#made, predicted = this.#predicted, madeAt = from - this.#madeStart;
     bytes.run = 0;
-    for (let item = 0; item < this.#items; item++) {
-      const at = this.#at[item] ?? 0, kind = this.#kind[item] ?? PLAIN, target = madeAt + at;
-      if (kind === PLAIN) made[target] = bytes.byte(made[target] ?? 0, predicted[at] ?? 0, place);
-      else if (kind === WORD) bytes.word({ predicted, at, made, madeAt: target }, place);
-      else this.#codeReference(item, target, from + at - this.#oldStart);
+    for (let at = 0, item = 0; at < length;) {
+      const target = madeAt + at;
+      if (item < this.#references && at === this.#at[item]) {
+        this.#codeReference(item, target, from + at - this.#oldStart);
+        at += this.#length[item++] ?? 4;
+      } else if (this.#isWord(from + at)) {
+        bytes.word({ predicted, at, made, madeAt: target }, place);
+        at += 4;
+      } else {
+        made[target] = bytes.byte(made[target] ?? 0, predicted[at] ?? 0, place);
+        at++;
+      }
     }
   }
 
   /** A reference in a block that is not as predicted. */
   #codeReference(item: number, madeAt: number, oldAt: number): void {
     const models = this.#models, bytes = this.#bytes, made = this.#made, predicted = this.#predicted, old = this.#old;
-    const at = this.#at[item] ?? 0, kind = this.#kind[item] ?? PLAIN, length = this.#length[item] ?? 4;
+    const at = this.#at[item] ?? 0, kind = this.#kind[item] ?? 0, length = this.#length[item] ?? 4;
     const context = this.#context[item] ?? 0, confidence = this.#confidence[item] ?? 0;
     const moved = equal(predicted, at, { other: old, at: oldAt, length }) ? 0 : 1;
     const slot = (((kind * 8 + confidence) * 2 + moved) * 2 + (bytes.run > 3 ? 1 : 0)) * 16 + (context & 15);
@@ -196,7 +206,7 @@ export class Block {
   /** The same kind of reference to another place, or other bytes altogether. */
   #codeOther(item: number, madeAt: number): void {
     const models = this.#models, bytes = this.#bytes, made = this.#made, predicted = this.#predicted, scanner = this.#scanner;
-    const at = this.#at[item] ?? 0, kind = this.#kind[item] ?? PLAIN, length = this.#length[item] ?? 4, context = this.#context[item] ?? 0;
+    const at = this.#at[item] ?? 0, kind = this.#kind[item] ?? 0, length = this.#length[item] ?? 4, context = this.#context[item] ?? 0;
     if (scanner === undefined) return;
     const mask = scanner.mask(kind), expected = word32(predicted, at), wanted = word32(made, madeAt);
     const alike = mask !== 0 && (wanted & ~mask) === (expected & ~mask) && (length === 4 || word32(made, madeAt + 4) === word32(predicted, at + 4));
@@ -223,7 +233,7 @@ export class Block {
 
   /** The reference leads to what its bytes say. */
   #learnMade(item: number, madeAt: number): void {
-    const scanner = this.#scanner, kind = this.#kind[item] ?? PLAIN;
+    const scanner = this.#scanner, kind = this.#kind[item] ?? 0;
     const made = word32(this.#made, madeAt), expected = word32(this.#predicted, this.#at[item] ?? 0);
     if (made === expected) {
       this.#learnExpected(item, kind);

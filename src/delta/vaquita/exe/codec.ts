@@ -8,6 +8,7 @@ import { WINDOW_AFTER, WINDOW_BEFORE } from './scanner.ts';
 export const CHUNK_BYTES = 64 << 10;
 /** A reference that begins in a chunk may reach beyond it. */
 const CHUNK_REACH_BYTES = 16;
+const READ_AHEAD_BYTES = 16 << 10;
 
 export interface CodecNeeds extends BlockNeeds {
   readonly old: ByteView;
@@ -20,9 +21,11 @@ export interface CodecNeeds extends BlockNeeds {
 export class ExeCodec {
   readonly #needs: CodecNeeds;
   readonly #block: Block;
-  readonly #old = Buffer.alloc(WINDOW_BEFORE + CHUNK_BYTES + WINDOW_AFTER);
+  readonly #old = Buffer.alloc(WINDOW_BEFORE + CHUNK_BYTES + 2 * WINDOW_AFTER);
   readonly #made = Buffer.alloc(CHUNK_BYTES + CHUNK_REACH_BYTES);
+  /** What the window holds of the old file. */
   #oldStart = 0;
+  #oldEnd = 0;
 
   constructor(needs: CodecNeeds) {
     this.#needs = needs;
@@ -45,11 +48,15 @@ export class ExeCodec {
   #load(oldAt: number, newAt: number, bytes: number): void {
     const { old, wanted, predictor } = this.#needs;
     const from = Math.max(0, oldAt - WINDOW_BEFORE), to = Math.min(old.sizeBytes, oldAt + bytes + WINDOW_AFTER);
-    old.read(from, this.#old, { start: 0, end: to - from });
-    this.#old.fill(0, to - from);
-    this.#oldStart = from;
-    if (wanted !== undefined) wanted.read(newAt, this.#made, { start: 0, end: Math.min(this.#made.length, wanted.sizeBytes - newAt) });
-    predictor?.references.look(this.#old, from, old.sizeBytes);
+    if (from < this.#oldStart || to > this.#oldEnd) {
+      // Regions are most often short and one behind the other: some more bytes save the next reads.
+      this.#oldStart = from;
+      this.#oldEnd = Math.min(old.sizeBytes, Math.max(to, from + READ_AHEAD_BYTES));
+      old.read(from, this.#old, { start: 0, end: this.#oldEnd - from });
+      this.#old.fill(0, this.#oldEnd - from, this.#oldEnd - from + WINDOW_AFTER);
+      predictor?.references.look(this.#old, from, old.sizeBytes);
+    }
+    if (wanted !== undefined) wanted.read(newAt, this.#made, { start: 0, end: Math.min(bytes + CHUNK_REACH_BYTES, wanted.sizeBytes - newAt) });
   }
 
   /** Returns how far it came: to the end of the chunk, or of a reference that begins in it. */

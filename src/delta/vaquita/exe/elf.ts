@@ -13,6 +13,8 @@ export interface Anchors {
   readonly frameIndex: number;
   readonly symbols: number;
   readonly names: number;
+  /** The global offset table of i386, from which its position-independent code counts; 0: none. */
+  readonly got: number;
   /** What the offsets of Go's function tables count from: code, functions, names, tables of code, units, files, (number of functions), function data. */
   readonly go: readonly number[];
 }
@@ -47,9 +49,10 @@ const MAX_ADDRESS = 2 ** 48;
 export const MAX_SPREAD = 2 ** 30;
 export const MAX_SEGMENTS = 64;
 const MAX_SECTIONS = 256, MAX_ENTRY_BYTES = 256;
-const PT_LOAD = 1, PT_GNU_EH_FRAME = 0x6474e550, PT_ARM_EXIDX = 0x70000001;
+const PT_LOAD = 1, PT_DYNAMIC = 2, PT_GNU_EH_FRAME = 0x6474e550, PT_ARM_EXIDX = 0x70000001;
 const SHT_NULL = 0, SHT_RELA = 4, SHT_NOBITS = 8, SHT_REL = 9, SHT_DYNSYM = 11;
 const SHF_ALLOC = 2, SHF_EXECINSTR = 4;
+const DT_NULL = 0, DT_PLTGOT = 3, MAX_DYNAMIC_BYTES = 2048;
 
 /** The facts of a little-endian ELF image, or undefined: another kind of file, a damaged one, or one beyond the limits. */
 export function readElf(file: ByteView): ElfImage | undefined {
@@ -67,7 +70,7 @@ export function readElf(file: ByteView): ElfImage | undefined {
   return {
     wide, machine, low: loaded.low, high: loaded.high, sections, unwind: loaded.unwind, symbols: named.symbols, relocations: named.relocations,
     frameIndex: frames?.index, frames: frames?.frames, go: go?.table,
-    anchors: { segments: loaded.segments, frameIndex: frames === undefined ? 0 : loaded.frameIndexAddress, symbols: named.symbolsAddress, names: named.namesAddress, go: go?.anchors ?? [] },
+    anchors: { segments: loaded.segments, frameIndex: frames === undefined ? 0 : loaded.frameIndexAddress, symbols: named.symbolsAddress, names: named.namesAddress, got: readGot(file, loaded.dynamic), go: go?.anchors ?? [] },
   };
 }
 
@@ -96,11 +99,11 @@ function entriesOf(file: ByteView, table: { offset: number; entryBytes: number; 
   return all === undefined ? undefined : Array.from({ length: count }, (_, k) => all.subarray(k * entryBytes, (k + 1) * entryBytes));
 }
 
-interface Loaded { segments: Span[]; low: number; high: number; frameIndex: Table | undefined; frameIndexAddress: number; unwind: Table | undefined }
+interface Loaded { segments: Span[]; dynamic: Table | undefined; low: number; high: number; frameIndex: Table | undefined; frameIndexAddress: number; unwind: Table | undefined }
 
 function readSegments(entries: readonly Buffer[], image: { wide: boolean; machine: number; fileBytes: number }): Loaded | undefined {
   const { wide, machine, fileBytes } = image, fields = fieldsOf(wide);
-  const loaded: Loaded = { segments: [], low: Infinity, high: 0, frameIndex: undefined, frameIndexAddress: 0, unwind: undefined };
+  const loaded: Loaded = { segments: [], dynamic: undefined, low: Infinity, high: 0, frameIndex: undefined, frameIndexAddress: 0, unwind: undefined };
   for (const entry of entries) {
     if (wide && entry.length < 56) return undefined;
     const type = entry.readUInt32LE(0), flags = entry.readUInt32LE(wide ? 4 : 24);
@@ -115,7 +118,8 @@ function readSegments(entries: readonly Buffer[], image: { wide: boolean; machin
     } else if (type === PT_GNU_EH_FRAME && whole && address < MAX_ADDRESS) {
       loaded.frameIndex = { offset, bytes };
       loaded.frameIndexAddress = address;
-    } else if (type === PT_ARM_EXIDX && machine === ARM && whole) loaded.unwind = { offset, bytes };
+    } else if (type === PT_DYNAMIC && machine === I386 && whole) loaded.dynamic = { offset, bytes };
+    else if (type === PT_ARM_EXIDX && machine === ARM && whole) loaded.unwind = { offset, bytes };
   }
   return loaded.segments.length === 0 || loaded.high - loaded.low > MAX_SPREAD ? undefined : loaded;
 }
@@ -156,6 +160,15 @@ function readFrameIndex(file: ByteView, loaded: Loaded): { index: Table; frames:
   if (segment === undefined) return { index, frames: undefined };
   const offset = address - segment.address + segment.offset;
   return { index, frames: { offset, bytes: segment.offset + segment.bytes - offset } };
+}
+
+/** What an image of i386 says of its global offset table. */
+function readGot(file: ByteView, dynamic: Table | undefined): number {
+  const entries = dynamic === undefined ? undefined : readPart(file, dynamic.offset, Math.min(dynamic.bytes, MAX_DYNAMIC_BYTES) & ~7);
+  for (let at = 0; entries !== undefined && at < entries.length && entries.readUInt32LE(at) !== DT_NULL; at += 8) {
+    if (entries.readUInt32LE(at) === DT_PLTGOT) return entries.readUInt32LE(at + 4);
+  }
+  return 0;
 }
 
 /** Go's table of functions (of Go 1.18 and later), known by its first bytes. */

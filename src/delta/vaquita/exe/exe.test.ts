@@ -175,6 +175,11 @@ test('any file is an image or none, and both are planned for', () => {
 const CORPUS = join(import.meta.dirname, '../../../../test/corpus/vaquita-exe');
 /** What the patches of the corpus make; they pin the format: a decoder that makes anything else of them cannot be released. */
 const VECTORS: Readonly<Record<string, { newBytes: number; sha256: string }>> = {
+  'x86-64': { newBytes: 11504, sha256: '3ef234df3646c16ebdda2a49727ddc3b4c96190f3bcb59a51d9df80c5cd185e7' },
+  i386: { newBytes: 7672, sha256: '42d1d1c94e75efdef3cc6b5f75ca0e59db6b69bed7fd17cbf54a68254a2b3ed9' },
+  arm64: { newBytes: 6432, sha256: '2829480cbe6862913d1ad5c845cf7aa10e6a17abce997187c42ebfc1be0e5794' },
+  arm: { newBytes: 6712, sha256: '9a6c13bde336e9360d7cf88f49fa23ff0f6a81e2a5a50648ec7e349a27aac3ff' },
+  thumb: { newBytes: 6168, sha256: '3ea240b4d586ab771a8fb5d693afe96b6220d67ad687c90d84dde070e07fe4b4' },
 };
 
 test('patches of the corpus make what they made when the format was fixed', () => {

@@ -72,11 +72,11 @@ function codeAnchors(coder: Coder, models: ExeModels, { from, to }: { from: Anch
     const offset = code(1, was?.offset, is?.offset), address = code(2, was?.address, is?.address), bytes = code(3, was?.bytes, is?.bytes);
     segments.push({ offset, address, bytes, code: code(4, was?.code === true ? 1 : 0, is?.code === true ? 1 : 0) === 1 });
   }
-  const frameIndex = code(5, from.frameIndex, to?.frameIndex), symbols = code(6, from.symbols, to?.symbols), names = code(6, from.names, to?.names);
+  const frameIndex = code(5, from.frameIndex, to?.frameIndex), symbols = code(6, from.symbols, to?.symbols), names = code(6, from.names, to?.names), got = code(6, from.got, to?.got);
   const goCount = code(0, from.go.length, to?.go.length), go: number[] = [];
   if (goCount > MAX_GO_ANCHORS) throw corrupt(`${goCount} anchors of Go; ${MAX_GO_ANCHORS} are the most`);
   for (let k = 0; k < goCount; k++) go.push(code(7, from.go[k], to?.go[k]));
-  return { segments, frameIndex, symbols, names, go };
+  return { segments, frameIndex, symbols, names, got, go };
 }
 
 function within(anchor: number): number {

@@ -204,13 +204,13 @@ function sortedByOldPlace(regions: Regions): Uint32Array {
   for (let k = 0; k < regions.count; k++) if ((bytes[k] ?? 0) >= MIN_REGION_BYTES) count++;
   let order = new Uint32Array(count), next = new Uint32Array(count);
   for (let k = 0, n = 0; k < regions.count; k++) if ((bytes[k] ?? 0) >= MIN_REGION_BYTES) order[n++] = k;
-  // A radix sort, least important first: it needs no more memory than the result again, and keeps the order of equals.
-  const places = new Uint32Array(65537);
-  const passes: ((k: number) => number)[] = [(k) => ~(bytes[k] ?? 0) & 0xffff, (k) => ~(bytes[k] ?? 0) >>> 16, (k) => (oldAt[k] ?? 0) & 0xffff, (k) => (oldAt[k] ?? 0) >>> 16];
-  for (const digit of passes) {
+  // A radix sort, least important byte first: it needs no more memory than the result again, and keeps the order of equals.
+  const places = new Uint32Array(257);
+  for (let pass = 0; pass < 8; pass++) {
+    const shift = (pass & 3) * 8, digit = (k: number): number => (pass < 4 ? ~(bytes[k] ?? 0) : oldAt[k] ?? 0) >>> shift & 255;
     places.fill(0);
     for (const k of order) places[digit(k) + 1] = (places[digit(k) + 1] ?? 0) + 1;
-    for (let d = 0; d < 65536; d++) places[d + 1] = (places[d + 1] ?? 0) + (places[d] ?? 0);
+    for (let d = 0; d < 256; d++) places[d + 1] = (places[d + 1] ?? 0) + (places[d] ?? 0);
     for (const k of order) {
       const place = places[digit(k)] ?? 0;
       next[place] = k;

@@ -21,7 +21,7 @@ export class References {
   constructor(image: ElfImage, { tables, anchors, armCode }: { tables: WordTables; anchors: Anchors; armCode: ArmCode }) {
     const needs = { window: this.#window, found: this.found, low: image.low, high: image.high };
     switch (image.machine) {
-      case I386: case X86_64: this.code = new X86Scanner(needs, image.machine === X86_64); break;
+      case I386: case X86_64: this.code = new X86Scanner({ ...needs, anchors }, { wide: image.machine === X86_64, got: image.anchors.got }); break;
       case ARM64: this.code = new Arm64Scanner(needs); break;
       case ARM: this.code = armCode === 'thumb' ? new ThumbScanner(needs) : new ArmScanner(needs); break;
       default: this.code = undefined;

@@ -1,9 +1,10 @@
 // What all scanners share: the kinds of stored addresses, the window they look through, and what they found in it.
 import type { Anchors } from './elf.ts';
 
-/** Kinds of references; they are contexts of the coder, so their numbers are part of the format. PLAIN is no reference, WORD four plain bytes of data. */
-export const PLAIN = 0, CALL = 1, JUMP = 2, BRANCH = 3, RELATIVE = 4, TEST_BRANCH = 5, PAGE = 6, NEAR = 7, LOW_BITS = 8, POOL = 9,
-  FRAME_INDEX = 10, FRAME_START = 11, UNWIND = 12, ADDRESS64 = 13, ADDRESS32 = 14, FRAME_OWNER = 15, SYMBOL = 16, NAME = 17, GO_OFFSET = 18, WORD = 19;
+/** Kinds of references; they are contexts of the coder, so their numbers are part of the format. */
+export const CALL = 1, JUMP = 2, BRANCH = 3, RELATIVE = 4, TEST_BRANCH = 5, PAGE = 6, NEAR = 7, LOW_BITS = 8, POOL = 9,
+  FRAME_INDEX = 10, FRAME_START = 11, UNWIND = 12, ADDRESS64 = 13, ADDRESS32 = 14, FRAME_OWNER = 15, SYMBOL = 16, NAME = 17, GO_OFFSET = 18, GOT_RELATIVE = 19;
+/** From 0, which is no reference. */
 export const KINDS = 20;
 
 /** Bytes of the old file. In front of `start` of a chunk are BEFORE more, behind it AFTER, as far as the file has them. */
@@ -26,7 +27,7 @@ export class Found {
   context = 0;
   /** What it refers to. */
   address = 0;
-  /** POOL: place in the file of the instruction that adds its own address. */
+  /** x86, POOL: what the distance counts from, as bytes behind its place. */
   anchor = 0;
   /** PAGE: the low bits that are added to it, or -1 when they are not near. */
   low = -1;
@@ -58,7 +59,7 @@ export interface Scanner {
 
 /** What a scanner needs. */
 export interface ScannerNeeds { readonly window: Window; readonly found: Found; readonly low: number; readonly high: number }
-/** What one for tables of data needs beyond that: anchors of the new file. */
+/** What some need beyond that: anchors of the new file. */
 export type DataNeeds = ScannerNeeds & { readonly anchors: Anchors };
 
 export const word32 = (bytes: Uint8Array, at: number): number => (bytes[at] ?? 0) | (bytes[at + 1] ?? 0) << 8 | (bytes[at + 2] ?? 0) << 16 | (bytes[at + 3] ?? 0) << 24;

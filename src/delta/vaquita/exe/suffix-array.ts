@@ -16,21 +16,22 @@ interface Task { readonly text: Letters; readonly order: Int32Array; readonly le
 /** A text with its suffixes typed: S, smaller than the next one, has its bit set; L has not. */
 class Typed {
   readonly text: Letters;
-  readonly #smaller: Uint8Array;
+  /** A bit for each suffix. */
+  readonly smaller: Uint8Array;
 
   constructor({ text, length }: Task) {
     this.text = text;
-    this.#smaller = new Uint8Array((length >> 3) + 1);
+    this.smaller = new Uint8Array((length >> 3) + 1);
     let next = text[length - 1] ?? 0, isSmaller = false;
     for (let k = length - 2; k >= 0; k--) {
       const letter = text[k] ?? 0;
       if (letter !== next) isSmaller = letter < next;
-      if (isSmaller) this.#smaller[k >> 3] = (this.#smaller[k >> 3] ?? 0) | 1 << (k & 7);
+      if (isSmaller) this.smaller[k >> 3] = (this.smaller[k >> 3] ?? 0) | 1 << (k & 7);
       next = letter;
     }
   }
 
-  isSmaller(k: number): boolean { return ((this.#smaller[k >> 3] ?? 0) >> (k & 7) & 1) !== 0; }
+  isSmaller(k: number): boolean { return ((this.smaller[k >> 3] ?? 0) >> (k & 7) & 1) !== 0; }
   /** The first of a run of S suffixes: the ones that are sorted first. */
   isTurn(k: number): boolean { return k > 0 && this.isSmaller(k) && !this.isSmaller(k - 1); }
 }
@@ -117,17 +118,25 @@ function sortTurns(task: Task, typed: Typed, buckets: Buckets): number {
 }
 
 /** From sorted turns to sorted suffixes: L ones forwards, S ones backwards. */
-function induce({ text, order, length }: Task, typed: Typed, buckets: Buckets): void {
+function induce({ text, order, length }: Task, { smaller }: Typed, buckets: Buckets): void {
+  // These two loops are most of the work: they look at the bits and the buckets themselves.
+  const { next } = buckets;
   buckets.toStarts();
   order[buckets.atStart(text[length - 1] ?? 0)] = length - 1; // behind it is the end of the text, smaller than anything
   for (let k = 0; k < length; k++) {
     const before = (order[k] ?? 0) - 1;
-    if (before >= 0 && !typed.isSmaller(before)) order[buckets.atStart(text[before] ?? 0)] = before;
+    if (before < 0 || ((smaller[before >> 3] ?? 0) >> (before & 7) & 1) !== 0) continue;
+    const letter = text[before] ?? 0, place = next[letter] ?? 0;
+    order[place] = before;
+    next[letter] = place + 1;
   }
   buckets.toEnds();
   for (let k = length - 1; k >= 0; k--) {
     const before = (order[k] ?? 0) - 1;
-    if (before >= 0 && typed.isSmaller(before)) order[buckets.atEnd(text[before] ?? 0)] = before;
+    if (before < 0 || ((smaller[before >> 3] ?? 0) >> (before & 7) & 1) === 0) continue;
+    const letter = text[before] ?? 0, place = (next[letter] ?? 0) - 1;
+    order[place] = before;
+    next[letter] = place;
   }
 }
 
