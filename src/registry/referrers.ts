@@ -13,7 +13,7 @@ import type { Reference } from '../oci/reference.ts';
 import { fallbackTag, parseReferrers, withReferrer, type Referrer } from '../oci/referrers.ts';
 import type { ReferrerPut, RegistryCall, RegistryPush, RegistryReferrers } from './index.ts';
 
-/** So many pages of a list are read; a page has some hundred entries. */
+/** So many pages of a list are read, and of all of them together what one may have; a page has some hundred entries. */
 const MAX_PAGES = 64;
 /** That a registry has no such API is believed for so long: it may be renewed while we run. */
 const FORGET_MS = 6 * 3600_000;
@@ -59,12 +59,14 @@ async function byApi({ authorizer, transport, config }: Reach, asked: Asked, { b
   const { reference, subject, artifactType, signal } = asked;
   const all: Referrer[] = [];
   let next: URL | undefined = at(base, `/v2/${reference.path}/referrers/${subject}?artifactType=${encodeURIComponent(artifactType)}`);
-  for (let pages = 0; next !== undefined && pages < MAX_PAGES; pages++) {
+  const { manifestBytes } = config.limits;
+  for (let pages = 0, readBytes = 0; next !== undefined && pages < MAX_PAGES && readBytes < manifestBytes; pages++) {
     const request = { method: 'GET' as const, url: next, headers: { Accept: MEDIA.ociIndex }, signal, ...(connectMs === undefined ? {} : { connectMs }) };
     const response: Response = await authorizer.send(request, { base, scope: pullScope(reference), auth });
     const type = bareMediaType(response.message.headers['content-type'] ?? '');
     const following: URL | undefined = response.status === 200 ? nextPage(response, next) : undefined;
-    const bytes = await transport.bytes(response, { maxBytes: config.limits.manifestBytes, signal });
+    const bytes = await transport.bytes(response, { maxBytes: manifestBytes, signal });
+    readBytes += bytes.length;
     if ([400, 404, 405, 501].includes(response.status)) return 'no such API';
     if (response.status !== 200) return undefined;
     if (type === 'text/html') return 'no such API'; // a page for people, from a server that answers anything so
