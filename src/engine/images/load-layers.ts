@@ -67,7 +67,12 @@ export class LayerMaking implements AsyncDisposable {
         return await this.#stage(layer, step.from.tar(step.chainId));
       } catch (error) { if (step.common || kindOf(error) !== 'corrupt') throw error; }
     }
-    return await this.#stage(layer, this.#needs.parts.tar(this.#part(layer)), { diffId: layer.diffId, delta: { format: 'rsync', base: base.layers } });
+    try {
+      return await this.#stage(layer, this.#needs.parts.tar(this.#part(layer)), { diffId: layer.diffId, delta: { format: 'rsync', base: base.layers } });
+    } catch (error) {
+      const [, got] = /does not make the layer .* unpack to (sha256:[0-9a-f]{64})$/.exec(messageOf(error)) ?? [];
+      throw got === undefined ? error : wrongLayer(layer, got, error); // as balenaEngine says it
+    }
   }
 
   #part({ index, path }: Layer): Exclude<Part, { kind: 'unusable' }> {
@@ -102,7 +107,7 @@ async function checked(layer: Layer, staging: Promise<StagedLayer>): Promise<Sta
   throw wrongLayer(layer, staged.diffId);
 }
 
-const wrongLayer = ({ index, diffId }: Layer, got: DiffId) => invalid(`invalid diffID for layer ${index}: expected ${JSON.stringify(diffId)}, got ${JSON.stringify(got)}`);
+const wrongLayer = ({ index, diffId }: Layer, got: string, cause?: unknown) => invalid(`invalid diffID for layer ${index}: expected ${JSON.stringify(diffId)}, got ${JSON.stringify(got)}`, { cause });
 
 /** As Docker shows a layer. */
 export const shownLayer = (diffId: DiffId): string => hexOf(diffId).slice(0, 12);
