@@ -6,17 +6,16 @@ import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { tarBytes, type TarItem } from '../archive/tar-write.ts';
 import { openExtractKit } from '../../test/kit/extract.ts';
-import { seeded } from '../../test/kit/store.ts';
-import { openTempRoot } from '../../test/kit/temp.ts';
+import { seeded, temporary } from '../../test/kit/store.ts';
 import { kindOf } from '../lib/errors.ts';
 import { digestOf, parseDiffId } from '../oci/digest.ts';
 import type { LayerFiles } from './index.ts';
 import { openLayerView, openViewShare } from './layer-view.ts';
 import { readTarSplit } from './tarsplit.ts';
 
-const temp = openTempRoot();
+const temp = temporary();
 const kit = openExtractKit(temp.path);
-after(async () => { await kit[Symbol.asyncDispose](); await temp[Symbol.asyncDispose](); });
+after(async () => { await kit[Symbol.asyncDispose](); temp[Symbol.dispose](); });
 
 type Item = TarItem & { content?: string | Uint8Array };
 const random = seeded(11);

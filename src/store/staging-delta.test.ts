@@ -7,6 +7,7 @@ import { tarBytes, type TarItem } from '../archive/tar-write.ts';
 import { deltaLayerTar } from '../delta/rsync/layer.ts';
 import { kernel, pieces } from '../../test/kit/extract.ts';
 import { CORPUS_CASES, corpusImage, vectorOf } from '../../test/kit/corpus.ts';
+import { temporary } from '../../test/kit/store.ts';
 import { openSmallDisk } from '../../test/kit/small-disk.ts';
 import { openTempRoot } from '../../test/kit/temp.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -16,8 +17,9 @@ import { chainIds, digestOf, parseDiffId, type ChainId } from '../oci/digest.ts'
 import { openStore, type LayerFiles, type LayerWrite, type StagedLayer, type Store } from './index.ts';
 
 const temp = openTempRoot();
-const store = await openStore({ root: join(temp.path, 'root'), kernel, log: silentLog, clock: systemClock });
-after(async () => { await store.close(); await temp[Symbol.asyncDispose](); });
+const memory = temporary();
+const store = await openStore({ root: join(memory.path, 'root'), kernel, log: silentLog, clock: systemClock });
+after(async () => { await store.close(); memory[Symbol.dispose](); await temp[Symbol.asyncDispose](); });
 const { layers } = store;
 const corrupted = (pattern: RegExp) => (error: unknown) => { assert.equal(kindOf(error), 'corrupt', String(error)); assert.match(String(error), pattern); return true; };
 

@@ -6,17 +6,16 @@ import { tarBytes, type TarItem } from '../archive/tar-write.ts';
 import { viewOf } from '../delta/bytes.ts';
 import { openVaquitaBase } from '../delta/vaquita/encode.ts';
 import { kernel, pieces } from '../../test/kit/extract.ts';
-import { seeded } from '../../test/kit/store.ts';
-import { openTempRoot } from '../../test/kit/temp.ts';
+import { seeded, temporary } from '../../test/kit/store.ts';
 import { systemClock } from '../lib/clock.ts';
 import { kindOf } from '../lib/errors.ts';
 import { silentLog } from '../lib/log.ts';
 import { digestOf, parseDiffId, type ChainId } from '../oci/digest.ts';
 import { openStore, type LayerFiles } from './index.ts';
 
-const temp = openTempRoot();
+const temp = temporary();
 const store = await openStore({ root: join(temp.path, 'root'), kernel, log: silentLog, clock: systemClock });
-after(async () => { await store.close(); await temp[Symbol.asyncDispose](); });
+after(async () => { await store.close(); temp[Symbol.dispose](); });
 const corrupted = (pattern: RegExp) => (error: unknown) => { assert.equal(kindOf(error), 'corrupt', String(error)); assert.match(String(error), pattern); return true; };
 
 type Item = TarItem & { content?: string | Uint8Array };

@@ -48,13 +48,8 @@ export async function record(options: RecordOptions): Promise<Recording> {
   mkdirSync(scratch, { recursive: true });
   const nameOf = (tag: string) => `${registry.host}/${REPOSITORY}:${tag}`;
   const [firstName, secondName] = [nameOf('1'), nameOf('2')];
-  await registry.push(REPOSITORY, '1', images.first.layers);
-  await registry.push(REPOSITORY, '2', images.second.layers);
   const takesDeltas = basename(options.engine) === 'vaquita';
-  if (takesDeltas) {
-    await pushBalenaDelta(registry, { name: REPOSITORY, tag: '3' }, { base: images.second, target: images.third });
-    await pushOwnDelta(registry, { name: REPOSITORY, tag: '4' }, { base: images.third, target: images.fourth });
-  }
+  await offer(registry, images, takesDeltas);
 
   await using recorder = await openRecorder(`${scratch}/disk`, options.diskBytes);
   await using engine = await startEngine(options.engine, { dataRoot: `${recorder.mountPoint}/root`, scratch: `${scratch}/engine`, registry: registry.host });
@@ -106,6 +101,14 @@ export async function record(options: RecordOptions): Promise<Recording> {
     pulls: pulls.map(({ name, start }) => ({ name, from: entryAt(start) })),
     marks: { pulling: entryAt(pulled.start), pulled: entryAt(pulls.at(-1)?.end ?? pulledSecond.end), stopping: entryAt(stopping) },
   };
+}
+
+async function offer(registry: TestRegistry, { first, second, third, fourth }: RecordOptions['images'], withDeltas: boolean): Promise<void> {
+  await registry.push(REPOSITORY, '1', first.layers);
+  await registry.push(REPOSITORY, '2', second.layers);
+  if (!withDeltas) return;
+  await pushBalenaDelta(registry, { name: REPOSITORY, tag: '3' }, { base: second, target: third });
+  await pushOwnDelta(registry, { name: REPOSITORY, tag: '4' }, { base: third, target: fourth });
 }
 
 interface Updating { engine: Engine; at: (what: () => Promise<unknown>) => Promise<{ start: number; end: number }>; idOf: (name: string) => Promise<string> }
