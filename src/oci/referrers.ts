@@ -10,6 +10,9 @@ export interface Referrer { descriptor: Descriptor; artifactType: string; annota
 /** The tag that stands for the referrers API where a registry has none. Source: OCI distribution spec 1.1, "Referrers Tag Schema". */
 export const fallbackTag = (subject: Digest): string => `sha256-${hexOf(subject)}`;
 
+/** Whether a tag can only be such a list: what is pulled or looked for among tags is none. */
+export const isFallbackTag = (tag: string): boolean => /^sha256-[0-9a-f]{64}$/.test(tag);
+
 /** What a list names. Error: invalid, when it is no index. */
 export function parseReferrers(bytes: Uint8Array): Referrer[] {
   return entriesOf(indexFrom(bytes)).map((entry, i) => referrerFrom(entry, `index.manifests[${i}]`));

@@ -98,6 +98,7 @@ test('devices at each version update by a plain pull for the bytes of their delt
   await using builder = await startDaemon({ root: join(root.path, 'builder') });
   const published = await ask(builder.socket, { method: 'POST', path: `/images/publish-deltas?${new URLSearchParams([['target', newest], ...names.slice(0, -1).map((name) => ['from', name])] as [string, string][]).toString()}`, timeoutMs: 120_000 });
   assert.deepEqual([published.status, /"error"/.test(published.text)], [200, false], published.text);
+  await mustPull(builder.socket, `${registry.host}/fleet/app`); // every tag, of which one is the list of deltas
   const { Descriptor } = (await ask(builder.socket, { path: `/distribution/${newest}/json` })).json<{ Descriptor: { digest: string } }>();
   const deltas = await publishedBytes(Descriptor.digest);
   assert.equal(deltas.size, names.length - 1);

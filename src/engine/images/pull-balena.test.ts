@@ -38,6 +38,7 @@ const whole = target.id as string as Digest, other = digestOf('other');
 test('the whole target is looked for under latest, then under the other tags, each once', async () => {
   assert.deepEqual(await search({ a: other, latest: whole, z: whole }), { asked: ['latest'], name: 'r.example.com/app:latest', layers });
   assert.deepEqual(await search({ a: other, delta: other, latest: other, v5: whole }), { asked: ['latest', 'a', 'v5'], name: 'r.example.com/app:v5', layers });
+  assert.deepEqual(await search({ [`sha256-${'a'.repeat(64)}`]: whole, b: whole }), { asked: ['latest', 'b'], name: 'r.example.com/app:b', layers });
   assert.deepEqual(await search({ a: unavailable('503'), b: whole }), { asked: ['latest', 'a', 'b'], name: 'r.example.com/app:b', layers });
   assert.equal((await search({ latest: other, v5: whole }, { named: 'r.example.com/app:latest' })).name, 'r.example.com/app:v5');
 });

@@ -3,6 +3,7 @@ import { kindOf, messageOf, notFound } from '../../lib/errors.ts';
 import type { ChainId } from '../../oci/digest.ts';
 import type { Descriptor, ImageConfig } from '../../oci/manifest.ts';
 import { DEFAULT_TAG, familiarString } from '../../oci/reference.ts';
+import { isFallbackTag } from '../../oci/referrers.ts';
 import type { Registry } from '../../registry/index.ts';
 import type { LayerStore } from '../../store/index.ts';
 import { findDeltaBase, type DeltaBase, type DeltaImage } from './delta-base.ts';
@@ -85,7 +86,7 @@ export async function searchWhole(needs: SearchNeeds, { reference, options, targ
   };
   const latest = await orNothing(layersAt(DEFAULT_TAG));
   if (latest) return latest;
-  for (const tag of await orNothing(needs.registry.tags(reference, call)) ?? []) {
+  for (const tag of (await orNothing(needs.registry.tags(reference, call)) ?? []).filter((name) => !isFallbackTag(name))) {
     const found = await orNothing(layersAt(tag));
     if (found) return found;
   }

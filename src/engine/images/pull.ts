@@ -4,6 +4,7 @@ import { KeyedLock, Limiter } from '../../lib/lock.ts';
 import { chainIds, hexOf, parseImageId } from '../../oci/digest.ts';
 import type { Descriptor, ImageConfig } from '../../oci/manifest.ts';
 import { parseImageConfig } from '../../oci/parse-manifest.ts';
+import { isFallbackTag } from '../../oci/referrers.ts';
 import { familiarName, familiarString, familiarWithDigest, parseReference, withDefaultTag, type Reference } from '../../oci/reference.ts';
 import type { Resolved } from '../../registry/index.ts';
 import type { Store } from '../../store/index.ts';
@@ -24,7 +25,8 @@ export function makePull(needs: PullNeeds): (text: string, options: PullOptions)
   return async (text, options) => {
     const reference = parseReference(text);
     if (!options.all || reference.tag !== undefined || reference.digest !== undefined) return await pullOne(needs, traffic, { reference: withDefaultTag(reference), options });
-    for (const tag of await needs.registry.tags(reference, { auth: options.auth, signal: options.signal })) await pullOne(needs, traffic, { reference: { ...reference, tag }, options });
+    const tags = await needs.registry.tags(reference, { auth: options.auth, signal: options.signal });
+    for (const tag of tags.filter((name) => !isFallbackTag(name))) await pullOne(needs, traffic, { reference: { ...reference, tag }, options });
   };
 }
 
