@@ -8,15 +8,11 @@ import type { Pages } from './pages.ts';
 import type { Places } from './places.ts';
 import { SHINGLE_BYTES, Sampler } from './sampler.ts';
 import { Window } from './window.ts';
-import { DeltaWriter } from './writer.ts';
+import { DeltaWriter, MAX_LITERAL_BYTES, SHORT_COPY_BYTES } from './writer.ts';
 
 /** How much is done, and how much there is. */
 export type Progress = (currentBytes: number, totalBytes: number) => void;
 
-/** What balenaEngine's encoder puts into one LITERAL at most. */
-const MAX_LITERAL_BYTES = 16 << 20;
-/** Matches of this length are not weighed. */
-const SURE_BYTES = 256;
 /** Behind a COPY, what follows in the base is looked at for so long: bytes that were changed in place. */
 const RESUME_BYTES = 32, MIN_RESUMED_BYTES = 8;
 /** Of equal bytes in the base. */
@@ -57,7 +53,7 @@ export class Differ {
     this.#places = places;
     this.#pages = pages;
     this.#window = new Window(target);
-    this.#writer = new DeltaWriter(output);
+    this.#writer = new DeltaWriter(output, (from, to, sink) => { this.#window.take(from, to, sink); });
     this.#sampler = new Sampler(places.rateLog, 'target');
     this.#onProgress = onProgress;
   }
@@ -157,7 +153,7 @@ export class Differ {
 
   #pays({ position, start, end }: Match): boolean {
     const length = end - start;
-    if (length >= SURE_BYTES) return true;
+    if (length >= SHORT_COPY_BYTES) return true;
     const bits = copyBits({ position, length, alone: start > this.#front });
     this.#learn(start);
     const at = this.#window.start;
@@ -172,6 +168,8 @@ export class Differ {
 
   #hold(match: Match): void {
     for (let last = this.#held.at(-1); last !== undefined && last.start >= match.start; last = this.#held.at(-1)) this.#held.pop();
+    this.#learn(match.start);
+    this.#learned = match.end;
     this.#held.push(match);
     this.#front = match.end;
     this.#offset = match.position - match.start;
@@ -199,10 +197,10 @@ export class Differ {
       const match = this.#held.shift();
       if (match === undefined) return;
       this.#literal(match.start);
-      this.#writer.copy(match.position, match.end - match.start);
+      if (match.end - match.start < SHORT_COPY_BYTES) this.#writer.shortCopy(match.position, match.start, match.end);
+      else this.#writer.copy(match.position, match.end - match.start);
       this.#pages.earn(match.end - match.start);
       this.#said = match.end;
-      this.#learned = Math.max(this.#learned, match.end);
     }
     this.#front = Math.max(this.#front, this.#said);
   }
@@ -229,7 +227,7 @@ export class Differ {
   #learn(to: number): void {
     if (to <= this.#learned) return;
     const { bytes, start } = this.#window;
-    this.#prices.learn(bytes, Math.max(this.#learned, this.#front, start) - start, to - start);
+    this.#prices.learn(bytes, Math.max(this.#learned, start) - start, to - start);
     this.#learned = to;
   }
 
@@ -237,8 +235,7 @@ export class Differ {
     if (to <= this.#said) return;
     this.#learn(to);
     this.#pages.earn(to - this.#said);
-    this.#writer.literal(to - this.#said);
-    this.#window.take(this.#said, to, (bytes, start, end) => { this.#writer.bytes(bytes, start, end); });
+    this.#writer.literal(this.#said, to);
     this.#said = to;
     this.#front = Math.max(this.#front, to);
   }
