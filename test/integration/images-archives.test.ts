@@ -91,6 +91,8 @@ test('every layout, order and packing gives the same image, once', async () => {
     assert.deepEqual(onDisk(), before, what);
   }
   assert.deepEqual(await loads(ociItems(MIXED(), { 'org.opencontainers.image.ref.name': 'latest' }), '?quiet=0').then((lines) => lines.at(-1)), `Loaded image ID: ${config.digest}`);
+  const bare = dockerItems(buildImage({ layers: [] }), { tags: ['bare:1'] });
+  assert.deepEqual([...await loads(bare), ...await loads(await save(daemon.socket, 'bare:1'))], ['Loaded image: bare:1', 'Loaded image: bare:1'], 'without layers');
   await removeAll();
 });
 
@@ -142,6 +144,16 @@ test('what is broken or hostile is refused in words, and leaves nothing', async 
   }
   assert.deepEqual(await loads([fileItem('manifest.json', '[]')]), []);
   assert.deepEqual(await api('GET', '/images/json'), []);
+  // Whatever is changed in an archive, there is an answer, and what was made can be removed.
+  const whole = tarBytes(dockerItems(MIXED(), { tags: ['fuzz:1'] }));
+  for (let seed = 1; seed <= 20; seed++) {
+    const next = rng(seed);
+    const broken = Buffer.from(whole);
+    for (let n = 0; n < 3; n++) broken[Math.floor((next() < 0.5 ? next() : 0.97 + next() * 0.03) * broken.length)] = Math.floor(next() * 256);
+    assert.match((await loads(broken)).join(), /^(error: .+|Loaded image: .+)$/, `FUZZ_SEED=${seed}`);
+    await removeAll();
+    assert.deepEqual(onDisk(), before, `FUZZ_SEED=${seed}`);
+  }
   const sparse = execFileSync('sh', ['-c', 'd=$(mktemp -d) && cd "$d" && truncate -s 1G layer.tar && tar -cSf - layer.tar; rm -r "$d"']);
   assert.match((await loads(sparse)).join(), /layer\.tar: a sparse file in an archive of images; pack it without/);
 });

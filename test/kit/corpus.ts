@@ -2,7 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { TarReader } from '../../src/archive/tar-read.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { MEDIA } from '../../src/oci/manifest.ts';
 import { HOST_PLATFORM, type Blob, type BuiltImage } from './image.ts';
@@ -15,6 +16,24 @@ export const CORPUS_CASES: readonly string[] = readdirSync(CORPUS, { withFileTyp
 export interface Vector { base: string; target: string; delta: string; base_layers: readonly string[]; target_layers: readonly string[] }
 
 export const vectorOf = (name: string): Vector => JSON.parse(readFileSync(join(CORPUS, name, 'vector.json'), 'utf8')) as Vector;
+
+/** The files of an archive as balenaEngine wrote it, by their paths. */
+export function corpusFiles(name: string, which: 'base' | 'target' | 'delta'): (path: string) => Buffer {
+  const tar = gunzipSync(readFileSync(join(CORPUS, name, `${which}.tar.gz`)));
+  const files = new Map<string, Buffer[]>();
+  let content: Buffer[] = [];
+  const reader = new TarReader({
+    raw() {}, hole() {}, entryEnd() {},
+    entry: (entry) => { files.set(entry.name, content = []); },
+    data: (bytes, start, end) => { content.push(bytes.subarray(start, end)); },
+  });
+  reader.write(tar);
+  return (path) => {
+    const pieces = files.get(path);
+    if (!pieces) throw new Error(`${name}/${which}: no ${path} in it`);
+    return Buffer.concat(pieces);
+  };
+}
 
 /** As a push sends it: the config's very bytes, each layer gzip'd. `change` may spoil the layers. */
 export function corpusImage(name: string, which: 'base' | 'target' | 'delta', change: (tar: Buffer, index: number) => Buffer = (tar) => tar): BuiltImage {

@@ -20,6 +20,8 @@ export type Part =
   | { kind: 'here'; diffId: DiffId; chainId: ChainId }
   | { kind: 'unusable'; error: unknown };
 
+type Link = { kind: 'link'; to: string };
+
 export interface PartNeeds {
   store: Store;
   signal: AbortSignal;
@@ -47,7 +49,9 @@ export class Parts implements AsyncDisposable {
   readonly #needs: PartNeeds;
   readonly #here: (path: string) => LayerInfo | undefined;
   readonly #lease: ReturnType<LayerStore['lease']>;
-  readonly #parts = new Map<string, Part | { kind: 'link'; to: string }>();
+  /** With the number of the file in the archive. */
+  readonly #parts = new Map<string, { part: Part | Link; number: number }>();
+  #files = 0;
   readonly #finishing = new Set<Promise<void>>();
   #keptBytes = 0;
   #namesBytes = 0;
@@ -80,7 +84,7 @@ export class Parts implements AsyncDisposable {
   find(path: string): Part | undefined {
     let at = archivePath(path);
     for (let links = 0; at !== undefined && links <= MAX_LINKS; links++) {
-      const part = this.#parts.get(at);
+      const part = this.#parts.get(at)?.part;
       if (part?.kind !== 'link') return part;
       at = part.to;
     }
@@ -109,7 +113,7 @@ export class Parts implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.#finishing);
-    for (const part of this.#parts.values()) if (part.kind === 'staged') await part.staged[Symbol.asyncDispose]();
+    for (const { part } of this.#parts.values()) if (part.kind === 'staged') await part.staged[Symbol.asyncDispose]();
     this.#lease[Symbol.dispose]();
   }
 
@@ -163,7 +167,8 @@ export class Parts implements AsyncDisposable {
       for await (const chunk of content) { currentBytes += chunk.length; yield chunk; onLayer(path, Math.min(currentBytes, sizeBytes), sizeBytes); }
       read.resolve();
     })();
-    const finishing = this.#staged(path, store.layers.stage({ diffId: undefined, parent: 'later', compression: 'none', source, signal }))
+    const number = ++this.#files;
+    const finishing = this.#staged({ path, number }, store.layers.stage({ diffId: undefined, parent: 'later', compression: 'none', source, signal }))
       .catch((error: unknown) => { this.#failure ??= { error }; })
       .finally(() => { this.#finishing.delete(finishing); });
     this.#finishing.add(finishing);
@@ -171,25 +176,23 @@ export class Parts implements AsyncDisposable {
   }
 
   /** What is no layer may be no part of an image either; a disk that is full is full for the next one as well. */
-  async #staged(path: string, staging: Promise<StagedLayer>): Promise<void> {
+  async #staged({ path, number }: { path: string; number: number }, staging: Promise<StagedLayer>): Promise<void> {
     let part: Part;
     try { part = { kind: 'staged', staged: await staging }; } catch (error) {
       if (kindOf(error) !== 'corrupt') throw error;
       part = { kind: 'unusable', error };
     }
-    await this.#put(path, part);
+    await this.#put(path, part, number);
   }
 
-  /** A name that comes twice means the later file, as if both had been unpacked. */
-  async #put(path: string, part: Part | { kind: 'link'; to: string }): Promise<void> {
+  /** A name that comes twice means the later file, as if both had been unpacked; what is staged may be done in another order. */
+  async #put(path: string, part: Part | Link, number = ++this.#files): Promise<void> {
     const before = this.#parts.get(path);
     if (before === undefined) this.#namesBytes += path.length + RECORD_BYTES;
-    if (this.#namesBytes > MAX_NAMES_BYTES) {
-      if (part.kind === 'staged') await part.staged[Symbol.asyncDispose]();
-      throw invalid('this is no archive of images: it has too many files');
-    }
-    this.#parts.set(path, part);
-    if (before?.kind === 'staged') await before.staged[Symbol.asyncDispose]();
+    const [kept, left] = before !== undefined && before.number > number ? [before, part] : [{ part, number }, before?.part];
+    this.#parts.set(path, kept);
+    if (left?.kind === 'staged') await left.staged[Symbol.asyncDispose]();
+    if (this.#namesBytes > MAX_NAMES_BYTES) throw invalid('this is no archive of images: it has too many files');
   }
 }
 
