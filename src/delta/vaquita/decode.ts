@@ -9,7 +9,7 @@ import { decodeExe } from './exe/decode.ts';
 import { ExeModels } from './exe/models.ts';
 import { Check, Cursor, FRAME, readHeader, type VaquitaHeader } from './format.ts';
 import { FrameQueue, type Frame } from './frame-queue.ts';
-import { HeaderCodec, KIND, type CodedEntry, type Piece } from './headers.ts';
+import { HeaderCodec, KIND, MAX_PIECES_PER_FRAME, type CodedEntry, type Piece } from './headers.ts';
 import { FreshContent } from './fresh.ts';
 import { Decoder } from './range-coder.ts';
 import { openSource, Sources } from './sources.ts';
@@ -24,8 +24,6 @@ export interface PatchNeeds {
   limits: { memoryBytes: number };
 }
 
-/** Pieces of all entries of one frame. */
-export const MAX_PIECES_PER_FRAME = 16384;
 const COPY_BYTES = 1 << 16;
 /** The header is looked for in so many bytes. */
 const MAX_HEADER_BYTES = 1 << 17;

@@ -1,14 +1,15 @@
 // Makes deltas of layers against a base.
 import { crc32 } from 'node:zlib';
 import type { ByteView, Output } from '../bytes.ts';
-import { BaseIndex, type BaseLayer } from './base.ts';
+import { BaseIndex, hashContent, type BaseLayer } from './base.ts';
 import { ContentWriter } from './content-writer.ts';
 import { Check, FEATURE, FRAME, uint32, varint, writeFrame, type Limits } from './format.ts';
 import { Executables, type PreparedPatch } from './executables.ts';
 import { FrameWriter } from './frame-writer.ts';
-import { HeaderCodec, KIND, type WantedEntry } from './headers.ts';
+import { HeaderCodec, KIND, MAX_PIECES, MAX_PIECES_PER_FRAME, type Piece, type WantedEntry } from './headers.ts';
 import { planLayer, type OpaqueRun, type Plan, type PlannedEntry } from './plan.ts';
 import { Encoder } from './range-coder.ts';
+import { findRuns } from './runs.ts';
 import { Sketch, type Range } from './sketch.ts';
 import { Sources } from './sources.ts';
 
@@ -34,6 +35,11 @@ const MAX_ENTRIES = 2048, FULL_HEADER_BYTES = 1 << 20;
 /** Files up to this are taken into a dictionary as a whole when a file of that name changed. */
 const SMALL_FILE_BYTES = 65536;
 
+/** Files from this on are looked through for long runs that are the base's, of so many bytes at least. */
+const LARGE_FILE_BYTES = 8 << 20, LEAST_RUN_BYTES = 65536;
+/** What lies around a place between two runs is taken into a dictionary with so much on both sides. */
+const GAP_MARGIN_BYTES = 16384;
+
 /** Reads the base once and keeps an index of it; `make` can be called for one layer after another. */
 export function openVaquitaBase(sources: readonly BaseLayer[], options: MakeOptions): VaquitaBase {
   const base = new BaseIndex(sources, options);
@@ -47,6 +53,8 @@ export function openVaquitaBase(sources: readonly BaseLayer[], options: MakeOpti
     },
   };
 }
+
+interface CheckedPiece extends Piece { crc: number }
 
 interface MakingNeeds { base: BaseIndex; plan: Plan; target: BaseLayer; output: Output; options: MakeOptions }
 
@@ -64,6 +72,8 @@ class Making {
   readonly #executables: Executables;
   /** Patches of the entries that are being written, by their numbers. */
   readonly #patches = new Map<number, PreparedPatch & { source: number }>();
+  /** Likewise entries that are made of pieces. */
+  readonly #pieces = new Map<number, readonly CheckedPiece[]>();
   /** Where in the stream of new content each new file of this layer ends. */
   readonly #ends = new Map<number, number>();
   /** For each layer of the base what its entries' numbers are less when only used layers are counted; undefined for one that is not used. */
@@ -97,7 +107,7 @@ class Making {
   run(onProgress?: (atBytes: number) => void): void {
     let batch: PlannedEntry[] = [], headerBytes = 0;
     const flush = () => {
-      for (const entry of batch) this.#preparePatch(entry);
+      for (const entry of batch) if (!this.#preparePatch(entry)) this.#preparePieces(entry);
       if (batch.length > 0) this.#writeEntries(batch);
       for (const entry of batch) this.#addContent(entry);
       onProgress?.(batch.at(-1)?.contentBytes ?? 0);
@@ -129,8 +139,10 @@ class Making {
       headerBytes += wanted.header.length;
       const patch = this.#patches.get(entry.number);
       if (patch !== undefined) patchesAt.push(contentEnd);
+      const pieces = this.#pieces.get(entry.number) ?? [];
       if (entry.content.kind === 'base' || (entry.content.kind === 'fresh' && patch !== undefined)) check.add(entry.content.crc);
-      if (entry.content.kind === 'fresh') contentEnd += patch?.literals.length ?? entry.sizeBytes;
+      for (const { crc: of } of pieces) check.add(of);
+      if (entry.content.kind === 'fresh') contentEnd += patch?.literals.length ?? entry.sizeBytes - pieces.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     }
     const checked = check.count > 0;
     const frame = writeFrame(FRAME.entries, varint(batch.length * 2 + (checked ? 1 : 0)), uint32(crc), checked ? check.bytes() : Buffer.alloc(0), encoder.finish());
@@ -140,7 +152,7 @@ class Making {
   #wanted(entry: PlannedEntry): WantedEntry {
     const header = Buffer.alloc(entry.contentBytes - entry.startBytes);
     this.#target.read(entry.startBytes, header, { start: 0, end: header.length });
-    const { content, sizeBytes } = entry, pieces: WantedEntry['pieces'] = [];
+    const { content, sizeBytes } = entry, pieces = this.#pieces.get(entry.number) ?? [];
     const named = this.#like(entry), source = content.kind === 'base' ? this.#copySource(content.first, named.like) : -1;
     const { like, renamed } = named.like < 0 && source >= 0 && this.#hasHeader(source) ? { like: source, renamed: true } : named;
     const fields = { header, like, renamed, sizeBytes, pieces };
@@ -153,7 +165,7 @@ class Making {
       case 'again': return { ...fields, kind: KIND.again, source: content.number };
       case 'fresh': {
         const patch = this.#patches.get(entry.number);
-        if (patch === undefined) return { ...fields, kind: KIND.fresh, source: -1 };
+        if (patch === undefined) return { ...fields, kind: pieces.length > 0 ? KIND.pieces : KIND.fresh, source: -1 };
         this.#lastCopy = patch.source;
         return { ...fields, kind: KIND.patch, source: patch.source };
       }
@@ -189,12 +201,27 @@ class Making {
     return this.#numberOf(first);
   }
 
-  #preparePatch(entry: PlannedEntry): void {
-    if (entry.content.kind !== 'fresh' || entry.content.alike < 0) return;
+  #preparePatch(entry: PlannedEntry): boolean {
+    if (entry.content.kind !== 'fresh' || entry.content.alike < 0) return false;
     const source = this.#numberOf(entry.content.alike), made = part(this.#target, entry.contentBytes, entry.sizeBytes);
-    if (source < 0) return;
-    const patch = this.#executables.prepare({ old: this.#entries.view(source), made });
+    const patch = source < 0 ? undefined : this.#executables.prepare({ old: this.#entries.view(source), made });
     if (patch !== undefined) this.#patches.set(entry.number, { ...patch, source });
+    return patch !== undefined;
+  }
+
+  #preparePieces(entry: PlannedEntry): void {
+    if (entry.content.kind !== 'fresh' || entry.sizeBytes < LARGE_FILE_BYTES) return;
+    const runs = findRuns(part(this.#target, entry.contentBytes, entry.sizeBytes), {
+      sketch: this.#base.sketch, mayUse: (file) => this.#numberOf(file) >= 0, open: (file) => this.#base.entries.view(file), leastBytes: Math.max(LEAST_RUN_BYTES, entry.sizeBytes / MAX_PIECES),
+    });
+    let end = 0;
+    const pieces = runs.map(({ at, file, from, bytes }): CheckedPiece => {
+      const freshBytes = at - end, { crc } = hashContent(bytes, (position, { into, start, end: to }) => { this.#base.entries.read(file, from + position, { into, start, end: to }); });
+      end = at + bytes;
+      return { freshBytes, source: this.#numberOf(file), fromBytes: from, sizeBytes: bytes, crc };
+    });
+    const others = [...this.#pieces.values()].reduce((sum, { length }) => sum + length, 0);
+    if (pieces.length > 0 && others + pieces.length <= MAX_PIECES_PER_FRAME) this.#pieces.set(entry.number, pieces);
   }
 
   #addContent(entry: PlannedEntry): void {
@@ -205,9 +232,30 @@ class Making {
       this.#addPatch(patch);
       return;
     }
+    const pieces = this.#pieces.get(entry.number);
+    if (pieces !== undefined) {
+      this.#pieces.delete(entry.number);
+      this.#addBetween(entry, pieces);
+      return;
+    }
     const own = this.#own.add(entry.number), like = this.#usedEntry(entry.path);
-    this.#addFresh(entry.contentBytes, entry.sizeBytes, like, (bytes) => { own(bytes, 0, bytes.length); });
+    this.#addFresh({ fromBytes: entry.contentBytes, sizeBytes: entry.sizeBytes }, like, (bytes) => { own(bytes, 0, bytes.length); });
     this.#ends.set(entry.number, this.#content.at);
+  }
+
+  /** What is new between runs of the base; its dictionary has what stands in the base between them. */
+  #addBetween(entry: PlannedEntry, pieces: readonly CheckedPiece[]): void {
+    let at = 0, old = { file: -1, end: 0 };
+    const add = (bytes: number) => {
+      const near: Range[] = old.file < 0 ? [] : [{ file: old.file, from: Math.max(0, old.end - GAP_MARGIN_BYTES), to: Math.min(this.#entries.sizeBytes(old.file), old.end + Math.min(bytes, LEAST_RUN_BYTES) + GAP_MARGIN_BYTES) }];
+      this.#addFresh({ fromBytes: entry.contentBytes + at, sizeBytes: bytes, near }, -1);
+    };
+    for (const { freshBytes, source, fromBytes, sizeBytes } of pieces) {
+      add(freshBytes);
+      at += freshBytes + sizeBytes;
+      old = { file: source, end: fromBytes + sizeBytes };
+    }
+    add(entry.sizeBytes - at);
   }
 
   /** New content of an executable has the old one for its dictionary, there where it would be. */
@@ -225,14 +273,14 @@ class Making {
   #addOpaque({ startBytes, endBytes }: OpaqueRun): void {
     const contentEnd = this.#content.at + endBytes - startBytes, frame = writeFrame(FRAME.opaque, varint(endBytes - startBytes));
     this.#content.behind(() => { this.#frames.entries(frame, { headerBytes: 0, contentEnd, patchesAt: [] }); });
-    this.#addFresh(startBytes, endBytes - startBytes, -1);
+    this.#addFresh({ fromBytes: startBytes, sizeBytes: endBytes - startBytes }, -1);
   }
 
-  #addFresh(fromBytes: number, sizeBytes: number, like: number, took?: (bytes: Buffer) => void): void {
+  #addFresh({ fromBytes, sizeBytes, near = [] }: { fromBytes: number; sizeBytes: number; near?: readonly Range[] }, like: number, took?: (bytes: Buffer) => void): void {
     for (let at = 0; at < sizeBytes;) {
       const bytes = Buffer.alloc(Math.min(sizeBytes - at, this.#content.room));
       this.#target.read(fromBytes + at, bytes, { start: 0, end: bytes.length });
-      if (!this.#content.add(bytes, this.#rangesFor(bytes, like))) continue;
+      if (!this.#content.add(bytes, [...near, ...this.#rangesFor(bytes, like)])) continue;
       took?.(bytes);
       at += bytes.length;
     }

@@ -26,8 +26,8 @@ export interface ExecutableLimits {
 const MIN_ALIKE = 0.3, SURELY_ALIKE = 0.8;
 /** The two ways are compared by the beginning of the file. */
 const TRIAL_BYTES = 4 << 20, TRIAL_LEVEL = 15;
-/** What a byte costs at most that is not as it was, and a region. */
-const COST_OF_BYTE = 2, COST_OF_REGION = 12;
+/** A patch can be so much larger by taught models than by untaught ones. */
+const TRIAL_MARGIN = 1.1;
 
 export class Executables {
   readonly #limits: ExecutableLimits;
@@ -42,28 +42,31 @@ export class Executables {
     if (!isElf(pair.old) || !isElf(pair.made)) return undefined;
     const plan = planExe(pair, this.#limits);
     if (plan === undefined || plan.alignedBytes < pair.made.sizeBytes * MIN_ALIKE) return undefined;
-    const { regions } = plan, room = this.#limits.waitingBytes - plan.literalBytes - regions.count * COST_OF_REGION;
-    if (room < 0 || (plan.alignedBytes * COST_OF_BYTE > room && changedBytes(pair, regions) * COST_OF_BYTE > room)) return undefined;
-    if (plan.alignedBytes < pair.made.sizeBytes * SURELY_ALIKE && !pays(plan, pair)) return undefined;
+    const room = this.#limits.waitingBytes - plan.literalBytes;
+    if (room < 0) return undefined;
+    const sure = plan.alignedBytes >= pair.made.sizeBytes * SURELY_ALIKE && plan.alignedBytes * 2 <= room;
+    if (!sure && !isWorthwhile(plan, pair, room)) return undefined;
     this.#models ??= new ExeModels();
     return {
       payload: encodeExe(this.#models, plan, pair), literals: readLiterals(plan, pair.made),
-      memoryBytes: exeMemoryBytes(pair.old.sizeBytes, { facts: plan.facts, regions: regions.count, hints: plan.hints.length }),
+      memoryBytes: exeMemoryBytes(pair.old.sizeBytes, { facts: plan.facts, regions: plan.regions.count, hints: plan.hints.length }),
     };
   }
 }
 
-/** Whether a patch by untaught models is smaller than the file packed with the old one as its dictionary. */
-function pays(plan: ExePlan, pair: ExePair): boolean {
-  const [old, made] = [pair.old, pair.made].map((file) => {
-    const bytes = Buffer.alloc(Math.min(file.sizeBytes, TRIAL_BYTES));
-    file.read(0, bytes, { start: 0, end: bytes.length });
-    return bytes;
-  });
-  const packed = (bytes: Uint8Array) => zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: TRIAL_LEVEL }, ...(old === undefined ? {} : { dictionary: old }) }).length;
-  if (made === undefined) return false;
-  const patch = encodeExe(new ExeModels(), plan, pair).length + packed(readLiterals(plan, pair.made));
-  return patch / pair.made.sizeBytes < packed(made) / made.length;
+/** Whether a patch by untaught models fits, and is smaller than the file packed with the old one as its dictionary. */
+function isWorthwhile(plan: ExePlan, pair: ExePair, roomBytes: number): boolean {
+  const patch = encodeExe(new ExeModels(), plan, pair).length;
+  if (patch * TRIAL_MARGIN > roomBytes) return false;
+  const [dictionary, made] = [beginning(pair.old), beginning(pair.made)];
+  const packed = (bytes: Buffer) => zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: TRIAL_LEVEL }, dictionary }).length;
+  return (patch + packed(readLiterals(plan, pair.made))) / pair.made.sizeBytes < packed(made) / made.length;
+}
+
+function beginning(file: ByteView): Buffer {
+  const bytes = Buffer.alloc(Math.min(file.sizeBytes, TRIAL_BYTES));
+  file.read(0, bytes, { start: 0, end: bytes.length });
+  return bytes;
 }
 
 const isElf = (file: ByteView) => {
@@ -71,18 +74,3 @@ const isElf = (file: ByteView) => {
   if (file.sizeBytes >= magic.length) file.read(0, magic, { start: 0, end: magic.length });
   return magic.equals(Buffer.from('\x7fELF', 'latin1'));
 };
-
-/** How many bytes in the regions are not as they were. */
-function changedBytes({ old, made }: ExePair, regions: { count: number; newAt: ArrayLike<number>; oldAt: ArrayLike<number>; bytes: ArrayLike<number> }): number {
-  const [was, is] = [Buffer.alloc(1 << 16), Buffer.alloc(1 << 16)];
-  let changed = 0;
-  for (let k = 0; k < regions.count; k++) {
-    for (let at = 0, bytes = regions.bytes[k] ?? 0; at < bytes; at += was.length) {
-      const end = Math.min(was.length, bytes - at);
-      old.read((regions.oldAt[k] ?? 0) + at, was, { start: 0, end });
-      made.read((regions.newAt[k] ?? 0) + at, is, { start: 0, end });
-      for (let i = 0; i < end; i++) if (was[i] !== is[i]) changed++;
-    }
-  }
-  return changed;
-}

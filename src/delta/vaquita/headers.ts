@@ -40,8 +40,8 @@ export interface WantedEntry extends CodedEntry {
 
 const NO_PIECES: readonly Piece[] = [];
 const MAX_PATH_BYTES = 16384;
-/** Pieces of one entry. */
-export const MAX_PIECES = 4096;
+/** Pieces of one entry, and of all entries of one frame. */
+export const MAX_PIECES = 4096, MAX_PIECES_PER_FRAME = 16384;
 const RECENT_TIMES = 16;
 const NUMBERS = { mode: 0, uid: 1, gid: 2, size: 3, blocks: 4 } as const;
 

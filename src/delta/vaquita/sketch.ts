@@ -103,17 +103,23 @@ export class Sketch {
     this.#used++;
   }
 
-  #samples(content: Buffer): Sample[] {
-    const samples: Sample[] = [];
-    this.#sampler((hash) => {
-      let sample: Sample | undefined;
+  /** Takes content in pieces and tells every place of it that is known: where it is, and in which files it is where else. */
+  scan(onPlace: (at: number, files: number[], offsets: number[]) => void): (bytes: Buffer, start: number, end: number) => void {
+    return this.#sampler((hash, at) => {
+      let files: number[] | undefined;
+      const offsets: number[] = [];
       for (let slot = this.#slotOf(hash); (this.#files[slot] ?? -1) >= 0; slot = (slot + 1) & this.#mask) {
         if (this.#keys[slot] !== hash) continue;
-        if (sample === undefined) samples.push(sample = { files: [], offsets: [] });
-        sample.files.push(this.#files[slot] ?? 0);
-        sample.offsets.push(this.#offsets[slot] ?? 0);
+        (files ??= []).push(this.#files[slot] ?? 0);
+        offsets.push(this.#offsets[slot] ?? 0);
       }
-    })(content, 0, content.length);
+      if (files !== undefined) onPlace(at, files, offsets);
+    });
+  }
+
+  #samples(content: Buffer): Sample[] {
+    const samples: Sample[] = [];
+    this.scan((_at, files, offsets) => { samples.push({ files, offsets }); })(content, 0, content.length);
     return samples;
   }
 

@@ -109,6 +109,17 @@ test('new content of many frames refers to what is made before', () => {
   assert.ok(applyDelta(base, delta, { memoryBytes: 32 << 20 }).tar.equals(target.tar));
 });
 
+test('a large file that changed in places is made of pieces', () => {
+  const old = Buffer.concat(Array.from({ length: 80 }, (_none, n) => noise(n, 110_000))), moved = Buffer.concat([old.subarray(3_000_000, 6_000_000), Buffer.from('here'), old.subarray(0, 3_000_000), old.subarray(6_100_000)]);
+  const base = [layer([{ name: 'small', content: 'x' }, { name: 'large', content: old }])], target = layer([{ name: 'large', content: moved }, { name: 'after', content: 'y' }]);
+  const { delta } = makeDelta(base, target), { tar, error } = applyDelta(base, delta, { pieceBytes: 99 });
+  assert.equal(error, undefined);
+  assert.ok(tar.equals(target.tar));
+  assert.ok(delta.length < 300, `${delta.length} bytes`);
+  const at = indexTar(viewOf(base[0]?.tar ?? old), 10).entry(1).contentBytes + 7_000_000;
+  assert.match(messageOf(applyDelta([{ diffId: base[0]?.diffId ?? '', tar: spoiled(base[0]?.tar ?? old, at, 4) }], delta).error), /was made: "large" of base layer/);
+});
+
 test('a damaged base is told as such, with layer and file, before anything is made of it', () => {
   const old = text(50, 40_000), lib = noise(51, 6000);
   const base = [layer([...APP, { name: 'changed', content: old }, { name: 'kept', content: lib }, { name: 'moved', content: noise(52, 3000) }])];
