@@ -68,21 +68,21 @@ export const rootsOf = ({ store, baseRoots }: Pick<PullNeeds, 'store' | 'baseRoo
 /** A delta could not be used and nothing else could be had by this pull; another one that wants the same layer may have more luck. */
 export class UnusableDelta extends EngineError {}
 
-/** `isRetry`: an earlier flight for the same layer has failed, while layers above it may hold every slot and wait for this one. */
+/** `isRetry`: an earlier flight for the same layer has failed, and layers that began before this one may hold every slot and turn while they wait for it. */
 export interface Flight { pull: PullOf; plan: LayerPlan; traffic: Traffic; events: FlightEvents; signal: AbortSignal; isRetry: boolean }
 
 /**
  * Brings one layer in. It is extracted at any time, but committed after the layer below it, whoever brings that. The same content is
  * brought by one flight at a time: those for other chains copy it then. Every wait is for flights that began before, so none is for
- * ever; one that has waited for its turn comes too late for a slot in that order, and takes none.
+ * ever; one that has waited for its turn comes too late for a slot in that order, and takes none. A retry takes neither.
  */
 export async function fly(needs: PullNeeds, flight: Flight): Promise<Outcome> {
   const { plan, events, signal, pull, traffic } = flight;
   const { diffId, chainId } = plan;
-  const isLate = traffic.turns.has(diffId);
+  const isLate = !flight.isRetry && traffic.turns.has(diffId);
   if (isLate) events.status('Waiting');
   using _keeps = needs.store.layers.lease(plan.offer?.keeps ?? []); // the pull that began this may leave, and others stay
-  using _turn = await traffic.turns.hold(diffId, { signal });
+  using _turn = flight.isRetry ? undefined : await traffic.turns.hold(diffId, { signal });
   const ways = waysOf(plan, pull.found().get(diffId));
   using _slot = isLate || flight.isRetry || ways[0]?.by === 'copy' ? undefined : await slotOf(flight);
   const { staged: bytes, blob, outcome } = await takeFirst(needs, flight, ways);
@@ -165,11 +165,21 @@ async function take(needs: PullNeeds, flight: Flight, { way, spent, failure }: {
     case 'delta': return { staged: await stageDelta(needs, flight, { ...way.offer, spent }), blob: way.offer.blob, outcome: outcome('delta') };
     case 'whole': return { staged: await stageBlob(needs, flight, { blob: way.blob, spent }), blob: way.blob, outcome: outcome('whole') };
     case 'search': {
-      const found = await pull.search();
+      const found = await searched(flight);
       const blob = found?.layers[pull.config.diffIds.indexOf(plan.diffId)];
       if (blob === undefined) throw new UnusableDelta(kindOf(failure), messageOf(failure), { cause: failure });
       return { staged: await stageBlob(needs, flight, { blob, spent }), blob, outcome: outcome('whole') };
     }
+  }
+}
+
+/** The pull that began the flight may leave in the middle of its search: whoever stays takes a way of its own. */
+async function searched({ pull, signal }: Flight): Promise<WholeImage | undefined> {
+  try {
+    return await pull.search();
+  } catch (error) {
+    if (signal.aborted || !pull.options.signal.aborted) throw error;
+    return undefined;
   }
 }
 
