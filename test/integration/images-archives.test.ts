@@ -221,6 +221,16 @@ test("balenaEngine's deltas become their targets; broken ones, and those without
   }
 });
 
+test('a base in another data root is as good, also for the layers that it shares with the target', async () => {
+  await loads(corpusArchive('layers', 'base'));
+  await using second = await startDaemon({ root: join(root.path, 'second'), flags: ['--delta-data-root', daemon.dataRoot] });
+  assert.deepEqual(await load(second.socket, corpusArchive('layers', 'delta')), ['Loaded image: layers:delta']);
+  const saved = await save(second.socket, vectorOf('layers').target);
+  await removeAll();
+  assert.deepEqual(await loads(saved), [`Loaded image ID: ${vectorOf('layers').target}`]);
+  await removeAll();
+});
+
 test('a delta and its base come in one archive with other images', async () => {
   const all = [corpusImage('layers', 'base'), buildImage({ layers: [SMALL] })].map((image, n) => dockerItems(image, { tags: [`with:${n}`], name: (index) => `${n}-${index}.tar` }));
   const archive = [...all.flat().filter(({ name }) => name !== 'manifest.json'), fileItem('manifest.json', JSON.stringify(all.flatMap((items) => JSON.parse(String(items.at(-1)?.content)) as unknown[])))];
