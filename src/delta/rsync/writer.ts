@@ -18,6 +18,8 @@ const HISTORY_BYTES = 32 << 10;
 const WAYS = [0, 24, 64, 256] as const;
 /** Longer copies stay. */
 export const SHORT_COPY_BYTES = 256;
+/** Of gatherings that are not compared, when one way was the best again and again: the comparison is what takes time. */
+const MAX_SKIPS = 15;
 /** A delta is kept and applied bare: so many bytes less of it are worth one byte more on the wire. */
 const BARE_DISCOUNT = 256;
 /** Of gzip, for the comparison: quick, and sees what the usual level sees. */
@@ -40,6 +42,10 @@ export class DeltaWriter {
   #shortCopies = 0;
   /** A long literal in front of what is gathered: it waits, since what is gathered may turn out to begin with a literal as well. */
   #long: { from: number; to: number } | undefined;
+  /** The way that was best last, how often in a row, and how many gatherings will not be asked. */
+  #way: number = WAYS[0];
+  #wins = 0;
+  #skips = 0;
   /** The end of what went out. */
   #history = Buffer.alloc(0);
 
@@ -107,16 +113,7 @@ export class DeltaWriter {
   /** Of what ended up as a literal at the end, nothing is written when another one follows: how many bytes that are. */
   #flush(next?: 'a literal follows'): number {
     if (this.#commands === 0) return 0;
-    let best: number = WAYS[0];
-    if (this.#shortCopies > 0) {
-      let least = Infinity;
-      for (const way of WAYS) {
-        const bytes = this.#out.subarray(0, this.#write(way).filled);
-        const packed = deflateRawSync(bytes, { level: LEVEL, ...(this.#history.length > 0 ? { dictionary: this.#history } : {}) });
-        const cost = packed.length + bytes.length / BARE_DISCOUNT;
-        if (cost < least) [least, best] = [cost, way];
-      }
-    }
+    const best = this.#shortCopies > 0 ? this.#bestWay() : WAYS[0];
     const { filled, lead, trail } = this.#write(best, next);
     if (filled === 0 && this.#long !== undefined) this.#long.to += lead; // all of it is literal
     if (filled > 0) {
@@ -125,6 +122,24 @@ export class DeltaWriter {
     }
     this.#commands = this.#bytes = this.#shortCopies = 0;
     return trail;
+  }
+
+  #bestWay(): number {
+    if (this.#skips > 0) {
+      this.#skips--;
+      return this.#way;
+    }
+    let [least, best]: [number, number] = [Infinity, WAYS[0]];
+    for (const way of WAYS) {
+      const bytes = this.#out.subarray(0, this.#write(way).filled);
+      const packed = deflateRawSync(bytes, { level: LEVEL, ...(this.#history.length > 0 ? { dictionary: this.#history } : {}) });
+      const cost = packed.length + bytes.length / BARE_DISCOUNT;
+      if (cost < least) [least, best] = [cost, way];
+    }
+    this.#wins = best === this.#way ? this.#wins + 1 : 0;
+    this.#skips = Math.min(MAX_SKIPS, this.#wins);
+    this.#way = best;
+    return best;
   }
 
   /** The gathered commands into `#out`, copies of less than `way` bytes as literals. `lead`: a literal at the beginning that joins the long one before it. */
