@@ -62,21 +62,7 @@ export async function openDeltas(room: Room, { known, files }: DeltaNeeds): Prom
       assert(paths.length === record.layers.length, `a delta of ${record.layers.length} layers comes in ${paths.length} files`);
       using _guard = await lock.hold(record.target);
       if (!known(record.target)) throw conflict(`image ${record.target} was removed while a delta to it was made`);
-      const fresh = `${at.own}/${FRESH_PREFIX}delta-${clock.randomHex(8)}`;
-      let older: string | undefined;
-      try {
-        await disk.mkdir(fresh, MODE.private);
-        for (const [index, path] of paths.entries()) await disk.rename(path, blobPath(fresh, index));
-        await disk.write(`${fresh}/${RECORD}`, formatRecord(record), MODE.record);
-        await disk.sync(`${fresh}/${RECORD}`);
-        await disk.syncDir(fresh); // before the name: what has that is whole
-        older = await takeAway(record);
-        await disk.rename(fresh, pathOf(room, record));
-        await disk.syncDir(at.deltas);
-      } catch (error) {
-        await erase(room, [fresh, older]);
-        throw error;
-      }
+      const older = await place(room, { record, paths, takeAway });
       records.set(keyOf(record), record);
       await erase(room, [older]);
     },
@@ -90,6 +76,29 @@ export async function openDeltas(room: Room, { known, files }: DeltaNeeds): Prom
   };
   await collect(); // an image may have gone by hand, or by another engine
   return { store, collect };
+}
+
+interface Placing { record: DeltaRecord; paths: readonly string[]; takeAway: (record: DeltaRecord) => Promise<string | undefined> }
+
+/** Gives where an older one of the same pair is now, to be erased. */
+async function place(room: Room, { record, paths, takeAway }: Placing): Promise<string | undefined> {
+  const { disk, at, clock } = room;
+  const fresh = `${at.own}/${FRESH_PREFIX}delta-${clock.randomHex(8)}`;
+  let older: string | undefined;
+  try {
+    await disk.mkdir(fresh, MODE.private);
+    for (const [index, path] of paths.entries()) await disk.rename(path, blobPath(fresh, index));
+    await disk.write(`${fresh}/${RECORD}`, formatRecord(record), MODE.record);
+    await disk.sync(`${fresh}/${RECORD}`);
+    await disk.syncDir(fresh); // before the name: what has that is whole
+    older = await takeAway(record);
+    await disk.rename(fresh, pathOf(room, record));
+    await disk.syncDir(at.deltas);
+    return older;
+  } catch (error) {
+    await erase(room, [fresh, older]);
+    throw error;
+  }
 }
 
 const keyOf = ({ base, target }: Pick<DeltaRecord, 'base' | 'target'>): string => `${hexOf(target)}-${hexOf(base)}`;
