@@ -1,6 +1,6 @@
 // Untag, delete, prune: names first, then configs, bytes last by collection.
 import { conflict, errnoOf } from '../../lib/errors.ts';
-import { hexOf, type ChainId, type ImageId } from '../../oci/digest.ts';
+import { hexOf, type ImageId } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import { familiarName, parseReference } from '../../oci/reference.ts';
 import type { Store } from '../../store/index.ts';
@@ -70,7 +70,7 @@ const repositoryOf = (name: string) => familiarName(parseReference(name));
 async function remove(needs: RemoveNeeds, config: ImageConfig, what: { gone: readonly string[]; deleteImage: boolean; told: number }): Promise<Removal[]> {
   const { store, events } = needs;
   const layers = layersOf(store, config).map((layer) => layer.chainId);
-  const collected = new Set(await removeNames(store, config, what));
+  await removeNames(store, config, what);
   const told: Removal[] = what.gone.map((name) => ({ Untagged: name }));
   // Docker says nothing of a digest that goes with the last tag.
   for (const _name of what.gone.slice(0, what.told)) events.publish({ type: 'image', action: 'untag', id: config.id, attributes: { ...config.config.Labels, name: config.id } });
@@ -78,26 +78,25 @@ async function remove(needs: RemoveNeeds, config: ImageConfig, what: { gone: rea
   await store.images.remove(config.id);
   told.push({ Deleted: config.id });
   events.publish({ type: 'image', action: 'delete', id: config.id, attributes: { ...config.config.Labels, name: config.id } });
-  for (const chainId of await store.collect()) collected.add(chainId);
-  for (const chainId of layers.toReversed()) if (collected.has(chainId)) told.push({ Deleted: chainId });
+  await store.collect();
+  // Whoever collects at the same time may have taken them along.
+  for (const chainId of layers.toReversed()) if (!store.layers.get(chainId)) told.push({ Deleted: chainId });
   return told;
 }
 
 /**
  * Writing the names anew takes a block, which a full disk does not have: then the image makes room for it. A power cut in between
- * leaves names of what is gone, which the next start passes over. Gives the layers that went early.
+ * leaves names of what is gone, which the next start passes over.
  */
-async function removeNames(store: Store, config: ImageConfig, { gone, deleteImage }: { gone: readonly string[]; deleteImage: boolean }): Promise<ChainId[]> {
+async function removeNames(store: Store, config: ImageConfig, { gone, deleteImage }: { gone: readonly string[]; deleteImage: boolean }): Promise<void> {
   try {
-    await store.names.update({ remove: gone });
-    return [];
+    return await store.names.update({ remove: gone });
   } catch (error) {
     if (!deleteImage || errnoOf(error) !== 'ENOSPC') throw error;
   }
   await store.images.remove(config.id);
-  const collected = await store.collect();
+  await store.collect();
   await store.names.update({ remove: gone });
-  return collected;
 }
 
 const PRUNE_KEYS = ['dangling', 'label', 'label!', 'until'] as const;
