@@ -24,8 +24,8 @@ export const delta: Command = {
 
 interface Kept { Base: string; Created: string; Size: number; Layers: unknown[] }
 
-const HEADERS = { Base: 'BASE', Created: 'CREATED', Layers: 'LAYERS', Size: 'SIZE' };
-const TABLE = 'table {{.Base}}\t{{.Layers}}\t{{.Created}}\t{{.Size}}';
+const HEADERS = { Base: 'BASE', Size: 'SIZE', Layers: 'LAYERS', Created: 'CREATED' };
+const TABLE = 'table {{.Base}}\t{{.Size}}\t{{.Layers}}\t{{.Created}}';
 
 export const deltas: Command = {
   name: 'deltas', usage: '[OPTIONS] IMAGE', short: 'List the deltas to an image that are kept for its next push', args: { min: 1, max: 1 },
