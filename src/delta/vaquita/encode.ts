@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import type { ByteView, Output } from '../bytes.ts';
 import { BaseIndex, hashContent, type BaseLayer } from './base.ts';
 import { ContentWriter } from './content-writer.ts';
-import { Check, FEATURE, FRAME, uint32, varint, writeFrame, type Limits } from './format.ts';
+import { Check, FRAME, uint32, varint, writeFrame, type Limits } from './format.ts';
 import { Executables, type PreparedPatch } from './executables.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { HeaderCodec, KIND, MAX_PIECES, MAX_PIECES_PER_FRAME, type Piece, type WantedEntry } from './headers.ts';
@@ -91,7 +91,7 @@ class Making {
     this.#planned = plan.items.filter((item) => item.what === 'entry');
     this.#codec = new HeaderCodec(this.#entries, (index) => this.#planned[index]?.sizeBytes ?? 0);
     const sources = used.map(({ diffId, tar, index }) => ({ diffId, tarBytes: tar.sizeBytes, entries: index.count }));
-    this.#frames = new FrameWriter({ features: FEATURE.executables, target: { diffId: target.diffId, tarBytes: target.tar.sizeBytes, entries: plan.entries }, sources }, most, output);
+    this.#frames = new FrameWriter({ target: { diffId: target.diffId, tarBytes: target.tar.sizeBytes, entries: plan.entries }, sources }, most, output);
     this.#content = new ContentWriter(this.#frames, { limits: { contentBytes: most.content, dictionaryBytes: most.dictionary }, read: (pick, into, at) => { this.#readPick(pick, { into, at }); } });
     this.#executables = new Executables({ memoryBytes: options.memoryBytes / 2, decoderBytes: most.patches, waitingBytes: most.waiting - most.content });
     let skipped = 0;

@@ -3,7 +3,7 @@
 // A delta that has become too large to be held is written with a header that declares the most there may be.
 import { assert } from '../../lib/errors.ts';
 import type { Output } from '../bytes.ts';
-import { FRAME, writeFrame, writeHeader, type FrameType, type Limits, type VaquitaHeader } from './format.ts';
+import { FEATURE, FRAME, writeFrame, writeHeader, type Limits, type VaquitaHeader } from './format.ts';
 
 /** Frames that are held until the header can be exact. */
 const HELD_BYTES = 32 << 20;
@@ -11,7 +11,7 @@ const HELD_BYTES = 32 << 20;
 interface Waiting { from: number; bytes: number }
 
 export class FrameWriter {
-  readonly #header: Omit<VaquitaHeader, 'memoryBytes' | 'limits'>;
+  readonly #header: Omit<VaquitaHeader, 'memoryBytes' | 'limits' | 'features'>;
   readonly #most: Limits;
   readonly #output: Output;
   readonly #limits: Limits = { waiting: 0, content: 0, dictionary: 0, headers: 0, patches: 0 };
@@ -24,7 +24,7 @@ export class FrameWriter {
   #patchesAt: number[] = [];
   #contentAt = 0;
 
-  constructor(header: Omit<VaquitaHeader, 'memoryBytes' | 'limits'>, most: Limits, output: Output) {
+  constructor(header: Omit<VaquitaHeader, 'memoryBytes' | 'limits' | 'features'>, most: Limits, output: Output) {
     this.#header = header;
     this.#most = most;
     this.#output = output;
@@ -87,11 +87,9 @@ export class FrameWriter {
 
   #begin(limits: Limits): void {
     this.#streaming = true;
-    const header = writeHeader({ ...this.#header, limits });
+    const header = writeHeader({ ...this.#header, features: limits.patches > 0 ? FEATURE.executables : 0, limits });
     this.#output(header, 0, header.length);
     for (const frame of this.#held) this.#output(frame, 0, frame.length);
     this.#held = [];
   }
 }
-
-export type { FrameType };
