@@ -36,6 +36,8 @@ test('odd configs are described as Go writes them', () => {
   assert.equal(described({ created: '2020-09-13T12:26:40.000Z' })['created'], '2020-09-13T12:26:40Z');
   assert.equal(described({ created: '2020-09-13T12:26:40.5+02:00' })['created'], '2020-09-13T12:26:40.5+02:00');
   assert.equal(described({ config: null })['config'], undefined);
+  const odd = described({ container_config: { Env: ['a', [[1]], {}], Volumes: { v: { deep: [] } }, Labels: { b: [], a: 'x' }, Healthcheck: { Test: [], Retries: 'x', Interval: 5 }, Cmd: {} } })['container_config'] as Record<string, unknown>;
+  assert.deepEqual([odd['Env'], odd['Volumes'], odd['Labels'], odd['Healthcheck'], odd['Cmd']], [['a'], { v: {} }, { a: 'x', b: '' }, { Interval: 5 }, null]);
   assert.deepEqual(described({ config: { Cmd: 'one', ExposedPorts: {}, Shell: [], StopTimeout: 3, unknown: 1 } })['config'], {
     Hostname: '', Domainname: '', User: '', AttachStdin: false, AttachStdout: false, AttachStderr: false, Tty: false, OpenStdin: false, StdinOnce: false, Env: null, Cmd: ['one'],
     Image: '', Volumes: null, WorkingDir: '', Entrypoint: null, OnBuild: null, Labels: null, StopTimeout: 3,

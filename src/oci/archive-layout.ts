@@ -91,6 +91,9 @@ function describedImage(config: ImageConfig): JsonObject {
   };
 }
 
+/** What else a stranger has put there is left out. */
+const stringsOf = (value: unknown): string[] | null => (Array.isArray(value) ? value.filter((entry) => typeof entry === 'string') : null);
+
 const objectOf = (value: unknown): JsonObject => (typeof value === 'object' && value !== null ? value as JsonObject : {});
 
 /** Fractions without zeros at their end; no time is the year 1. */
@@ -103,18 +106,19 @@ function goTime(created: string): string {
 function goConfig(from: JsonObject): JsonObject {
   const text = (key: string) => (typeof from[key] === 'string' ? from[key] : '');
   const flag = (key: string) => from[key] === true;
-  const list = (key: string) => (typeof from[key] === 'string' ? [from[key]] : Array.isArray(from[key]) ? from[key] as unknown[] : null);
-  const map = (key: string) => (from[key] === undefined || from[key] === null ? null : Object.fromEntries(byKey(Object.entries(objectOf(from[key])))));
+  const list = (key: string) => (typeof from[key] === 'string' ? [from[key]] : stringsOf(from[key]));
+  const map = (key: string, valueOf: (value: unknown) => unknown) => (from[key] === undefined || from[key] === null ? null : Object.fromEntries(byKey(Object.entries(objectOf(from[key])).map(([name, value]) => [name, valueOf(value)]))));
+  const keys = (key: string) => map(key, () => ({}));
   const given = (key: string, value: unknown) => (value === null || value === '' || value === false || (Array.isArray(value) && value.length === 0) ? {} : { [key]: value });
-  const ports = map('ExposedPorts');
+  const ports = keys('ExposedPorts');
   return {
     Hostname: text('Hostname'), Domainname: text('Domainname'), User: text('User'),
     AttachStdin: flag('AttachStdin'), AttachStdout: flag('AttachStdout'), AttachStderr: flag('AttachStderr'),
     ...given('ExposedPorts', ports && Object.keys(ports).length > 0 ? ports : null),
     Tty: flag('Tty'), OpenStdin: flag('OpenStdin'), StdinOnce: flag('StdinOnce'), Env: list('Env'), Cmd: list('Cmd'),
     ...given('Healthcheck', goHealthcheck(from['Healthcheck'])), ...given('ArgsEscaped', flag('ArgsEscaped')),
-    Image: text('Image'), Volumes: map('Volumes'), WorkingDir: text('WorkingDir'), Entrypoint: list('Entrypoint'),
-    ...given('NetworkDisabled', flag('NetworkDisabled')), ...given('MacAddress', text('MacAddress')), OnBuild: list('OnBuild'), Labels: map('Labels'),
+    Image: text('Image'), Volumes: keys('Volumes'), WorkingDir: text('WorkingDir'), Entrypoint: list('Entrypoint'),
+    ...given('NetworkDisabled', flag('NetworkDisabled')), ...given('MacAddress', text('MacAddress')), OnBuild: list('OnBuild'), Labels: map('Labels', (value) => (typeof value === 'string' ? value : '')),
     ...given('StopSignal', text('StopSignal')), ...given('StopTimeout', typeof from['StopTimeout'] === 'number' ? from['StopTimeout'] : null), ...given('Shell', list('Shell')),
   };
 }
@@ -122,8 +126,9 @@ function goConfig(from: JsonObject): JsonObject {
 function goHealthcheck(value: unknown): JsonObject | null {
   if (value === undefined || value === null) return null;
   const from = objectOf(value);
-  const kept = ['Test', 'Interval', 'Timeout', 'StartPeriod', 'Retries'].filter((key) => from[key] !== undefined && from[key] !== null && from[key] !== 0 && !(Array.isArray(from[key]) && from[key].length === 0));
-  return Object.fromEntries(kept.map((key) => [key, from[key]]));
+  const test = stringsOf(from['Test']) ?? [];
+  const numbers = ['Interval', 'Timeout', 'StartPeriod', 'Retries'].filter((key) => typeof from[key] === 'number' && from[key] !== 0);
+  return { ...(test.length > 0 ? { Test: test } : {}), ...Object.fromEntries(numbers.map((key) => [key, from[key]])) };
 }
 
 const EMPTY_IMAGE: JsonObject = { created: '1970-01-01T00:00:00Z', container_config: goConfig({}) };

@@ -128,6 +128,7 @@ function* refused(): Generator<[string, Uint8Array | readonly ArchiveItem[], Reg
   yield ['a name that is none', [...plain, manifest({ RepoTags: ['No:1'] })], /repository name must be lowercase/];
   yield ['another system', [...plain, fileItem('w.json', JSON.stringify({ os: 'windows', rootfs: { type: 'layers', diff_ids: [] } })), manifest({ Config: 'w.json', Layers: [] })], /cannot load windows image on linux/];
   yield ['a description that is too large', [...plain, fileItem('manifest.json', `[${' '.repeat(9 * MIB)}]`)], /manifest.json: a description of \d+ bytes; at most 8388608 are read/];
+  yield ['a bomb of lists', withManifest(`${'['.repeat(MIB)}${']'.repeat(MIB)}`), /manifest.json: a description of 1048576 values; at most 200000 are read/];
   yield ['a blob that is another one', ociItems({ ...image, config: { ...image.config, bytes: Buffer.from('{}') } }, {}), /blob sha256:[0-9a-f]{64}: its content hashes to/];
   yield ['an index of other platforms', ociItems(image, {}).map((item) => (item.name === 'index.json' ? fileItem(item.name, JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType: 'text/plain', digest: image.config.digest, size: 1 }] })) : item)), /unsupported manifest media type|manifest/];
   yield ['too many files', packed(tarBytes([...Array.from({ length: 22_000 }, (_, n) => ({ name: `${'long/'.repeat(36)}${n}`, type: 'file' as const, mode: 0o644 })), ...plain]), 'gzip'), /this is no archive of images: it has too many files/];

@@ -35,6 +35,8 @@ export interface PartNeeds {
 const SMALL_BYTES = 64 * 1024;
 /** As much as the store takes for a config. */
 const MAX_JSON_BYTES = 8 << 20;
+/** Of one description. Those of images with hundreds of layers have some thousands. */
+const MAX_JSON_VALUES = 200_000;
 /** Small files of one archive that are kept in memory. */
 const MAX_KEPT_BYTES = 32 << 20;
 /** Names of its files: some 40,000 of them, where an image has three for each layer. */
@@ -94,7 +96,7 @@ export class Parts implements AsyncDisposable {
   /** Of a file that is kept in memory, as descriptions are. Error: invalid. */
   bytes(path: string): Buffer {
     const part = this.find(path);
-    if (part?.kind === 'bytes') return part.bytes;
+    if (part?.kind === 'bytes') return assertModest(path, part.bytes);
     if (part?.kind === 'unusable') throw part.error;
     throw invalid(part === undefined ? `open ${path}: no such file or directory in the archive` : `${path}: no description of an image`);
   }
@@ -198,6 +200,14 @@ export class Parts implements AsyncDisposable {
 
 // eslint-disable-next-line typescript/require-await -- reading is synchronous, what takes it is not
 async function* bytesOf(bytes: Buffer): AsyncGenerator<Uint8Array> { if (bytes.length > 0) yield bytes; }
+
+/** Nested lists of nothing take fifty times their text in memory. */
+function assertModest(path: string, bytes: Buffer): Buffer {
+  let values = 0;
+  for (const byte of bytes) if (byte === 0x5b || byte === 0x7b || byte === 0x2c) values++; // [ { ,
+  if (values > MAX_JSON_VALUES) throw invalid(`${path}: a description of ${values} values; at most ${MAX_JSON_VALUES} are read`);
+  return bytes;
+}
 
 const linkTo = (path: string) => {
   const to = archivePath(path);
