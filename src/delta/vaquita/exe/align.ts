@@ -6,6 +6,7 @@ export type TakeRegion = (newAt: number, oldAt: number, bytes: number) => void;
 
 /** A match must explain so many more bytes than the alignment at hand does. */
 const SLACK_BYTES = 8;
+const LONG_BYTES = 256;
 
 /** Finds the longest match of any bytes in a text. */
 export class TextIndex {
@@ -97,12 +98,14 @@ function nextMatch(index: TextIndex, bytes: Uint8Array, search: Search): number 
   const { text } = index, offset = search.lastOffset;
   const agrees = (at: number): number => at + offset < text.length && at + offset >= 0 && text[at + offset] === bytes[at] ? 1 : 0;
   let explained = 0, scored = search.scan += search.length;
-  for (; search.scan < bytes.length; search.scan++) {
+  while (search.scan < bytes.length) {
     search.length = index.search(bytes, search.scan);
     search.at = index.at;
     for (; scored < search.scan + search.length; scored++) explained += agrees(scored);
     if ((search.length === explained && search.length !== 0) || search.length > explained + SLACK_BYTES) break;
-    explained -= agrees(search.scan);
+    // A long match that explains no more than what stands will be little shorter at the next places: to look at each of them takes hours where bytes repeat.
+    const step = Math.min(search.length >= LONG_BYTES ? search.length >> 3 : 1, bytes.length - search.scan);
+    for (const end = search.scan + step; search.scan < end; search.scan++) explained -= agrees(search.scan);
   }
   return explained;
 }
