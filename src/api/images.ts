@@ -91,8 +91,17 @@ function taggedWith(name: string, tag: string): string {
 async function publishDeltas(images: ImagesFace, request: ApiRequest): Promise<Answer> {
   const { query, signal } = request;
   const auth = readRegistryAuth(request);
-  const from = query.all('from').filter((name) => name !== '');
+  const from = query.all('from').flatMap(namesIn).filter((name) => name !== '');
   return await progressAnswer((onLine) => images.publishDeltas(query.text('target'), { from, force: query.flag('force'), auth, signal, onLine }));
+}
+
+/** One name, or as some clients write several: a JSON list of them. No name begins with a bracket. */
+function namesIn(text: string): string[] {
+  if (!text.startsWith('[')) return [text];
+  let parsed: unknown;
+  try { parsed = JSON.parse(text); } catch (cause) { throw invalid(`invalid value for from: ${JSON.stringify(text)} is no JSON`, { cause }); }
+  if (!Array.isArray(parsed) || !parsed.every((name) => typeof name === 'string')) throw invalid(`invalid value for from: ${JSON.stringify(text)} is no list of names`);
+  return parsed;
 }
 
 /** As with balenaEngine the words may stand in a form instead of behind the question mark. */

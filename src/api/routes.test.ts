@@ -222,6 +222,8 @@ test('a push says for whom it is; the tag of the query counts, and without any a
   assert.equal((await api.ask('POST', '/images/Busybox/push', { headers })).status, 400);
   assert.match((await api.ask('POST', '/images/nosuch/push', { headers })).body, /The push refers to repository .*\r\n.*"error":"No such image: nosuch"/);
   assert.deepEqual(await asked('/images/publish-deltas?target=a:2&from=a:1&from=a:0&force=1'), [200, ['images.publishDeltas', 'a:2', { from: ['a:1', 'a:0'], force: true, auth }]]);
+  assert.deepEqual(await asked(`/images/publish-deltas?target=a:2&from=${encodeURIComponent('["a:1","a:0"]')}`), [200, ['images.publishDeltas', 'a:2', { from: ['a:1', 'a:0'], force: false, auth }]]);
+  assert.equal((await api.ask('POST', '/images/publish-deltas?target=a:2&from=[1]')).status, 400);
 });
 
 test('logs are framed, or raw for a terminal, with times when asked; headers come before the first line', async () => {
