@@ -18,7 +18,7 @@ const CALL = { auth: undefined };
 /** `listed` gives the bases of what is found. */
 async function world(options: ClientOptions = {}): Promise<World> {
   const server = await openFakeRegistry();
-  const client = openTestClient(options);
+  const client = openTestClient({ ...options, limits: { stallMs: 30_000, ...options.limits } }); // a busy machine is no registry that does nothing
   const reference = parseReference(`${server.host}/a/b`);
   return {
     server, client, reference,
@@ -91,7 +91,7 @@ test('an API that fails today is asked again tomorrow; a list that cannot be had
 
 test('who pulls through a mirror asks there', async () => {
   await using mirror = await openFakeRegistry();
-  await using client = openTestClient({ registryMirrors: ['http://127.0.0.1:1', mirror.url] });
+  await using client = openTestClient({ registryMirrors: ['http://127.0.0.1:1', mirror.url], limits: { stallMs: 30_000 } });
   const ask = () => client.registry.referrers(parseReference('busybox'), SUBJECT, { auth: { username: 'u', password: 'of the hub' }, artifactType: TYPE });
   assert.deepEqual(await ask(), []);
   const { bytes, annotations } = artifact('v1', TYPE);
@@ -118,7 +118,7 @@ test('an entry takes the place of one that is the same; all others stay as they 
 test('writers of one list do not lose each other\'s entries', async () => {
   await using w = await world();
   // Of one daemon they take turns; of several they find out.
-  const clients = Array.from({ length: 3 }, () => openTestClient({ limits: { retryBaseMs: 400 } }));
+  const clients = Array.from({ length: 3 }, () => openTestClient({ limits: { retryBaseMs: 400, stallMs: 30_000 } }));
   const [first] = clients;
   assert.ok(first);
   await Promise.all([first, ...clients].map((client, i) => client.registry.putReferrer(w.reference, artifact(`v${i}`, TYPE), CALL)));
