@@ -106,7 +106,8 @@ function diskCounters(device: string): { writes: number; writtenBytes: number; f
   return { writes: fields[4] ?? 0, writtenBytes: (fields[6] ?? 0) * 512, flushes: fields[15] ?? 0 };
 }
 
-function watchPeak(read: () => number): Disposable & { value(): number } {
+/** The highest of what is read again and again. */
+export function watchPeak(read: () => number): Disposable & { value(): number } {
   let highest = 0;
   const sample = () => { highest = Math.max(highest, read()); };
   const timer = setInterval(sample, SAMPLE_MS);
@@ -117,9 +118,7 @@ function watchPeak(read: () => number): Disposable & { value(): number } {
 function cacheBelow(folder: string): { cached: number; dirty: number } {
   const seen = new Set<number>();
   const total = { cached: 0, dirty: 0 };
-  for (const item of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-    if (!item.isFile()) continue;
-    const path = `${item.parentPath}/${item.name}`;
+  for (const path of filesBelow(folder)) {
     const { ino } = lstatSync(path);
     if (seen.has(ino)) continue;
     seen.add(ino);
@@ -128,4 +127,13 @@ function cacheBelow(folder: string): { cached: number; dirty: number } {
     total.dirty += pages.dirty;
   }
   return total;
+}
+
+/** Node's own recursive reading follows symbolic links, such as /dev/fd in a layer. */
+function* filesBelow(folder: string): Generator<string> {
+  for (const item of readdirSync(folder, { withFileTypes: true })) {
+    const path = `${folder}/${item.name}`;
+    if (item.isDirectory()) yield* filesBelow(path);
+    else if (item.isFile()) yield path;
+  }
 }
