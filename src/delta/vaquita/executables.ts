@@ -42,17 +42,24 @@ export class Executables {
     if (!isElf(pair.old) || !isElf(pair.made)) return undefined;
     const plan = planExe(pair, this.#limits);
     if (plan === undefined || plan.alignedBytes < pair.made.sizeBytes * MIN_ALIKE) return undefined;
-    const room = this.#limits.waitingBytes - plan.literalBytes;
+    if (plan.literalBytes > this.#limits.waitingBytes) return undefined;
+    const literals = readLiterals(plan, pair.made), room = this.#limits.waitingBytes - packedLiterals(literals);
     if (room < 0) return undefined;
     const sure = plan.alignedBytes >= pair.made.sizeBytes * SURELY_ALIKE && plan.alignedBytes * 2 <= room;
     if (!sure && !isWorthwhile(plan, pair, room)) return undefined;
     this.#models ??= new ExeModels();
     return {
-      payload: encodeExe(this.#models, plan, pair), literals: readLiterals(plan, pair.made),
+      payload: encodeExe(this.#models, plan, pair), literals,
       memoryBytes: exeMemoryBytes(pair.old.sizeBytes, { facts: plan.facts, regions: plan.regions.count, hints: plan.hints.length }),
     };
   }
 }
+
+/** What they take while they wait, at most: they are packed harder in the end, with a dictionary. */
+function packedLiterals(literals: Buffer): number {
+  return Math.min(literals.length, zstdCompressSync(literals, { params: { [constants.ZSTD_c_compressionLevel]: 3 } }).length + PACKING_MARGIN_BYTES);
+}
+const PACKING_MARGIN_BYTES = 64 << 10;
 
 /** Whether a patch by untaught models fits, and is smaller than the file packed with the old one as its dictionary. */
 function isWorthwhile(plan: ExePlan, pair: ExePair, roomBytes: number): boolean {
