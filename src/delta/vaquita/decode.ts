@@ -3,17 +3,17 @@
 // One run of a generator is the whole of it: it stops where it needs a frame that is not here, and goes on when that has come. Frames of new
 // content may come before they are needed and wait, packed as they are; all others come when it is their turn.
 import { crc32 } from 'node:zlib';
-import { corrupt } from '../../lib/errors.ts';
+import { assert, corrupt } from '../../lib/errors.ts';
 import type { ByteView, Decoder as PatchDecoder, Output } from '../bytes.ts';
 import { decodeExe } from './exe/decode.ts';
 import { ExeModels } from './exe/models.ts';
 import { Check, Cursor, FRAME, readHeader, type VaquitaHeader } from './format.ts';
 import { FrameQueue, type Frame } from './frame-queue.ts';
-import { HeaderCodec, KIND, MAX_PIECES_PER_FRAME, type CodedEntry, type Piece } from './headers.ts';
+import { HeaderCodec, KIND, MAX_PIECES_PER_FRAME, type Piece } from './headers.ts';
 import { FreshContent } from './fresh.ts';
 import { Decoder } from './range-coder.ts';
 import { openSource, Sources } from './sources.ts';
-import { padded } from './tar-entries.ts';
+import { BLOCK_BYTES, padded } from './tar-entries.ts';
 
 export interface PatchNeeds {
   /** The tar of a layer that is here; undefined when it is not. */
@@ -62,8 +62,20 @@ export function openVaquitaPatch(needs: PatchNeeds): PatchDecoder {
 /** What the generator waits for: a frame of entries (or opaque content, or the end), one of new content, one of an executable. */
 type Need = 'entries' | 'content' | 'patch' | 'nothing';
 
-/** An entry to be made, with its place in the header blocks of its frame. */
-interface Planned extends Omit<CodedEntry, 'header'> { headerStart: number; headerEnd: number }
+/** The entries of one frame, by their place in it; few bytes each and the same memory for every frame. */
+class Planned {
+  readonly kinds: Uint8Array;
+  readonly sources: Int32Array;
+  /** Where in the header blocks of the frame each one's end. */
+  readonly headerEnds: Uint32Array;
+  readonly pieces = new Map<number, readonly Piece[]>();
+
+  constructor(most: number) {
+    this.kinds = new Uint8Array(most);
+    this.sources = new Int32Array(most);
+    this.headerEnds = new Uint32Array(most);
+  }
+}
 
 class Patch {
   readonly #header: VaquitaHeader;
@@ -74,6 +86,7 @@ class Patch {
   readonly #run: Generator<Need, void, Frame | undefined>;
   readonly #buffer = Buffer.alloc(COPY_BYTES);
   readonly #headers: Buffer;
+  readonly #plans: Planned;
   /** Where the content of each entry so far begins, and how long it is. */
   readonly #starts: Float64Array;
   readonly #sizes: Float64Array;
@@ -95,6 +108,7 @@ class Patch {
     this.#starts = new Float64Array(header.target.entries);
     this.#sizes = new Float64Array(header.target.entries);
     this.#headers = Buffer.alloc(header.limits.headers);
+    this.#plans = new Planned(Math.floor(header.limits.headers / BLOCK_BYTES));
     this.#codec = new HeaderCodec(this.#base, (index) => this.#sizes[index] ?? 0);
     this.#fresh = new FreshContent(header.limits, { queue, base: this.#base, readMade: (entry, position, range) => { this.#readMade(entry, position, range); } });
     this.#run = this.#tar();
@@ -149,16 +163,19 @@ class Patch {
   *#entries(payload: Cursor): Generator<Need, void, Frame | undefined> {
     const countAndFlag = payload.varint(), count = Math.floor(countAndFlag / 2), headersCrc = payload.uint32();
     const expected = countAndFlag % 2 === 1 ? Buffer.from(payload.bytes(8)) : undefined;
-    const entries = this.#plan(count, payload, headersCrc);
+    this.#plan(count, payload, headersCrc);
     const check = new Check(), referred: number[] = [];
-    for (const entry of entries) {
-      this.#put(this.#headers, entry.headerStart, entry.headerEnd);
+    const refer = (source: number) => {
+      check.add(this.#crc);
+      referred.push(source);
+    };
+    for (let entry = 0, start = 0; entry < count; entry++) {
+      const end = this.#plans.headerEnds[entry] ?? 0, sizeBytes = this.#sizes[this.#done] ?? 0;
+      this.#put(this.#headers, start, end);
+      start = end;
       this.#starts[this.#done] = this.#madeBytes;
-      yield* this.#content(entry, (source) => {
-        check.add(this.#crc);
-        referred.push(source);
-      });
-      this.#zeros(padded(entry.sizeBytes) - entry.sizeBytes);
+      if (sizeBytes > 0) yield* this.#content(entry, sizeBytes, refer);
+      this.#zeros(padded(sizeBytes) - sizeBytes);
       this.#done++;
     }
     if ((check.count > 0) !== (expected !== undefined)) throw corrupt('the delta has entries without the check that belongs to them');
@@ -167,28 +184,27 @@ class Patch {
   }
 
   /** Decodes the entries of one frame; nothing is put out before their headers are known to be right. */
-  #plan(count: number, payload: Cursor, headersCrc: number): Planned[] {
+  #plan(count: number, payload: Cursor, headersCrc: number): void {
     if (count > this.#header.target.entries - this.#planned) throw corrupt(`the delta has more entries than the ${this.#header.target.entries} that it declares`);
-    const decoder = new Decoder(payload.bytes(payload.left)), entries: Planned[] = [];
+    const decoder = new Decoder(payload.bytes(payload.left)), plans = this.#plans;
     let at = 0, pieces = 0;
+    plans.pieces.clear();
     for (let i = 0; i < count; i++) {
-      const { header, ...entry } = this.#codec.code(decoder);
-      if (at + header.length > this.#headers.length) throw corrupt(`the delta has a frame with more than the ${this.#headers.length} bytes of headers that it declares`);
-      header.copy(this.#headers, at);
-      entries.push({ ...entry, headerStart: at, headerEnd: at + header.length });
-      at += header.length;
+      const entry = this.#codec.code(decoder);
+      if (at + entry.header.length > this.#headers.length) throw corrupt(`the delta has a frame with more than the ${this.#headers.length} bytes of headers that it declares`);
+      at += entry.header.copy(this.#headers, at);
+      [plans.kinds[i], plans.sources[i], plans.headerEnds[i]] = [entry.kind, entry.source, at];
+      if (entry.pieces.length > 0) plans.pieces.set(i, entry.pieces);
       pieces += entry.pieces.length;
       if (pieces > MAX_PIECES_PER_FRAME) throw corrupt(`the delta has a frame of ${pieces} pieces`);
       this.#sizes[this.#planned++] = entry.sizeBytes;
     }
     decoder.assertEnd();
     if (crc32(this.#headers.subarray(0, at)) !== headersCrc) throw corrupt(`the names and attributes in the base are not what they were when the delta was made (${this.#layers()})`);
-    return entries;
   }
 
-  *#content(entry: Planned, referred: (source: number) => void): Generator<Need, void, Frame | undefined> {
-    const { kind, source, sizeBytes } = entry;
-    if (sizeBytes === 0) return;
+  *#content(entry: number, sizeBytes: number, referred: (source: number) => void): Generator<Need, void, Frame | undefined> {
+    const kind = this.#plans.kinds[entry], source = this.#plans.sources[entry] ?? -1;
     switch (kind) {
       case KIND.same: case KIND.copy:
         this.#copyBase({ freshBytes: 0, source, fromBytes: 0, sizeBytes });
@@ -198,7 +214,7 @@ class Patch {
       case KIND.fresh: yield* this.#freshBytes(sizeBytes); return;
       case KIND.pieces: {
         let left = sizeBytes;
-        for (const piece of entry.pieces) {
+        for (const piece of this.#plans.pieces.get(entry) ?? []) {
           yield* this.#freshBytes(piece.freshBytes);
           this.#copyBase(piece);
           referred(piece.source);
@@ -210,11 +226,11 @@ class Patch {
       case KIND.patch: {
         const frame = yield 'patch';
         if (frame === undefined) throw corrupt('the delta lacks a patch');
-        this.#applyPatch(entry, frame);
+        this.#applyPatch({ source, sizeBytes }, frame);
         referred(source);
         return;
       }
-      default: kind satisfies never;
+      default: assert(false, `content of kind ${kind}`);
     }
   }
 
@@ -228,7 +244,7 @@ class Patch {
     }
   }
 
-  #applyPatch({ source, sizeBytes }: Planned, { bytes, start, end }: Frame): void {
+  #applyPatch({ source, sizeBytes }: { source: number; sizeBytes: number }, { bytes, start, end }: Frame): void {
     this.#crc = 0;
     const put: Output = (from, at, to) => {
       this.#crc = crc32(from.subarray(at, to), this.#crc);
@@ -270,7 +286,7 @@ class Patch {
 
   #zeros(count: number): void {
     if (this.#madeBytes + count > this.#header.target.tarBytes) throw this.#tooLong();
-    this.#buffer.fill(0);
+    this.#buffer.fill(0, 0, Math.min(COPY_BYTES, count));
     for (let left = count; left > 0; left -= COPY_BYTES) this.#put(this.#buffer, 0, Math.min(COPY_BYTES, left));
   }
 

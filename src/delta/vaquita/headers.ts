@@ -52,7 +52,7 @@ type Relation = 0 | 1 | 2;
 
 /** Estimates of yes and no: how each is called, how many contexts it has. */
 const QUESTIONS = {
-  next: 8, unlike: 8, renamed: 8, renamedNext: 8, byRule: 4, blocks: 3, style: 16, number: 3 * 8, type: 3, empty: 3, sameContent: 3 * 8, kind: 3 * 8, sameSize: 3,
+  next: 8, unlike: 8, renamed: 8, renamedNext: 8, byRule: 4, blocks: 3, style: 16, number: 3 * 8, type: 3, empty: 3 * 2, sameContent: 3 * 8, kind: 3 * 8, sameSize: 3,
   sameTime: 3, time: RECENT_TIMES, sameLink: 3, exact: 3, byte: 2 * BLOCK_BYTES,
 } as const;
 /** What estimates begin with. Most bytes of a header that is not as predicted are. */
@@ -75,6 +75,8 @@ export class HeaderCodec {
   #coder: Coder | undefined;
   #index = 0;
   #previous = firstHeader();
+  readonly #buffers: Buffer[] = [];
+  #turn = 0;
   #last = -1;
   #lastCopy = -1;
   #likeHistory = 0;
@@ -106,15 +108,15 @@ export class HeaderCodec {
     this.#coder = coder;
     const prediction = this.#predict(wanted), { relation, like } = prediction;
     const header = this.#blocks(prediction, wanted?.header), main = header.length - BLOCK_BYTES, target = wanted?.header;
-    const from = Buffer.from(header.subarray(main));
+    const was = { time: readNumber(header, 'mtime'), link: linkOf(header) };
     if (this.#ask('type', relation, target && typeOf(target) !== typeOf(header))) {
       header[main + FIELD.type.at] = this.#bytes.code(coder, BLOCK_BYTES + FIELD.type.at, target?.[target.length - BLOCK_BYTES + FIELD.type.at] ?? 0);
     }
     for (const field of ['mode', 'uid', 'gid'] as const) this.#number(field, { header, target, relation });
     const content = this.#content({ type: typeOf(header), relation, like }, wanted);
     if (readNumber(header, 'size') !== content.sizeBytes) writeNumber(header, 'size', content.sizeBytes);
-    this.#time({ header, from, relation }, target);
-    this.#link({ header, from, relation }, target);
+    this.#time({ header, was: was.time, relation }, target);
+    this.#link({ header, was: was.link, relation }, target);
     writeChecksum(header, main);
     this.#patch(header, relation, target);
     this.#names.saw(header);
@@ -154,9 +156,18 @@ export class HeaderCodec {
   }
 
   #sameName(index: number): Prediction {
-    const header = Buffer.from(this.#baseHeader(index));
+    const like = this.#baseHeader(index), header = this.#spare(like.length);
+    like.copy(header);
     this.#last = index;
     return { header, like: index, relation: 0 };
+  }
+
+  /** Room for header blocks. One of two buffers in turns: what was made last is still needed. A layer has too many entries to leave a buffer of each to the collector. */
+  #spare(bytes: number): Buffer {
+    this.#turn = 1 - this.#turn;
+    let buffer = this.#buffers[this.#turn];
+    if (buffer === undefined || buffer.length < bytes) this.#buffers[this.#turn] = buffer = Buffer.alloc(bytes * 2);
+    return buffer.subarray(0, bytes);
   }
 
   #baseHeader(index: number): Buffer {
@@ -223,7 +234,8 @@ export class HeaderCodec {
 
   #content({ type, relation, like }: { type: number; relation: Relation; like: number }, wanted: WantedEntry | undefined): Omit<CodedEntry, 'header'> {
     const nothing = { sizeBytes: 0, kind: KIND.same, source: -1, pieces: NO_PIECES };
-    if (!hasContent(type) || this.#ask('empty', relation, wanted?.sizeBytes === 0)) return nothing;
+    const wasEmpty = relation !== 1 && this.#base.sizeBytes(like) === 0 ? 1 : 0;
+    if (!hasContent(type) || this.#ask('empty', relation * 2 + wasEmpty, wanted?.sizeBytes === 0)) return nothing;
     const history = this.#kindHistory & 7;
     const same = relation !== 1 && this.#ask('sameContent', relation * 8 + history, wanted?.kind === KIND.same);
     this.#kindHistory = history << 1 | (same ? 0 : 1);
@@ -278,8 +290,8 @@ export class HeaderCodec {
   }
 
   /** Times come again: the base's own, then one of the last ones. */
-  #time({ header, from, relation }: { header: Buffer; from: Buffer; relation: Relation }, target: Buffer | undefined): void {
-    const was = readNumber(from, 'mtime'), is = target === undefined ? 0 : readNumber(target, 'mtime');
+  #time({ header, was, relation }: { header: Buffer; was: number; relation: Relation }, target: Buffer | undefined): void {
+    const is = target === undefined ? 0 : readNumber(target, 'mtime');
     if (relation !== 1 && this.#ask('sameTime', relation, is === was)) return;
     let k = 0;
     while (k < RECENT_TIMES && !this.#ask('time', k, target && this.#recent[k] === is)) k++;
@@ -291,13 +303,13 @@ export class HeaderCodec {
     if (time !== readNumber(header, 'mtime')) writeNumber(header, 'mtime', time);
   }
 
-  #link({ header, from, relation }: { header: Buffer; from: Buffer; relation: Relation }, target: Buffer | undefined): void {
+  #link({ header, was, relation }: { header: Buffer; was: string; relation: Relation }, target: Buffer | undefined): void {
     const type = typeOf(header), at = header.length - BLOCK_BYTES + FIELD.link.at;
     if (type !== 0x31 && type !== 0x32) {
       if (relation === 1) header.fill(0, at, at + FIELD.link.bytes);
       return;
     }
-    if (relation !== 1 && this.#ask('sameLink', relation, target && linkOf(target) === linkOf(from))) return;
+    if (relation !== 1 && this.#ask('sameLink', relation, target && linkOf(target) === was)) return;
     const text = this.#string(2, target && linkOf(target));
     header.fill(0, at, at + FIELD.link.bytes);
     header.write(text.slice(0, FIELD.link.bytes), at, 'latin1');
