@@ -36,14 +36,13 @@ export class ContentWriter {
 
   /** Adds at most `room` bytes that are like these ranges. False: the frame was full of other dictionary and has been written; ask again, since what may be in a dictionary has changed. */
   add(bytes: Buffer, ranges: readonly Range[]): boolean {
-    const dictionary = this.#dictionary.with(ranges, this.#limits.dictionaryBytes);
-    if (dictionary === undefined) {
+    if (!this.#dictionary.take(ranges, this.#limits.dictionaryBytes)) {
       if (this.#bytes > 0) {
         this.cut();
         return false;
       }
       this.#dictionary.fill(ranges, this.#limits.dictionaryBytes);
-    } else this.#dictionary = dictionary;
+    }
     this.#pieces.push(bytes);
     this.#bytes += bytes.length;
     if (this.room === 0) this.cut();
@@ -74,44 +73,53 @@ export class ContentWriter {
   }
 }
 
+/** Ranges in one dictionary: naming each takes bytes, and of many small files each is worth little. */
+const MAX_RANGES = 8192;
+
+interface Span { from: number; to: number }
+
 /** Ranges of entries, those that touch joined. */
 class Dictionary {
-  #ranges = new Map<number, ReadonlyArray<{ from: number; to: number }>>();
+  readonly #spans = new Map<number, readonly Span[]>();
   #bytes = 0;
+  #ranges = 0;
 
   get bytes(): number { return this.#bytes; }
 
-  /** This and more; undefined when it would be larger than `maxBytes`. */
-  with(ranges: readonly Range[], maxBytes: number): Dictionary | undefined {
-    const more = new Dictionary();
-    more.#ranges = new Map(this.#ranges);
-    more.#bytes = this.#bytes;
-    for (const range of ranges) more.#add(range);
-    return more.#bytes <= maxBytes ? more : undefined;
+  /** Takes these, too; all of them or, when that were too much, none. */
+  take(ranges: readonly Range[], maxBytes: number): boolean {
+    const changed = new Map<number, readonly Span[]>();
+    let bytes = this.#bytes, count = this.#ranges;
+    for (const { file, from, to } of ranges) {
+      const before = changed.get(file) ?? this.#spans.get(file) ?? [], after = joined(before, { from, to });
+      changed.set(file, after);
+      bytes += length(after) - length(before);
+      count += after.length - before.length;
+    }
+    if (bytes > maxBytes || count > MAX_RANGES) return false;
+    for (const [file, spans] of changed) this.#spans.set(file, spans);
+    [this.#bytes, this.#ranges] = [bytes, count];
+    return true;
   }
 
   /** Takes as much of the ranges as there is room for. */
   fill(ranges: readonly Range[], maxBytes: number): void {
-    for (const { file, from, to } of ranges) {
-      const room = maxBytes - this.#bytes;
-      if (room > 0) this.#add({ file, from, to: Math.min(to, from + room) });
-    }
+    for (const { file, from, to } of ranges) this.take([{ file, from, to: Math.min(to, from + maxBytes - this.#bytes) }], maxBytes);
   }
 
   picks(): Pick[] {
-    return [...this.#ranges].sort(([a], [b]) => a - b).flatMap(([entry, ranges]) => ranges.map(({ from, to }) => ({ entry, from, to })));
-  }
-
-  #add({ file, from, to }: Range): void {
-    const before = this.#ranges.get(file) ?? [], joined: Array<{ from: number; to: number }> = [];
-    for (const range of [...before, { from, to }].sort((a, b) => a.from - b.from)) {
-      const last = joined.at(-1);
-      if (last !== undefined && range.from <= last.to) last.to = Math.max(last.to, range.to);
-      else joined.push({ ...range });
-    }
-    this.#ranges.set(file, joined);
-    this.#bytes += length(joined) - length(before);
+    return [...this.#spans].sort(([a], [b]) => a - b).flatMap(([entry, spans]) => spans.map(({ from, to }) => ({ entry, from, to })));
   }
 }
 
-const length = (ranges: ReadonlyArray<{ from: number; to: number }>) => ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+function joined(spans: readonly Span[], more: Span): Span[] {
+  const result: Span[] = [];
+  for (const span of [...spans, more].sort((a, b) => a.from - b.from)) {
+    const last = result.at(-1);
+    if (last !== undefined && span.from <= last.to) last.to = Math.max(last.to, span.to);
+    else if (span.to > span.from) result.push({ ...span });
+  }
+  return result;
+}
+
+const length = (spans: readonly Span[]) => spans.reduce((sum, { from, to }) => sum + to - from, 0);

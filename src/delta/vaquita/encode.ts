@@ -32,6 +32,8 @@ function mostFor(memoryBytes: number): Limits {
 }
 /** Entries of one frame, and where a frame of headers ends at the latest: one more entry must still fit. */
 const MAX_ENTRIES = 2048, FULL_HEADER_BYTES = 1 << 20;
+/** So much of patches is kept before what came up to now is written. */
+const FULL_LITERAL_BYTES = 4 << 20;
 /** Files up to this are taken into a dictionary as a whole when a file of that name changed. */
 const SMALL_FILE_BYTES = 65536;
 
@@ -107,7 +109,6 @@ class Making {
   run(onProgress?: (atBytes: number) => void): void {
     let batch: PlannedEntry[] = [], headerBytes = 0;
     const flush = () => {
-      for (const entry of batch) if (!this.#preparePatch(entry)) this.#preparePieces(entry);
       if (batch.length > 0) this.#writeEntries(batch);
       for (const entry of batch) this.#addContent(entry);
       onProgress?.(batch.at(-1)?.contentBytes ?? 0);
@@ -121,7 +122,9 @@ class Making {
       }
       batch.push(item);
       headerBytes += item.contentBytes - item.startBytes;
-      if (batch.length >= MAX_ENTRIES || headerBytes >= FULL_HEADER_BYTES) flush();
+      if (!this.#preparePatch(item)) this.#preparePieces(item);
+      const literalBytes = [...this.#patches.values()].reduce((sum, { literals }) => sum + literals.length, 0);
+      if (batch.length >= MAX_ENTRIES || headerBytes >= FULL_HEADER_BYTES || literalBytes >= FULL_LITERAL_BYTES) flush();
     }
     flush();
     this.#content.cut();

@@ -3,7 +3,7 @@ import { constants, zstdCompressSync } from 'node:zlib';
 import type { ByteView } from '../bytes.ts';
 import { exeMemoryBytes } from './exe/facts.ts';
 import { ExeModels } from './exe/models.ts';
-import { encodeExe, planExe, readLiterals, type ExePair, type ExePlan } from './exe/plan.ts';
+import { encodeExe, planExe, readLiterals, type ExePair } from './exe/plan.ts';
 
 export interface PreparedPatch {
   payload: Uint8Array;
@@ -26,12 +26,14 @@ export interface ExecutableLimits {
 const MIN_ALIKE = 0.3, SURELY_ALIKE = 0.8;
 /** The two ways are compared by the beginning of the file. */
 const TRIAL_BYTES = 4 << 20, TRIAL_LEVEL = 15;
-/** A patch can be so much larger by taught models than by untaught ones. */
+/** A patch can be so much larger than the trial, whose models were taught by other files. */
 const TRIAL_MARGIN = 1.1;
 
 export class Executables {
   readonly #limits: ExecutableLimits;
   #models: ExeModels | undefined;
+  /** For trials, which teach it other things. */
+  #trial: ExeModels | undefined;
 
   constructor(limits: ExecutableLimits) {
     this.#limits = limits;
@@ -46,7 +48,7 @@ export class Executables {
     const literals = readLiterals(plan, pair.made), room = this.#limits.waitingBytes - packedLiterals(literals);
     if (room < 0) return undefined;
     const sure = plan.alignedBytes >= pair.made.sizeBytes * SURELY_ALIKE && plan.alignedBytes * 2 <= room;
-    if (!sure && !isWorthwhile(plan, pair, room)) return undefined;
+    if (!sure && !isWorthwhile(encodeExe(this.#trial ??= new ExeModels(), plan, pair).length, { pair, literals, room })) return undefined;
     this.#models ??= new ExeModels();
     return {
       payload: encodeExe(this.#models, plan, pair), literals,
@@ -61,13 +63,12 @@ function packedLiterals(literals: Buffer): number {
 }
 const PACKING_MARGIN_BYTES = 64 << 10;
 
-/** Whether a patch by untaught models fits, and is smaller than the file packed with the old one as its dictionary. */
-function isWorthwhile(plan: ExePlan, pair: ExePair, roomBytes: number): boolean {
-  const patch = encodeExe(new ExeModels(), plan, pair).length;
-  if (patch * TRIAL_MARGIN > roomBytes) return false;
-  const [dictionary, made] = [beginning(pair.old), beginning(pair.made)];
+/** Whether a patch of so many bytes fits, and is smaller with its literals than the file packed with the old one as its dictionary. */
+function isWorthwhile(patchBytes: number, { pair, literals, room }: { pair: ExePair; literals: Buffer; room: number }): boolean {
+  if (patchBytes * TRIAL_MARGIN > room) return false;
+  const dictionary = beginning(pair.old), made = beginning(pair.made);
   const packed = (bytes: Buffer) => zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: TRIAL_LEVEL }, dictionary }).length;
-  return (patch + packed(readLiterals(plan, pair.made))) / pair.made.sizeBytes < packed(made) / made.length;
+  return (patchBytes + packed(literals)) / pair.made.sizeBytes < packed(made) / made.length;
 }
 
 function beginning(file: ByteView): Buffer {

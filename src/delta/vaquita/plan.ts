@@ -114,9 +114,9 @@ class Planner {
   #look({ fromBytes, sizeBytes, like }: { fromBytes: number; sizeBytes: number; like: number | undefined }): number {
     let best = like !== undefined && this.#base.entries.sizeBytes(like) > 0 ? like : -1;
     for (let at = 0; at < sizeBytes; at += LOOK_BYTES) {
-      const piece = Buffer.alloc(Math.min(LOOK_BYTES, sizeBytes - at));
-      this.#target.read(fromBytes + at, piece, { start: 0, end: piece.length });
-      const alike = this.#base.sketch.alike(piece), most = alike[0]?.places ?? 0;
+      const count = this.#base.sketch.count();
+      readThrough(Math.min(LOOK_BYTES, sizeBytes - at), (position, { into, start, end }) => { this.#target.read(fromBytes + at + position, into, { start, end }); }, count.take);
+      const alike = count.alike(), most = alike[0]?.places ?? 0;
       for (const { file, places } of alike) if (places >= MIN_PLACES && places * 10 >= most) this.#need(file);
       if (at > 0 || most < MIN_PLACES) continue;
       const named = best < 0 ? -1 : this.#base.firstLike(best), shared = alike.find(({ file }) => file === named)?.places ?? 0;

@@ -66,11 +66,13 @@ export class Sketch {
     return this.#sampler((hash, at) => { this.#keep(hash, file, at); });
   }
 
-  /** How many places of the content each file has, the most first. */
-  alike(content: Buffer): Array<{ file: number; places: number }> {
+  /** Counts how many places of content, taken in pieces, each file has; `alike` says it, the most first. */
+  count(): { take: (bytes: Buffer, start: number, end: number) => void; alike: () => Array<{ file: number; places: number }> } {
     const counts = new Map<number, number>();
-    for (const { files } of this.#samples(content)) for (const file of files) counts.set(file, (counts.get(file) ?? 0) + 1);
-    return [...counts].map(([file, places]) => ({ file, places })).sort((a, b) => b.places - a.places || a.file - b.file);
+    return {
+      take: this.scan((_at, files) => { for (const file of files) counts.set(file, (counts.get(file) ?? 0) + 1); }),
+      alike: () => [...counts].map(([file, places]) => ({ file, places })).sort((a, b) => b.places - a.places || a.file - b.file),
+    };
   }
 
   /** A small set of ranges that have what the content has: again and again the file that explains most of what is left. */

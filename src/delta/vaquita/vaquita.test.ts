@@ -109,6 +109,13 @@ test('new content of many frames refers to what is made before', () => {
   assert.ok(applyDelta(base, delta, { memoryBytes: 32 << 20 }).tar.equals(target.tar));
 });
 
+test('thousands of small files that all changed', () => {
+  const files = (word: string) => layer(Array.from({ length: 9000 }, (_none, n) => ({ name: `lib/${n % 50}/${n}.js`, content: `${word}(${n * 7919})` })));
+  const base = [files('require')], target = files('import'), { delta } = makeDelta(base, target);
+  assert.ok(applyDelta(base, delta).tar.equals(target.tar));
+  assert.ok(delta.length < 40_000, `${delta.length} bytes`);
+});
+
 test('a large file that changed in places is made of pieces', () => {
   const old = Buffer.concat(Array.from({ length: 80 }, (_none, n) => noise(n, 110_000))), moved = Buffer.concat([old.subarray(3_000_000, 6_000_000), Buffer.from('here'), old.subarray(0, 3_000_000), old.subarray(6_100_000)]);
   const base = [layer([{ name: 'small', content: 'x' }, { name: 'large', content: old }])], target = layer([{ name: 'large', content: moved }, { name: 'after', content: 'y' }]);
