@@ -134,21 +134,27 @@ export class Differ {
     return this.#slid({ position: place + (start - at), start, end });
   }
 
-  /** Where bytes repeat themselves, the same copy may begin right behind what is said and reach as far, and the same bytes may come from where their run begins and reach farther. */
+  /**
+   * Where bytes repeat themselves, the same copy may begin right behind what is said, or instead of the last one that is held, and reach as far;
+   * and the same bytes may come from where their run begins and reach farther.
+   */
   #slid(match: Match): Match {
     const { bytes, start: origin, limit } = this.#window;
-    let { position, start, end } = match;
+    const { position, start, end } = match;
     const reach = (place: number, at: number) => at + this.#pages.matchForward(place, { bytes, at: at - origin, limit: limit - origin });
-    if (start > this.#front && this.#front >= origin && start - this.#front <= end - start) {
-      const other = reach(position, this.#front);
-      if (other >= end) [start, end] = [this.#front, other];
+    const runStart = position - this.#pages.runBefore(position, MAX_RUN_BYTES);
+    for (const from of [this.#held.at(-2)?.end ?? this.#said, this.#front]) {
+      if (from >= start || from < origin || start - from > end - start) continue;
+      for (const place of runStart < position ? [runStart, position] : [position]) {
+        const other = reach(place, from);
+        if (other >= end) return { position: place, start: from, end: other };
+      }
     }
-    if (end < limit) {
-      const run = this.#pages.runBefore(position, MAX_RUN_BYTES);
-      const other = run === 0 ? 0 : reach(position - run, start);
-      if (other > end) [position, end] = [position - run, other];
+    if (runStart < position && end < limit) {
+      const other = reach(runStart, start);
+      if (other > end) return { position: runStart, start, end: other };
     }
-    return { position, start, end };
+    return match;
   }
 
   #pays({ position, start, end }: Match): boolean {

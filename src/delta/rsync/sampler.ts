@@ -6,7 +6,7 @@
 /** So many bytes are hashed, and no match is shorter. */
 export const SHINGLE_BYTES = 16;
 /** Bytes that repeat themselves may never be chosen. After so many the base takes one all the same, and the target takes every one. */
-const PATIENCE_BYTES = 128;
+export const PATIENCE_BYTES = 128;
 
 /** Random numbers that never change: two processes must choose alike only within one run, but equal input shall give equal deltas. */
 const GEAR = Int32Array.from({ length: 256 }, (_none, i) => mix(Math.imul(i + 1, 0x9e37_79b1)));
