@@ -3,7 +3,7 @@
 // One run of a generator is the whole of it: it stops where it needs a frame that is not here, and goes on when that has come. Frames of new
 // content may come before they are needed and wait, packed as they are; all others come when it is their turn.
 import { crc32 } from 'node:zlib';
-import { assert, corrupt } from '../../lib/errors.ts';
+import { assert, corrupt, kindOf, messageOf } from '../../lib/errors.ts';
 import type { ByteView, Decoder as PatchDecoder, Output } from '../bytes.ts';
 import { decodeExe } from './exe/decode.ts';
 import { ExeModels } from './exe/models.ts';
@@ -255,7 +255,12 @@ class Patch {
     };
     this.#models ??= new ExeModels();
     const before = this.#madeBytes;
-    decodeExe(this.#models, bytes.subarray(start, end), { old: this.#base.view(source), newBytes: sizeBytes, literals, emit: put, memoryBytes: this.#header.limits.patches });
+    try {
+      decodeExe(this.#models, bytes.subarray(start, end), { old: this.#base.view(source), newBytes: sizeBytes, literals, emit: put, memoryBytes: this.#header.limits.patches });
+    } catch (error) {
+      if (kindOf(error) !== 'corrupt') throw error;
+      throw corrupt(`the delta's patch and ${this.#base.name(source)} do not belong together: ${messageOf(error)}`, { cause: error });
+    }
     if (this.#madeBytes - before !== sizeBytes) throw corrupt(`the delta makes ${this.#madeBytes - before} bytes of a file of ${sizeBytes}`);
   }
 

@@ -59,6 +59,18 @@ test('every byte that is wrong is noticed at its frame', () => {
   }
 });
 
+test('every place of an executable of the base that is wrong is told with its name', () => {
+  const [first, ...others] = BASE;
+  assert.ok(first !== undefined);
+  for (let at = 512; at < 512 + program.old.length; at += 997) {
+    const tar = Buffer.from(first.tar);
+    tar[at] = (tar[at] ?? 0) ^ 0x10;
+    const { error, tar: made } = applyDelta([{ ...first, tar }, ...others], DELTA, { view: guarded });
+    if (error === undefined) assert.ok(made.equals(TARGET.tar), `byte ${at} is in no way used`);
+    else assert.match(messageOf(error), /"bin" of base layer/, `byte ${at}: ${messageOf(error)}`);
+  }
+});
+
 test('cut short anywhere, or followed by anything', () => {
   for (let at = 0; at < DELTA.length; at++) assert.equal(kindOf(applyDelta(BASE, DELTA.subarray(0, at)).error), 'corrupt', `at ${at}`);
   for (const more of [Buffer.alloc(1), Buffer.alloc(64), DELTA]) assert.equal(kindOf(applyDelta(BASE, Buffer.concat([DELTA, more])).error), 'corrupt');
