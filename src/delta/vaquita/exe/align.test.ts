@@ -58,7 +58,7 @@ test('pieces find their part of a file that is larger than the memory', () => {
   const random = rng(3), block = (): Buffer => Buffer.from(Array.from({ length: 1 << 16 }, () => Math.floor(random() * 256)));
   const blocks = Array.from({ length: 16 }, block), old = Buffer.concat(blocks), made = Buffer.concat([9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7, 8].map((k) => blocks[k] ?? block()));
   const readers = { readOld: (from: number, into: Buffer) => { old.copy(into, 0, from); }, readNew: (from: number, into: Buffer) => { made.copy(into, 0, from); } };
-  const aligner = new FileAligner({ oldBytes: old.length, newBytes: made.length, memoryBytes: 8 << 20 });
+  using aligner = new FileAligner({ oldBytes: old.length, newBytes: made.length, memoryBytes: 8 << 20 });
   for (let pass = 0; pass < 2; pass++) {
     const { count, bytes } = aligner.align(readers);
     assert.ok(count < 8, `${count} regions`);

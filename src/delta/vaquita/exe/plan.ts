@@ -41,7 +41,7 @@ export interface ExePair { readonly old: ByteView; readonly made: ByteView }
 export function planExe(pair: ExePair, { memoryBytes, decoderBytes = EXE_DECODER_BYTES }: ExeLimits): ExePlan | undefined {
   const { old, made } = pair;
   if (Math.min(old.sizeBytes, made.sizeBytes) < MIN_EXE_BYTES || Math.max(old.sizeBytes, made.sizeBytes) > MAX_EXE_BYTES) return undefined;
-  const aligner = new FileAligner({ oldBytes: old.sizeBytes, newBytes: made.sizeBytes, memoryBytes });
+  using aligner = new FileAligner({ oldBytes: old.sizeBytes, newBytes: made.sizeBytes, memoryBytes });
   const raw = aligner.align({ readOld: reader(old), readNew: reader(made) });
   const images = imagesOf(pair);
   if (images === undefined) return fitting({ regions: raw, hints: [], facts: undefined }, pair, decoderBytes);
