@@ -26,6 +26,8 @@ export interface ExecutableLimits {
 const MIN_ALIKE = 0.3, SURELY_ALIKE = 0.8;
 /** The two ways are compared by the beginning of the file. */
 const TRIAL_BYTES = 4 << 20, TRIAL_LEVEL = 15;
+/** New content is packed better than in the trial, with more to refer to: a patch must be so much smaller. */
+const PAYS = 0.9;
 /** A patch can be so much larger than the trial, whose models were taught by other files. */
 const TRIAL_MARGIN = 1.1;
 
@@ -68,7 +70,7 @@ function isWorthwhile(patchBytes: number, { pair, literals, room }: { pair: ExeP
   if (patchBytes * TRIAL_MARGIN > room) return false;
   const dictionary = beginning(pair.old), made = beginning(pair.made);
   const packed = (bytes: Buffer) => zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: TRIAL_LEVEL }, dictionary }).length;
-  return (patchBytes + packed(literals)) / pair.made.sizeBytes < packed(made) / made.length;
+  return (patchBytes + packed(literals)) / pair.made.sizeBytes < packed(made) / made.length * PAYS;
 }
 
 function beginning(file: ByteView): Buffer {
