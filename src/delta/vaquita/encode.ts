@@ -3,8 +3,8 @@ import { crc32 } from 'node:zlib';
 import type { ByteView, Output } from '../bytes.ts';
 import { BaseIndex, hashContent, type BaseLayer } from './base.ts';
 import { ContentWriter } from './content-writer.ts';
-import { Check, FRAME, uint32, varint, writeFrame, type Limits } from './format.ts';
-import { Executables, type PreparedPatch } from './executables.ts';
+import { Check, FRAME, neededMemory, uint32, varint, writeFrame, type Limits, type VaquitaHeader } from './format.ts';
+import { Executables, isElf, type PreparedPatch } from './executables.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { HeaderCodec, KIND, MAX_PIECES, MAX_PIECES_PER_FRAME, type Piece, type WantedEntry } from './headers.ts';
 import { planLayer, type OpaqueRun, type Plan, type PlannedEntry } from './plan.ts';
@@ -25,10 +25,20 @@ export interface MakeOptions {
   onProgress?: ((currentBytes: number, totalBytes: number) => void) | undefined;
 }
 
+/** What devices allow for applying a delta, unless they are told otherwise (--delta-apply-memory): none is made that needs more. */
+const APPLY_BYTES = 64 << 20;
+const CONTENT_BYTES = 4 << 20, LEAST_CONTENT_BYTES = 64 << 10, WAITING_BYTES = 10 << 20, HEADERS_BYTES = 2 << 20, PATCHES_BYTES = 24 << 20;
+/** So much below a power of two the window of a frame is that power, and not the next one. */
+const WINDOW_SLACK_BYTES = 16;
+/** Patches of executables of this size may need more than what frames of the full size leave them. */
+const LARGE_EXECUTABLE_BYTES = 4 << 20;
+
 /** The most that frames are made to need; a decoder takes what the delta declares. Little memory for making makes small frames: packing takes 30 times the content of one. */
-function mostFor(memoryBytes: number): Limits {
-  const content = Math.max(64 << 10, Math.min(4 << 20, 2 ** Math.floor(Math.log2(memoryBytes / 80))));
-  return { waiting: 12 << 20, content, dictionary: 2 * content, headers: 2 << 20, patches: 24 << 20 };
+function mostFor(memoryBytes: number, { hasLargeExecutables, ...about }: Pick<VaquitaHeader, 'target' | 'sources'> & { hasLargeExecutables: boolean }): Limits {
+  const largest = hasLargeExecutables ? CONTENT_BYTES / 2 : CONTENT_BYTES;
+  const content = Math.max(LEAST_CONTENT_BYTES, Math.min(largest, 2 ** Math.floor(Math.log2(memoryBytes / 80))));
+  const limits = { waiting: WAITING_BYTES, content: content - WINDOW_SLACK_BYTES, dictionary: 2 * content, headers: HEADERS_BYTES, patches: 0 };
+  return { ...limits, patches: Math.max(0, Math.min(PATCHES_BYTES, APPLY_BYTES - neededMemory({ ...about, limits }))) };
 }
 /** Entries of one frame, and where a frame of headers ends at the latest: one more entry must still fit. */
 const MAX_ENTRIES = 2048, FULL_HEADER_BYTES = 1 << 20;
@@ -84,7 +94,6 @@ class Making {
   #lastCopy = -1;
 
   constructor({ base, plan, target, output, options }: MakingNeeds) {
-    const most = mostFor(options.memoryBytes);
     const used = base.layers.filter((_layer, index) => plan.layers[index]);
     this.#base = base;
     this.#plan = plan;
@@ -93,7 +102,10 @@ class Making {
     this.#planned = plan.items.filter((item) => item.what === 'entry');
     this.#codec = new HeaderCodec(this.#entries, (index) => this.#planned[index]?.sizeBytes ?? 0);
     const sources = used.map(({ diffId, tar, index }) => ({ diffId, tarBytes: tar.sizeBytes, entries: index.count }));
-    this.#frames = new FrameWriter({ target: { diffId: target.diffId, tarBytes: target.tar.sizeBytes, entries: plan.entries }, sources }, most, output);
+    const about = { target: { diffId: target.diffId, tarBytes: target.tar.sizeBytes, entries: plan.entries }, sources };
+    const hasLargeExecutables = this.#planned.some(({ content, contentBytes, sizeBytes }) => content.kind === 'fresh' && sizeBytes >= LARGE_EXECUTABLE_BYTES && isElf(part(target.tar, contentBytes, sizeBytes)));
+    const most = mostFor(options.memoryBytes, { ...about, hasLargeExecutables });
+    this.#frames = new FrameWriter(about, most, output);
     this.#content = new ContentWriter(this.#frames, { limits: { contentBytes: most.content, dictionaryBytes: most.dictionary }, read: (pick, into, at) => { this.#readPick(pick, { into, at }); } });
     this.#executables = new Executables({ memoryBytes: options.memoryBytes / 2, decoderBytes: most.patches, waitingBytes: most.waiting - most.content });
     let skipped = 0;

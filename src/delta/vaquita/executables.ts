@@ -79,7 +79,7 @@ function beginning(file: ByteView): Buffer {
   return bytes;
 }
 
-const isElf = (file: ByteView) => {
+export const isElf = (file: ByteView): boolean => {
   const magic = Buffer.alloc(4);
   if (file.sizeBytes >= magic.length) file.read(0, magic, { start: 0, end: magic.length });
   return magic.equals(Buffer.from('\x7fELF', 'latin1'));
