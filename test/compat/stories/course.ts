@@ -83,7 +83,7 @@ export const courseStories: readonly Story[] = [
     await scene.sayAll('inspect -f {{.Config.StopSignal}} @q', 'stop -t 3 @q', `create --name @z --stop-signal NOSUCH ${SLEEP}`, `create --name @z --stop-signal 0 ${SLEEP}`, 'kill -s 0 @p', 'kill -s RTMIN+40 @p', 'kill -s SIGNOSUCH @p', 'kill -s CONT @p', 'kill -s sigcont @p', 'kill -s 18 @p', 'stop -t 5 @p');
     scene.note('told', await past(''));
   } },
-  { name: 'renames', tell: async (scene) => {
+  { name: 'renames', once: true, tell: async (scene) => {
     const past = recorded(scene, 'aa', 'bb', 'cc');
     await scene.do(`run -d --name @aa ${SLEEP}`);
     await scene.do('create --name @bb IMAGE true');
@@ -91,7 +91,7 @@ export const courseStories: readonly Story[] = [
       'rm --link @cc', 'rm --link @nosuch', 'rm -f @cc', 'rm -f @aa');
     scene.note('told', await past(''));
   } },
-  { name: 'tops', tell: async (scene) => {
+  { name: 'tops', once: true, tell: async (scene) => {
     await scene.do(`run -d --name @a ${SLEEP}`);
     await scene.do('create --name @b IMAGE true');
     await scene.sayAll('top @a -o comm', 'top @a -o pid=x', 'top @a -o ppid=PID', 'top @a -eo pid,comm', 'top @a --nosuch', 'top @b', 'top @b -o pid');

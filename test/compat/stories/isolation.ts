@@ -19,7 +19,7 @@ export const isolationStories: readonly Story[] = [
     'run --name @oom --memory 16m IMAGE tail /dev/zero', 'inspect -f "{{.State.OOMKilled}} {{.State.ExitCode}}" @oom', 'run --rm --cpus 100 IMAGE true', 'run --rm --memory 64m --memory-swap 32m IMAGE true', 'run --rm --memory-swap 32m IMAGE true',
     'run --rm --cgroup-parent /compat-parent IMAGE sh -c "cat /proc/self/cgroup | grep :memory:"', 'run --rm --ulimit nosuch=1 IMAGE true',
   ) },
-  { name: 'mounts', tell: async (scene) => {
+  { name: 'mounts', once: true, tell: async (scene) => {
     writeFileSync(join(scene.folder, 'file'), 'of the host\n');
     await scene.sayAll(
       'run --rm -v FOLDER:/data IMAGE sh -c "cat /data/file; echo new > /data/new; ls /data"', 'run --rm -v FOLDER:/data:ro IMAGE sh -c "cat /data/new; echo x > /data/x"', 'run --rm -v FOLDER/file:/one IMAGE cat /one', 'run --rm -v FOLDER/missing:/m IMAGE sh -c "ls -d /m; ls /m"',

@@ -28,7 +28,7 @@ export const lifecycleStories: readonly Story[] = [
     await scene.do('create --name @d IMAGE sh -c "exit 3"');
     await scene.sayAll('wait @d', 'start @d', 'wait @d', 'start @d', 'wait @d', 'rm @d');
   } },
-  { name: 'pause', tell: async (scene) => {
+  { name: 'pause', once: true, tell: async (scene) => {
     await scene.do(`run -d --name @a ${SLEEP}`);
     await scene.sayAll('unpause @a', 'pause @a', state('a'), 'pause @a', 'exec @a true', 'attach @a', 'start @a', 'ps --filter name=@a --format "{{.Status}}|{{.State}}"', 'ps -q --filter name=@a --filter status=running --format {{.Names}}',
       'ps --filter name=@a --filter status=paused --format {{.Names}}', 'rm @a', 'unpause @a', state('a'), 'pause @nosuch', 'top @a', 'top @a -o pid,args', 'top @a -eo pid,comm', 'top @nosuch', 'pause @a', 'stop -t 1 @a', state('a'), 'pause @a', 'unpause @a', 'top @a');
@@ -43,7 +43,7 @@ export const lifecycleStories: readonly Story[] = [
     await scene.do(`run -d --rm --name @d ${SLEEP}`);
     await scene.say('stop -t 0 @d'); // whether it is gone at once is not compared: dockerd removes it a moment later
   } },
-  { name: 'restart', tell: async (scene) => {
+  { name: 'restart', once: true, tell: async (scene) => {
     await scene.do('run -d --restart on-failure:2 --name @a IMAGE sh -c "echo try; exit 3"');
     await settled(scene, 'a');
     await scene.sayAll('inspect -f "{{.RestartCount}} {{.State.Status}} {{.State.ExitCode}} {{.State.Restarting}}" @a', 'logs @a');

@@ -16,7 +16,7 @@ export const networkStories: readonly Story[] = [
       'network inspect bridge -f "{{json .IPAM}} {{json .Options}} {{.Internal}}"', 'network rm @one @nosuch @two', 'network rm bridge', 'network rm host none', 'network rm', 'network rm @three @four', 'network ls -q --filter name=@', 'inspect --type network @one',
     );
   } },
-  { name: 'networks-connect', tell: async (scene) => {
+  { name: 'networks-connect', once: true, tell: async (scene) => {
     await scene.sayAll('network create --subnet 10.212.1.0/24 @a', 'network create --subnet 10.212.2.0/24 --gateway 10.212.2.200 @b', 'network create --internal --subnet 10.212.3.0/24 @i');
     await scene.do(`run -d --name @web --network @a --network-alias www ${served}`);
     await scene.do(`run -d --name @other --network @b IMAGE sleep 1000`);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Story } from '../scene.ts';
 
 export const runStories: readonly Story[] = [
-  { name: 'exit', tell: (scene) => scene.sayAll(
+  { name: 'exit', once: true, tell: (scene) => scene.sayAll(
     'run --rm IMAGE echo hello world',
     'run --rm IMAGE sh -c "echo out; echo err >&2; exit 3"',
     'run --rm IMAGE nosuch',

@@ -26,7 +26,7 @@ export const volumeStories: readonly Story[] = [
     );
     await scene.sayAll('volume rm @aa @no @dd', 'volume rm -f @no', 'volume rm', 'volume inspect', 'volume create x y', 'volume create --name x y', 'volume prune -f --filter label=@nosuch', 'volume prune -f --filter nosuch=1', 'volume rm @bb @cc', 'volume ls --filter name=@', 'inspect --type volume @bb');
   } },
-  { name: 'volumes-use', tell: async (scene) => {
+  { name: 'volumes-use', once: true, tell: async (scene) => {
     await scene.sayAll(
       'run --name @a -v @vv:/data IMAGE sh -c "echo one > /data/f; ls /data"', 'run --rm -v @vv:/data:ro IMAGE sh -c "cat /data/f; echo x > /data/x"', 'run --rm --mount src=@vv,dst=/d IMAGE cat /d/f', 'run --rm --mount src=@vv,dst=/d,ro IMAGE sh -c "cat /d/f; rm /d/f"',
       'volume ls -q --filter dangling=false --filter name=@', 'ps -a --filter volume=@vv --format {{.Names}}', 'ps -a --filter volume=/data --filter name=@ --format "{{.Names}} {{.LocalVolumes}} {{.Mounts}}"', 'ps -a --no-trunc --filter volume=/data --filter name=@ --format "{{.Names}} {{.LocalVolumes}} {{.Mounts}}"', 'ps -a --filter volume=/nosuch --format {{.Names}}',
