@@ -16,8 +16,6 @@ const PREAMBLE_BYTES = MAGIC.length + 1 + 3;
 /** Room for a thousand sources. */
 const MAX_HEADER_BYTES = 1 << 16;
 export const CRC_BYTES = 4;
-/** Type and length of a frame. */
-export const MAX_FRAME_HEADER_BYTES = 1 + 5;
 
 /** What the decoder needs room for, in bytes; every frame is held to it. */
 export interface Limits {

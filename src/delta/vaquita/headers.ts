@@ -4,7 +4,7 @@
 import { assert, corrupt } from '../../lib/errors.ts';
 import { firstHeader, linkOf, NameWriter, pathOf, styleOf, type NameStyle } from './names.ts';
 import { ByteModel, IntModel, Model, type Coder } from './range-coder.ts';
-import { BLOCK_BYTES, FIELD, hasContent, MAX_HEADER_BYTES, readNumber, typeOf, writeChecksum, writeNumber, type NumberField } from './tar-entries.ts';
+import { BLOCK_BYTES, FIELD, hasContent, MAX_HEADER_BYTES, readNumber, typeOf, writeChecksum, writeNumber } from './tar-entries.ts';
 
 /** Where content comes from: the entry of the base that the header is like, any entry of the base, the stream of new content, an executable's patch, an earlier entry of this layer, pieces of the base and new content. */
 export const KIND = { same: 0, copy: 1, fresh: 2, patch: 3, again: 4, pieces: 5 } as const;
@@ -332,9 +332,6 @@ export class HeaderCodec {
     this.#rule = { from: before.slice(0, before.length - tail), to: path.slice(0, path.length - tail) };
   }
 }
-
-/** Numbers of these fields are coded; the others stand in the blocks. */
-export type CodedNumber = Exclude<NumberField, 'size' | 'mtime'>;
 
 const untilZero = (text: string) => {
   const zero = text.indexOf('\0');

@@ -13,8 +13,6 @@ export interface Regions {
 /** Old addresses from `start` to `end` moved by `delta`, whatever the regions say. */
 export interface Hint { readonly start: number; readonly end: number; readonly delta: number }
 
-export const NO_REGIONS: Regions = { count: 0, newAt: new Uint32Array(0), oldAt: new Uint32Array(0), bytes: new Uint32Array(0) };
-
 export function emptyRegions(count: number): Regions {
   return { count, newAt: new Uint32Array(count), oldAt: new Uint32Array(count), bytes: new Uint32Array(count) };
 }
