@@ -65,29 +65,32 @@ function putPooled(into: Uint8Array, at: number, { found, ahead }: { found: Foun
 
 const wordAt = (window: Window, place: number): number => word32(window.bytes, place - window.start);
 
-/** Thumb: instructions of 2 and 4 bytes. */
-export class ThumbScanner implements Scanner {
-  readonly #needs: ScannerNeeds & { shift: number };
-  readonly #pools = new Pools();
-  #limit = 0;
+/** What both instruction sets have: pools between functions, and where the code at hand stands. */
+abstract class PooledCode {
+  protected readonly needs: ScannerNeeds & { shift: number };
+  protected readonly pools = new Pools();
+  protected limit = 0;
 
   constructor(needs: ScannerNeeds) {
-    this.#needs = { ...needs, shift: 0 };
+    this.needs = { ...needs, shift: 0 };
   }
 
-  reset(): void { this.#pools.reset(); }
+  reset(): void { this.pools.reset(); }
 
   enter(shift: number, limit: number): void {
-    this.#needs.shift = shift;
-    this.#limit = limit;
+    this.needs.shift = shift;
+    this.limit = limit;
   }
+}
 
+/** Thumb: instructions of 2 and 4 bytes. */
+export class ThumbScanner extends PooledCode implements Scanner {
   next(from: number, stop: number): number {
-    const end = Math.min(stop, this.#limit - 3), { window } = this.#needs;
+    const end = Math.min(stop, this.limit - 3), { window } = this.needs;
     for (let place = from + 1 & ~1; place < end; place += 2) {
       const word = wordAt(window, place);
       this.#follow(word, place);
-      if ((place & 3) === 0 && this.#pools.find(place, THUMB_AHEAD, this.#needs)) return place;
+      if ((place & 3) === 0 && this.pools.find(place, THUMB_AHEAD, this.needs)) return place;
       if (this.#branches(word, place)) return place;
     }
     return stop;
@@ -96,15 +99,15 @@ export class ThumbScanner implements Scanner {
   /** Loads from pools, and additions of the program counter. */
   #follow(word: number, place: number): void {
     const first = word & 0xffff, second = word >>> 16;
-    if ((first & 0xf800) === 0x4800) this.#pools.load(first >> 8 & 7, place, (place + 4 & ~3) + (first & 255) * 4);
-    else if (first === 0xf8df) this.#pools.load(second >> 12, place, (place + 4 & ~3) + (second & 0xfff));
-    else if ((first & 0xff78) === 0x4478) this.#pools.add(first & 7 | first >> 4 & 8, place);
+    if ((first & 0xf800) === 0x4800) this.pools.load(first >> 8 & 7, place, (place + 4 & ~3) + (first & 255) * 4);
+    else if (first === 0xf8df) this.pools.load(second >> 12, place, (place + 4 & ~3) + (second & 0xfff));
+    else if ((first & 0xff78) === 0x4478) this.pools.add(first & 7 | first >> 4 & 8, place);
   }
 
   #branches(word: number, place: number): boolean {
     const first = word & 0xffff, second = word >>> 16;
     if ((first & 0xf800) !== 0xf000 || ((second & 0x9000) !== 0x9000 && (second & 0xd001) !== 0xc000)) return false;
-    const { found, shift, low, high } = this.#needs, toThumb = (second & 0x1000) !== 0;
+    const { found, shift, low, high } = this.needs, toThumb = (second & 0x1000) !== 0;
     const address = base(place + shift, toThumb) + thumbDistance(word);
     if (address < low || address >= high) return false;
     found.kind = (second & 0x4000) !== 0 ? CALL : JUMP;
@@ -116,7 +119,7 @@ export class ThumbScanner implements Scanner {
   }
 
   put(into: Uint8Array, at: number): void {
-    const { found } = this.#needs, { kind, word, newAddress, newPlace } = found;
+    const { found } = this.needs, { kind, word, newAddress, newPlace } = found;
     if (kind !== CALL && kind !== JUMP) putPooled(into, at, { found, ahead: THUMB_AHEAD });
     else putWord32(into, at, withThumbDistance(word, newAddress - (newPlace === NOWHERE ? 0 : base(newPlace, (word & 0x10000000) !== 0))));
   }
@@ -144,29 +147,14 @@ function withThumbDistance(word: number, distance: number): number {
 }
 
 /** ARM: instructions of 4 bytes. */
-export class ArmScanner implements Scanner {
-  readonly #needs: ScannerNeeds & { shift: number };
-  readonly #pools = new Pools();
-  #limit = 0;
-
-  constructor(needs: ScannerNeeds) {
-    this.#needs = { ...needs, shift: 0 };
-  }
-
-  reset(): void { this.#pools.reset(); }
-
-  enter(shift: number, limit: number): void {
-    this.#needs.shift = shift;
-    this.#limit = limit;
-  }
-
+export class ArmScanner extends PooledCode implements Scanner {
   next(from: number, stop: number): number {
-    const { window, found, low, high } = this.#needs, end = Math.min(stop, this.#limit - 3);
+    const { window, found, low, high } = this.needs, end = Math.min(stop, this.limit - 3);
     for (let place = from + 3 & ~3; place < end; place += 4) {
-      if (this.#pools.find(place, ARM_AHEAD, this.#needs)) return place;
+      if (this.pools.find(place, ARM_AHEAD, this.needs)) return place;
       const word = wordAt(window, place);
       if (isArmBranch(word)) {
-        const address = place + this.#needs.shift + ARM_AHEAD + (word << 8 >> 6);
+        const address = place + this.needs.shift + ARM_AHEAD + (word << 8 >> 6);
         if (address < low || address >= high) continue;
         found.kind = (word & 0x01000000) !== 0 ? CALL : JUMP;
         found.bytes = 4;
@@ -176,14 +164,14 @@ export class ArmScanner implements Scanner {
         return place;
       }
       // A load relative to the program counter, up or down, and the addition of it.
-      if ((word & 0x0f7f0000) === 0x051f0000) this.#pools.load(word >> 12 & 15, place, place + ARM_AHEAD + ((word & 0x00800000) !== 0 ? word & 0xfff : -(word & 0xfff)));
-      else if ((word & 0x0fff0ff0) === 0x008f0000) this.#pools.add(word & 15, place);
+      if ((word & 0x0f7f0000) === 0x051f0000) this.pools.load(word >> 12 & 15, place, place + ARM_AHEAD + ((word & 0x00800000) !== 0 ? word & 0xfff : -(word & 0xfff)));
+      else if ((word & 0x0fff0ff0) === 0x008f0000) this.pools.add(word & 15, place);
     }
     return stop;
   }
 
   put(into: Uint8Array, at: number): void {
-    const { found } = this.#needs, { kind, word, newAddress, newPlace } = found;
+    const { found } = this.needs, { kind, word, newAddress, newPlace } = found;
     if (kind !== CALL && kind !== JUMP) putPooled(into, at, { found, ahead: ARM_AHEAD });
     else putWord32(into, at, withArmField(word, Math.floor((newAddress - (newPlace === NOWHERE ? 0 : newPlace + ARM_AHEAD)) / 4)));
   }
