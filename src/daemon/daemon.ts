@@ -65,8 +65,9 @@ async function serve(config: Config, { live, log, selfCommand, env, stopped, rer
   parts.use(holdPidFile(config.pidFile, kernel));
   const runtime = await openRuntime({ kernel, log, clock, execRoot: config.execRoot, runtimes: config.containers.runtimes, settings: bundleSettings(config.containers), cgroupDriver: config.resources.cgroupDriver });
   parts.defer(() => runtime.close());
+  const onBytes = collectAsBytesPass();
   const registry = openRegistry({
-    log, clock, onReceived: collectAsBytesPass(),
+    log, clock, onReceived: onBytes,
     config: {
       insecureRegistries: live.insecureRegistries, registryMirrors: live.registryMirrors, certsDir: '/etc/vaquita/certs.d', userAgent: `vaquita/${VERSION}`,
       proxy: config.proxy, limits: { ...DEFAULT_REGISTRY_LIMITS, attempts: config.maxDownloadAttempts, get uploadAttempts() { return live.maxUploadAttempts; } },
@@ -79,7 +80,7 @@ async function serve(config: Config, { live, log, selfCommand, env, stopped, rer
   parts.defer(() => network.end());
   const maker = openMaker({ kernel, log, limits: { ...DEFAULT_MAKER_LIMITS, memoryBytes: config.deltaCreateMemoryBytes } });
   parts.defer(() => maker.close());
-  const engine = await openEngine({ store, baseRoots: await openBaseRoots(config, { kernel, log }), runtime, registry, maker, logs, kernel, network, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, maxConcurrentUploads: config.maxConcurrentUploads, onBytes: collectAsBytesPass(), defaults: { ...containerDefaults(config.containers), resources: config.resources } });
+  const engine = await openEngine({ store, baseRoots: await openBaseRoots(config, { kernel, log }), runtime, registry, maker, logs, kernel, network, clock, log, facts, maxConcurrentDownloads: config.maxConcurrentDownloads, maxConcurrentUploads: config.maxConcurrentUploads, onBytes, defaults: { ...containerDefaults(config.containers), resources: config.resources } });
   parts.defer(() => engine.close());
   const api = await openApi({ engine, log, clock, config: { listen, allowPlainTcp: true, files: socketFiles } });
   parts.defer(() => api.close({ graceMs: live.shutdownTimeoutSeconds * 1000 }));
