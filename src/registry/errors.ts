@@ -138,15 +138,23 @@ export function imageFailure(answer: Answer, asked: Asked): RegistryFailure {
   return statusFailure(answer, asked.auth);
 }
 
-/** Refusals that another attempt may not meet: of an upload that the registry has lost, or got otherwise than it was sent. */
-const LOST_UPLOAD: ReadonlySet<string> = new Set(['BLOB_UPLOAD_UNKNOWN', 'BLOB_UPLOAD_INVALID', 'DIGEST_INVALID', 'SIZE_INVALID', 'RANGE_INVALID']);
+/**
+ * Refusals that another attempt may not meet. Of an upload: that the registry has lost it, or got it otherwise than it was sent. Of a manifest: that
+ * it has a blob no more; distribution 2.8 says so of a blob that another client pushes to the same repository in that moment, since it empties
+ * the link to the blob before it writes it again.
+ */
+const PASSING = {
+  upload: new Set(['BLOB_UPLOAD_UNKNOWN', 'BLOB_UPLOAD_INVALID', 'DIGEST_INVALID', 'SIZE_INVALID', 'RANGE_INVALID']),
+  manifest: new Set(['DIGEST_INVALID', 'MANIFEST_BLOB_UNKNOWN', 'BLOB_UNKNOWN']),
+} as const;
 
-/** The error for an answer that refuses a step of a push, in Docker's words. `isUpload`: the step was about an upload that had begun. */
-export function pushFailure(answer: Answer, asked: { auth: RegistryAuth | undefined; isUpload?: boolean }): RegistryFailure {
+/** The error for an answer that refuses a step of a push, in Docker's words. `step`: what was sent, if it was more than a question. */
+export function pushFailure(answer: Answer, asked: { auth: RegistryAuth | undefined; step?: keyof typeof PASSING }): RegistryFailure {
   const { status, headers } = answer;
   const told = toldBy(headers, answer.body);
-  const isLost = asked.isUpload === true && ((status === 404 && told === undefined) || status === 416 || LOST_UPLOAD.has(told?.code ?? ''));
-  if (isLost) return new RegistryFailure('unavailable', statusFailure(answer, asked.auth).message, { transient: true, status });
+  const isPassing = asked.step !== undefined && PASSING[asked.step].has(told?.code ?? '');
+  const isLost = asked.step === 'upload' && ((status === 404 && told === undefined) || status === 416);
+  if (isPassing || isLost) return new RegistryFailure('unavailable', statusFailure(answer, asked.auth).message, { transient: true, status });
   if (status < 400 || status === 408 || status === 429 || status >= 500) return statusFailure(answer, asked.auth);
   const usual = status === 401 ? 'unauthorized: authentication required' : status === 403 ? 'denied: requested access to the resource is denied' : undefined;
   const words = told ? redacted(sentence(told), asked.auth) : usual;

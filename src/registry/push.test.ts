@@ -148,6 +148,23 @@ test('what the source says goes through as it is, and is not tried again', async
   assert.equal(w.server.seen('upload').filter(({ method }) => method === 'POST').length, 4);
 });
 
+test('a registry that for a moment does not find what a manifest names is asked again', async () => {
+  const refused = (code: string) => ({ status: 400, content: JSON.stringify({ errors: [{ code, message: 'no' }] }) });
+  for (const code of ['DIGEST_INVALID', 'MANIFEST_BLOB_UNKNOWN', 'BLOB_UNKNOWN']) {
+    await using w = await world();
+    const put = () => w.client.registry.putManifest(w.reference, { at: '1', mediaType: MEDIA.dockerManifest, bytes: CONTENT }, CALL);
+    w.server.misbehave = ({ nth }) => (nth === 1 ? refused(code) : undefined);
+    assert.equal((await put()).digest, DIGEST, code);
+    w.server.misbehave = () => refused(code);
+    await assert.rejects(put(), { kind: 'unavailable', message: new RegExp(`${code.toLowerCase().replaceAll('_', ' ')}: no$`) });
+    assert.deepEqual(spoken(w.server, 'manifest'), ['PUT 400', 'PUT 201', 'PUT 400', 'PUT 400', 'PUT 400'], code);
+  }
+  await using w = await world();
+  w.server.misbehave = () => refused('MANIFEST_INVALID');
+  await assert.rejects(w.client.registry.putManifest(w.reference, { at: '1', mediaType: MEDIA.dockerManifest, bytes: CONTENT }, CALL), { kind: 'invalid', message: 'manifest invalid: no' });
+  assert.deepEqual(spoken(w.server, 'manifest'), ['PUT 400']);
+});
+
 test('a blob is mounted where the registry does that, and left to an upload where not', async () => {
   await using w = await world();
   w.server.auth = { kind: 'bearer', grants: /:(a\/b|c\/d):/ };

@@ -109,15 +109,15 @@ async function uploadOnce(reach: Reach, what: Upload): Promise<{ digest: Digest;
   const length: Record<string, string> = sizeBytes === undefined ? {} : { 'Content-Length': String(sizeBytes) };
   const body = { headers: { ...OCTETS, ...length }, stream: counted.open, answerMs: commitMs, signal };
   if (digest !== undefined && sizeBytes !== undefined) {
-    await expectStatus(reach, await sendTo(reach, { method: 'PUT', url: withDigest(place, digest), ...body }, access), { allowed: [201, 204], call, isUpload: true });
+    await expectStatus(reach, await sendTo(reach, { method: 'PUT', url: withDigest(place, digest), ...body }, access), { allowed: [201, 204], call, step: 'upload' });
     return counted.held();
   }
   const sent = await sendTo(reach, { method: 'PATCH', url: place, ...body }, access);
-  await expectStatus(reach, sent, { allowed: [202, 204, 201], call, isUpload: true });
+  await expectStatus(reach, sent, { allowed: [202, 204, 201], call, step: 'upload' });
   if (sent.message.headers.location !== undefined) place = placeOf(reach, sent, base);
   const result = counted.held();
   const ended = await sendTo(reach, { method: 'PUT', url: withDigest(place, result.digest), headers: OCTETS, body: new Uint8Array(0), answerMs: commitMs, signal }, access);
-  await expectStatus(reach, ended, { allowed: [201, 204], call, isUpload: true });
+  await expectStatus(reach, ended, { allowed: [201, 204], call, step: 'upload' });
   return result;
 }
 
@@ -147,9 +147,9 @@ function counting({ open, call }: Upload): { open: () => AsyncGenerator<Uint8Arr
   };
 }
 
-async function expectStatus(reach: Reach, response: Response, how: { allowed: readonly number[]; call: RegistryCall; isUpload?: boolean }): Promise<void> {
+async function expectStatus(reach: Reach, response: Response, how: { allowed: readonly number[]; call: RegistryCall; step?: 'upload' }): Promise<void> {
   const answer = await reach.transport.text(response, how.call.signal);
-  if (!how.allowed.includes(answer.status)) throw pushFailure(answer, { auth: how.call.auth, isUpload: how.isUpload ?? false });
+  if (!how.allowed.includes(answer.status)) throw pushFailure(answer, { auth: how.call.auth, ...(how.step ? { step: how.step } : {}) });
 }
 
 /**
@@ -187,7 +187,7 @@ async function putManifest({ authorizer, transport, config }: Reach, what: Manif
   const url = at(base, `/v2/${reference.path}/manifests/${what.at}`);
   const request = { method: 'PUT' as const, url, headers: { 'Content-Type': mediaType, 'Content-Length': String(bytes.length) }, body: bytes, signal, ...(connectMs === undefined ? {} : { connectMs }) };
   const answer = await transport.text(await authorizer.send(request, { base, scope: pushScope(reference), auth }), signal);
-  if (![200, 201, 202, 204].includes(answer.status)) throw pushFailure(answer, { auth });
+  if (![200, 201, 202, 204].includes(answer.status)) throw pushFailure(answer, { auth, step: 'manifest' });
   const told = answer.headers['docker-content-digest'];
   if (told !== undefined && told !== digest) throw corrupt(`the registry has kept the manifest ${digest} as ${String(told).slice(0, 100)}`);
   return { digest, subjectTaken: answer.headers['oci-subject'] !== undefined };
