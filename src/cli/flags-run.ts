@@ -10,7 +10,8 @@ import { parseGpus, parseMount } from './mount-flag.ts';
 import { isMacAddress, networksWanted } from './network-flag.ts';
 import { parsePorts } from './ports-flag.ts';
 import { parseUlimit } from '../wire/ulimit.ts';
-import { parseBytes, parseDuration } from '../wire/units.ts';
+import { parseDuration } from '../wire/duration.ts';
+import { parseBytes } from '../wire/units.ts';
 
 export type { CreateBody };
 
@@ -170,7 +171,7 @@ export function restartPolicy(text: string): RestartPolicy {
 }
 
 function healthcheck(flags: Flags): HealthConfig | undefined {
-  const nanos = (name: string) => parseDuration(flags.text(name) || '0') ?? 0;
+  const nanos = (name: string) => Number(parseDuration(flags.text(name) || '0')); // the flag was held to it
   const given = ['health-cmd', 'health-interval', 'health-timeout', 'health-start-period', 'health-retries'].some((name) => flags.given(name));
   if (flags.bool('no-healthcheck')) {
     if (given) throw new Failure('--no-healthcheck conflicts with --health-* options');

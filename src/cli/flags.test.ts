@@ -3,7 +3,7 @@ import test from 'node:test';
 import { flag, parseFlags } from './flags.ts';
 import { Failure } from './failure.ts';
 
-const specs = [flag('a, all', 'bool', ''), flag('q, quiet', 'bool', ''), flag('e, env', 'list', ''), flag('n, last', 'int', '', { value: '-1' }), flag('f, filter', 'filter', ''), flag('m, memory', 'bytes', '')];
+const specs = [flag('a, all', 'bool', ''), flag('q, quiet', 'bool', ''), flag('e, env', 'list', ''), flag('n, last', 'int', '', { value: '-1' }), flag('f, filter', 'filter', ''), flag('m, memory', 'bytes', ''), flag('wait', 'duration', '')];
 const parse = (words: string[], interspersed = true) => parseFlags(words, { specs, interspersed, path: 'vaquita x' });
 
 test('flags are taken in every spelling', () => {
@@ -31,6 +31,7 @@ test('mistakes are named, with 125 and where to read on', () => {
     [['-n', 'x'], 'invalid argument "x" for "-n, --last" flag: strconv.ParseInt: parsing "x": invalid syntax'],
     [['--all=maybe'], 'invalid argument "maybe" for "-a, --all" flag: strconv.ParseBool: parsing "maybe": invalid syntax'],
     [['-f', 'x'], 'invalid argument "x" for "-f, --filter" flag: bad format of filter (expected name=value)'],
+    [['--wait', '5'], 'invalid argument "5" for "--wait" flag: time: missing unit in duration "5"'],
     [['-m1x'], 'invalid argument "1x" for "-m, --memory" flag: invalid size: \'1x\''],
   ];
   for (const [words, message] of cases) {

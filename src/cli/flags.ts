@@ -1,7 +1,8 @@
 // Flags as Docker's command line takes them: -abc, -e=val, --flag=val, --flag val, bools with =false, lists by repeating.
 import { Failure, EXIT_USAGE } from './failure.ts';
 import { parseTruth } from '../wire/truth.ts';
-import { parseBytes, parseDuration } from '../wire/units.ts';
+import { parseDuration } from '../wire/duration.ts';
+import { parseBytes } from '../wire/units.ts';
 
 /** The word shown for the value in help, which also decides how it is checked. */
 export type FlagType =
@@ -165,9 +166,11 @@ function checkType(type: FlagType, value: string): string {
     case 'bytes':
       if (value !== '-1' && parseBytes(value) === undefined) throw new Error(`invalid size: '${value}'`);
       return value;
-    case 'duration':
-      if (parseDuration(value) === undefined) throw new Error(`time: invalid duration ${JSON.stringify(value)}`);
+    case 'duration': {
+      const nanos = parseDuration(value);
+      if (typeof nanos === 'string') throw new Error(nanos);
       return value;
+    }
     case 'filter':
       if (!value.includes('=')) throw new Error('bad format of filter (expected name=value)');
       return value;

@@ -1,12 +1,12 @@
 // Points in time: read from what people type, written as Docker's tables and events show them.
 import { parseNanos } from '../lib/clock.ts';
 import { Failure } from './failure.ts';
-import { parseDuration } from '../wire/units.ts';
+import { parseDuration } from '../wire/duration.ts';
 
 /** `42m` ago, RFC 3339, a local date, or Unix seconds → what the API's since and until take. */
 export function parseTimestamp(text: string, nowMs: number): string {
   const nanos = parseDuration(text);
-  if (nanos !== undefined && text !== '0') return String(Math.trunc((nowMs - nanos / 1e6) / 1000));
+  if (typeof nanos === 'bigint' && text !== '0') return String(Math.floor((nowMs - Number(nanos) / 1e6) / 1000));
   if (/^\d+(?:\.\d{1,9})?$/.test(text)) return text;
   const whole = dateNanos(text);
   if (whole === undefined) throw new Failure(`failed to parse value as time or duration: ${JSON.stringify(text)}`);

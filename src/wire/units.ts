@@ -38,17 +38,6 @@ function parseScaled(text: string, base: number): number | undefined {
   return Math.trunc(Number(match[1]) * base ** power);
 }
 
-const DURATION_NANOS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, 'µs': 1e3, 'μs': 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
-
-/** `1h30m`, `1.5s`, `-5m` → nanoseconds; undefined when it is no duration. */
-export function parseDuration(text: string): number | undefined {
-  if (text === '0') return 0;
-  if (!/^[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text)) return undefined;
-  let nanos = 0;
-  for (const [, number, unit] of text.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)) nanos += Number(number) * (DURATION_NANOS[unit ?? ''] ?? 0);
-  return Math.round(text.startsWith('-') ? -nanos : nanos);
-}
-
 /** Go's %.<digits>g: as few digits as needed, exponents as `1e+03`. */
 export function formatG(value: number, digits: number): string {
   const exact = value.toPrecision(digits);

@@ -1,5 +1,6 @@
 // Health checks: what is to be run and when, and what a result means. Pure.
 import { parseNanos, ZERO_TIME } from '../../lib/clock.ts';
+import { formatDuration } from '../../wire/duration.ts';
 import type { ContainerConfig, Health, HealthResult } from '../../wire/types.ts';
 
 /** Source: Docker's documentation of HEALTHCHECK. */
@@ -77,15 +78,7 @@ export class CutOutput {
 }
 
 /** As Docker words it; what the check had said by then helps whoever looks for the reason. */
-export const timeoutWords = (timeoutMs: number, said: string): string => `Health check exceeded timeout (${goDuration(timeoutMs)})${said === '' ? '' : `: ${said}`}`;
-
-/** 90500 → "1m30.5s", as Go spells durations. */
-export function goDuration(ms: number): string {
-  if (ms < 1) return `${Number((ms * 1000).toFixed(3))}µs`;
-  if (ms < 1000) return `${Number(ms.toFixed(6))}ms`;
-  const [hours, minutes, seconds] = [Math.floor(ms / 3_600_000), Math.floor(ms / 60_000) % 60, Number(((ms / 1000) % 60).toFixed(9))];
-  return `${hours > 0 ? `${hours}h` : ''}${hours > 0 || minutes > 0 ? `${minutes}m` : ''}${seconds}s`;
-}
+export const timeoutWords = (timeoutMs: number, said: string): string => `Health check exceeded timeout (${formatDuration(BigInt(Math.round(timeoutMs * 1e6)))})${said === '' ? '' : `: ${said}`}`;
 
 /** What was kept over a restart of the daemon; undefined when it cannot be read. */
 export function parseHealth(text: string): Health | undefined {

@@ -39,7 +39,7 @@ for (const [change, message] of [
   ['EXPOSE x', 'Invalid containerPort: x'], ['EXPOSE 70000', 'Invalid containerPort: 70000'], ['EXPOSE 5-3', 'Invalid containerPort: 5-3'], ['expose 80/foo', 'Invalid proto: foo'],
   ['VOLUME', 'VOLUME requires at least one argument'], ['VOLUME [""]', 'VOLUME specified can not be an empty string'], ['WORKDIR', 'WORKDIR requires exactly one argument'], ['USER', 'USER requires exactly one argument'],
   ['ONBUILD', 'ONBUILD requires at least one argument'], ['ONBUILD FROM x', "FROM isn't allowed as an ONBUILD trigger"], ['ONBUILD ONBUILD RUN x', "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"],
-  ['HEALTHCHECK x', 'Unknown type "X" in HEALTHCHECK (try CMD)'], ['HEALTHCHECK NONE x', 'HEALTHCHECK NONE takes no arguments'], ['HEALTHCHECK --interval=x CMD y', 'time: invalid duration "x"'],
+  ['HEALTHCHECK x', 'Unknown type "X" in HEALTHCHECK (try CMD)'], ['HEALTHCHECK NONE x', 'HEALTHCHECK NONE takes no arguments'], ['HEALTHCHECK --interval=x CMD y', 'time: invalid duration "x"'], ['HEALTHCHECK --interval=5 CMD y', 'time: missing unit in duration "5"'],
   ['HEALTHCHECK CMD', 'Missing command after HEALTHCHECK CMD'], ['HEALTHCHECK --foo CMD x', 'Unknown flag: foo'], ['HEALTHCHECK --interval=1us CMD x', 'Interval "interval" cannot be less than 1ms'],
   ['HEALTHCHECK --retries=0 CMD x', '--retries must be at least 1 (not 0)'], ['ENV A=b =x', 'ENV names can not be blank'], ['LABEL =x', 'LABEL names can not be blank'], ['# c', 'file with no instructions'], ['', 'file with no instructions'],
 ] as const) test(`commit refuses ${JSON.stringify(change)}`, () => assert.throws(() => applied(change), { kind: 'invalid', message }));

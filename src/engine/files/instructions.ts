@@ -1,11 +1,11 @@
 // Instructions of a Dockerfile as commit takes them: each changes a configuration, none runs anything. Refusals are in Docker's words.
 import { invalid } from '../../lib/errors.ts';
-import { parseDuration } from '../../wire/units.ts';
+import { parseDuration } from '../../wire/duration.ts';
 import type { ContainerConfig, HealthConfig } from '../../wire/types.ts';
 import { expanded, wordsOf, type Variables } from './words.ts';
 
 const DEFAULT_SHELL = ['/bin/sh', '-c'];
-const MIN_DURATION_NS = 1_000_000;
+const MIN_DURATION_NS = 1_000_000n;
 /** More lines are no command line's. */
 const MAX_INSTRUCTIONS = 1024;
 
@@ -191,7 +191,7 @@ function takeFlag(health: HealthConfig, name: string, value: string | undefined)
   if (field === undefined) throw invalid(`Unknown flag: ${name}`);
   if (value === undefined || value === '') throw invalid(`Missing a value on flag: ${name}`);
   const nanos = parseDuration(value);
-  if (nanos === undefined) throw invalid(`time: invalid duration ${JSON.stringify(value)}`);
-  if (nanos !== 0 && nanos < MIN_DURATION_NS) throw invalid(`Interval ${JSON.stringify(name)} cannot be less than 1ms`);
-  health[field] = nanos;
+  if (typeof nanos === 'string') throw invalid(nanos);
+  if (nanos !== 0n && nanos < MIN_DURATION_NS) throw invalid(`Interval ${JSON.stringify(name)} cannot be less than 1ms`);
+  health[field] = Number(nanos);
 }
