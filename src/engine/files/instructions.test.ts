@@ -18,6 +18,7 @@ for (const [changes, want] of [
   [['CMD ["a"'], { Cmd: ['/bin/sh', '-c', '["a"'] }],
   [['ENTRYPOINT ["e"]'], { Cmd: null, Entrypoint: ['e'] }],
   [['CMD ["c"]', 'ENTRYPOINT e'], { Cmd: ['c'], Entrypoint: ['/bin/sh', '-c', 'e'] }],
+  [['ENV q="\\$x \\d \\"${x:-y}\\" \'$x\'"'], { Env: ['PATH=/bin', 'q=$x \\d "y" \'\''] }],
   [['ENV a="$b c" d=\'$PATH\' e=\\$PATH f=x\\ y g=${zz:-q} h=${PATH:+w} PATH=/x'], { Env: ['PATH=/x', 'a= c', 'd=$PATH', 'e=$PATH', 'f=x y', 'g=q', 'h=w'] }],
   [['ENV K v w', 'ENV L=$K'], { Env: ['PATH=/bin', 'K=v w', 'L=v w'] }],
   [['LABEL k=v "a b"="c d"', 'LABEL x y z'], { Labels: { k: 'v', 'a b': 'c d', x: 'y z' } }],

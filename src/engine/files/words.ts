@@ -8,23 +8,24 @@ export function wordsOf(text: string): string[] {
 }
 
 /** Without its quotes, variables in their places: '…' keeps all, "…" and the rest know $name, ${name}, ${name:-instead} and ${name:+then}. */
-export function expanded(text: string, variables: Variables): string {
+export const expanded = (text: string, variables: Variables): string => meaning(text, { variables, inDouble: false });
+
+/** Between double quotes a quote is a character, and a backslash means something before $, " and itself only. */
+function meaning(text: string, how: { variables: Variables; inDouble: boolean }): string {
   let result = '';
   for (let at = 0; at < text.length;) {
     const c = text.charAt(at);
-    if (c === "'") {
-      const end = closing(text, at, "'");
-      result += text.slice(at + 1, end);
-      at = end + 1;
-    } else if (c === '"') {
-      const end = closing(text, at, '"');
-      result += inDouble(text.slice(at + 1, end), variables);
+    if (!how.inDouble && (c === "'" || c === '"')) {
+      const end = closing(text, at, c);
+      const inside = text.slice(at + 1, end);
+      result += c === "'" ? inside : meaning(inside, { ...how, inDouble: true });
       at = end + 1;
     } else if (c === '\\') {
-      result += text.charAt(at + 1);
+      const next = text.charAt(at + 1);
+      result += !how.inDouble || (next !== '' && '$"\\'.includes(next)) ? next : `\\${next}`;
       at += 2;
     } else if (c === '$') {
-      const [value, length] = variableAt(text.slice(at), variables);
+      const [value, length] = variableAt(text.slice(at), how.variables);
       result += value;
       at += length;
     } else { result += c; at++; }
@@ -38,24 +39,6 @@ function closing(text: string, open: number, quote: string): number {
     else if (text.charAt(at) === quote) return at;
   }
   return text.length;
-}
-
-/** A backslash means something before $, " and itself only. */
-function inDouble(text: string, variables: Variables): string {
-  let result = '';
-  for (let at = 0; at < text.length;) {
-    const c = text.charAt(at);
-    if (c === '\\') {
-      const next = text.charAt(at + 1);
-      result += '$"\\'.includes(next) && next !== '' ? next : `\\${next}`;
-      at += 2;
-    } else if (c === '$') {
-      const [value, length] = variableAt(text.slice(at), variables);
-      result += value;
-      at += length;
-    } else { result += c; at++; }
-  }
-  return result;
 }
 
 /** Its value, and how many characters name it; a lone $ is one. */
