@@ -1,18 +1,16 @@
 // What registries can get wrong: a clear error that names the thing, the daemon lives on, and the store is as it was.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { digestOf } from '../../src/oci/digest.ts';
 import { MEDIA } from '../../src/oci/manifest.ts';
-import { startDaemon, type Daemon } from '../kit/daemon.ts';
-import { openFakeRegistry, type FakeRegistry, type Misbehaviour, type Seen } from '../kit/fake-registry.ts';
+import type { Misbehaviour, Seen } from '../kit/fake-registry.ts';
 import { ask } from '../kit/http.ts';
 import { treeTar } from '../kit/image.ts';
 import { freePort } from '../kit/net.ts';
 import { imageIds, listTree, mustPull, pull } from '../kit/pull.ts';
-import { openTempRoot } from '../kit/temp.ts';
+import { openPullBench } from '../kit/pull-bench.ts';
 
 const TAR = treeTar({ 'dir/': null, 'dir/data': randomBytes(1 << 20) });
 const LAYER = gzipSync(TAR, { level: 1 });
@@ -22,18 +20,12 @@ const LONGER = Buffer.concat([LAYER, randomBytes(100)]);
 /** For an answer that no second try could change; a try more would take a second, and this machine has other work too. */
 const PROMPT_MS = 3000;
 
-const held = new AsyncDisposableStack();
-const root = held.use(openTempRoot());
-let daemon: Daemon;
-let registry: FakeRegistry;
+const { daemon, registry } = await openPullBench({ config: { 'max-download-attempts': 2 } });
 
 before(async () => {
-  registry = held.use(await openFakeRegistry());
-  daemon = held.use(await startDaemon({ root: join(root.path, 'engine'), config: { 'max-download-attempts': 2 } }));
   registry.addImage('fine', '1', { layers: [gzipSync(treeTar({ 'fine': 'fine' }))], diffIds: [digestOf(treeTar({ 'fine': 'fine' }))] });
   await mustPull(daemon.socket, `${registry.host}/fine:1`);
 });
-after(() => held.disposeAsync());
 
 /** Pulls what is bad and checks everything that has to be so whatever is bad about it. */
 async function refused(reference: string, expected: RegExp): Promise<{ elapsedMs: number; status: number }> {

@@ -4,26 +4,15 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { openFiles } from '../../src/kernel/index.ts';
 import { digestOf } from '../../src/oci/digest.ts';
-import { startDaemon, type Daemon } from '../kit/daemon.ts';
-import { openFakeRegistry, type FakeRegistry } from '../kit/fake-registry.ts';
 import { ask } from '../kit/http.ts';
 import { treeTar } from '../kit/image.ts';
 import { imageIds, listTree, mustPull, pull, shortOf, startPull } from '../kit/pull.ts';
-import { openTempRoot } from '../kit/temp.ts';
+import { openPullBench } from '../kit/pull-bench.ts';
 
-const held = new AsyncDisposableStack();
-const root = held.use(openTempRoot());
-let daemon: Daemon;
-let registry: FakeRegistry;
-
-before(async () => {
-  registry = held.use(await openFakeRegistry());
-  daemon = held.use(await startDaemon({ root: join(root.path, 'engine') }));
-});
-after(() => held.disposeAsync());
+const { daemon, registry } = await openPullBench();
 
 const layer = (name: string, sizeBytes = 1 << 20) =>
   treeTar({ [`${name}/`]: { mode: 0o750, gid: 7 }, [`${name}/data`]: randomBytes(sizeBytes), [`${name}/link`]: { type: 'hardlink', linkName: `${name}/data` }, [`${name}/empty`]: '', 'gone/.wh.file': '' });

@@ -4,26 +4,18 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { after, before, beforeEach, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import { openFiles } from '../../src/kernel/index.ts';
-import { startDaemon, type Daemon } from '../kit/daemon.ts';
+import { startDaemon } from '../kit/daemon.ts';
 import { listDeltas, offerDelta, offerImages, referrersList, type OfferedDelta } from '../kit/deltas.ts';
-import { openFakeRegistry, type FakeRegistry, type Misbehaviour, type Seen } from '../kit/fake-registry.ts';
+import { openFakeRegistry, type Misbehaviour, type Seen } from '../kit/fake-registry.ts';
 import { ask } from '../kit/http.ts';
 import { buildImage, buildIndex, treeTar, type BuiltImage } from '../kit/image.ts';
 import { imageIds, listTree, mustPull, pull, shortOf, startPull } from '../kit/pull.ts';
-import { openTempRoot } from '../kit/temp.ts';
+import { openPullBench } from '../kit/pull-bench.ts';
 
-const held = new AsyncDisposableStack();
-const root = held.use(openTempRoot());
-let daemon: Daemon;
-let registry: FakeRegistry;
+const { root, daemon, registry } = await openPullBench({ flags: ['--max-download-attempts=2'] });
 
-before(async () => {
-  registry = held.use(await openFakeRegistry());
-  daemon = held.use(await startDaemon({ root: join(root.path, 'engine'), flags: ['--max-download-attempts=2'] }));
-});
-after(() => held.disposeAsync());
 beforeEach(async () => {
   registry.misbehave = () => undefined;
   for (const id of await imageIds(daemon.socket)) await ask(daemon.socket, { method: 'DELETE', path: `/images/${id}?force=1` });

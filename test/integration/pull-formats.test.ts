@@ -4,29 +4,21 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { digestOf } from '../../src/oci/digest.ts';
 import { MEDIA, type Descriptor, type Platform } from '../../src/oci/manifest.ts';
-import { startDaemon, type Daemon } from '../kit/daemon.ts';
-import { openFakeRegistry, type FakeRegistry } from '../kit/fake-registry.ts';
 import { ask } from '../kit/http.ts';
 import { treeTar, type Tree } from '../kit/image.ts';
 import { imageIds, listTree, mustPull, pull } from '../kit/pull.ts';
-import { openTempRoot } from '../kit/temp.ts';
+import { openPullBench } from '../kit/pull-bench.ts';
 
-const held = new AsyncDisposableStack();
-const root = held.use(openTempRoot());
+const { root, daemon, registry } = await openPullBench();
 const outside = join(root.path, 'outside');
-let daemon: Daemon;
-let registry: FakeRegistry;
 
-before(async () => {
+before(() => {
   mkdirSync(join(outside, 'folder'), { recursive: true });
   writeFileSync(join(outside, 'folder', 'canary'), 'alive');
-  registry = held.use(await openFakeRegistry());
-  daemon = held.use(await startDaemon({ root: join(root.path, 'engine') }));
 });
-after(() => held.disposeAsync());
 
 interface Inspected { Id: string; Architecture: string; Variant?: string; GraphDriver: { Data: { UpperDir: string } }; RootFS: { Layers: string[] }; RepoDigests: string[] }
 const inspect = async (name: string) => (await ask(daemon.socket, { path: `/images/${name}/json` })).json<Inspected>();

@@ -1,27 +1,16 @@
 // Pulls that want the same, pulls whose client leaves, and what a client reads meanwhile.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { digestOf } from '../../src/oci/digest.ts';
-import { startDaemon, type Daemon } from '../kit/daemon.ts';
-import { openFakeRegistry, type FakeRegistry, type Misbehaviour, type Seen } from '../kit/fake-registry.ts';
+import type { Misbehaviour, Seen } from '../kit/fake-registry.ts';
 import { treeTar } from '../kit/image.ts';
 import { until } from '../kit/poll.ts';
 import { imageIds, listTree, mustPull, pull, shortOf, startPull, type Pulling } from '../kit/pull.ts';
-import { openTempRoot } from '../kit/temp.ts';
+import { openPullBench } from '../kit/pull-bench.ts';
 
-const held = new AsyncDisposableStack();
-const root = held.use(openTempRoot());
-let daemon: Daemon;
-let registry: FakeRegistry;
-
-before(async () => {
-  registry = held.use(await openFakeRegistry());
-  daemon = held.use(await startDaemon({ root: join(root.path, 'engine') }));
-});
-after(() => held.disposeAsync());
+const { daemon, registry } = await openPullBench();
 
 const randomLayer = (sizeBytes: number) => treeTar({ 'data': randomBytes(sizeBytes) });
 
@@ -130,6 +119,9 @@ test('progress lines are those of Docker', async () => {
       assert.match(progress ?? '', /^\[=*>? *\] +[\d.]+k?M?B\/[\d.]+k?M?B$/);
     }
   }
+  const whole = lines.filter(({ id }) => id === 'Total').map(({ progressDetail }) => progressDetail);
+  const bytes = layers.reduce((sum, { size }) => sum + size, 0);
+  assert.deepEqual([whole[0], whole.at(-1)], [{ current: 0, total: bytes }, { current: bytes, total: bytes }], 'the only lines that clients of balenaEngine read');
   const [digest, status] = lines.slice(-2);
   assert.match(digest?.status ?? '', /^Digest: sha256:[0-9a-f]{64}$/);
   assert.deepEqual(status, { status: `Status: Downloaded newer image for ${reference}` });
