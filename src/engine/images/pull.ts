@@ -8,9 +8,10 @@ import { isFallbackTag } from '../../oci/referrers.ts';
 import { familiarName, familiarString, familiarWithDigest, parseReference, withDefaultTag, type Reference } from '../../oci/reference.ts';
 import type { Resolved } from '../../registry/index.ts';
 import type { Store } from '../../store/index.ts';
+import type { ProgressLine } from '../../wire/types.ts';
 import { deltaOf, type DeltaImage } from './delta-base.ts';
 import { Flights } from './flights.ts';
-import { layerProgress } from './progress.ts';
+import { layerProgress, totalProgress } from './progress.ts';
 import { planOfDeltaImage, searchWhole } from './pull-balena.ts';
 import { tellDryRun } from './pull-dry.ts';
 import { fly, UnusableDelta, type PullNeeds, type PullOf, type PullOptions, type Traffic } from './pull-flight.ts';
@@ -77,9 +78,13 @@ async function fetchLayers(needs: PullNeeds, pull: PullOf, { traffic, plan }: { 
   const work: Array<Promise<Outcome>> = [];
   const own = new AbortController(); // one layer's failure stops the others of this pull
   const signal = AbortSignal.any([pull.options.signal, own.signal]);
+  const telling = { now: () => needs.clock.monotonicMs(), onLine: (line: ProgressLine) => pull.options.onLine(line) };
+  const all = totalProgress(telling);
+  const parts = new Map(plan.filter(({ chainId }) => !needs.store.layers.get(chainId)).map((layer) => [layer, all.part(layer.offer?.blob.size ?? layer.listed.size)]));
   for (const layer of plan) {
-    const tell = layerProgress(hexOf(layer.listed.digest).slice(0, 12), layer.listed.size, { now: () => needs.clock.monotonicMs(), onLine: (line) => pull.options.onLine(line) });
-    if (needs.store.layers.get(layer.chainId)) { tell.status('Already exists'); continue; }
+    const onShare = parts.get(layer);
+    const tell = layerProgress(hexOf(layer.listed.digest).slice(0, 12), layer.listed.size, { ...telling, ...(onShare ? { onShare } : {}) });
+    if (!onShare) { tell.status('Already exists'); continue; }
     tell.status('Pulling fs layer');
     const flight = fetchLayer(needs, pull, { traffic, layer, tell, signal });
     flight.catch((error: unknown) => own.abort(error));

@@ -59,6 +59,8 @@ def progress(lines):
     """The layers come in any order, and how much of each is seen depends on haste."""
     steps = {}
     for line in lines:
+        if line.get('id') == 'Total':
+            continue  # balenaEngine's
         steps.setdefault(line.get('id', ''), []).append(line['status'])
     settled = ('Waiting', 'Downloading', 'Verifying Checksum', 'Extracting', 'Download complete')
     return sorted([[status for status in statuses if status not in settled] for statuses in steps.values()])

@@ -91,7 +91,7 @@ function progress(scene: NodeScene, stream: Readable): Promise<Row[]> {
 function stepsOf(lines: readonly Row[]): unknown {
   const steps = new Map<unknown, unknown[]>();
   for (const { id, status } of lines) {
-    if (!['Waiting', 'Downloading', 'Verifying Checksum', 'Extracting', 'Download complete'].includes(String(status))) steps.set(id, [...steps.get(id) ?? [], status]);
+    if (id !== 'Total' && !['Waiting', 'Downloading', 'Verifying Checksum', 'Extracting', 'Download complete'].includes(String(status))) steps.set(id, [...steps.get(id) ?? [], status]);
   }
   return [...steps.values()].map((one) => one.join(', ')).toSorted();
 }
