@@ -49,6 +49,8 @@ const { functions } = dlopen('libc.so.6', {
   // Variadic in C; with one integer behind the command both supported conventions pass it like this.
   fcntl: { return: 'i32', arguments: ['i32', 'i32', 'i32'] },
   malloc_trim: { return: 'i32', arguments: ['u64'] },
+  // Variadic in C as well; its four further arguments are all of type unsigned long.
+  prctl: { return: 'i32', arguments: ['i32', 'u64', 'u64', 'u64', 'u64'] },
   // Of the calls that libc does not wrap only openat2 is used; this is its argument list: number, dirfd, path, how, size.
   syscall: { return: 'i64', arguments: ['i64', 'i32', 'string', 'pointer', 'u64'] },
 });

@@ -2,10 +2,12 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import type { Worker, Workers } from './index.ts';
-import { systemError } from './sys.ts';
+import { lastErrno, libc, systemError } from './sys.ts';
 
 const STDERR_TAIL_BYTES = 4096;
 const MIB = 1 << 20;
+/** Source: linux/prctl.h and signal.h. */
+const PR_SET_PDEATHSIG = 1, SIGKILL = 9n;
 /** A worker answers in short lines; one that floods us is broken and ends. */
 const MAX_LINE_LENGTH = 1 << 20;
 
@@ -23,6 +25,11 @@ export function openWorkers(selfCommand: readonly string[]): Workers {
       return workerOf(child, child.pid, role);
     },
   };
+}
+
+/** For a worker whose work is of no use to anybody else: from now on it is killed when its parent dies. One that has died before is not noticed. */
+export function dieWithParent(): void {
+  if (libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0n, 0n, 0n) !== 0) throw systemError(lastErrno(), { syscall: 'prctl', detail: 'PR_SET_PDEATHSIG' });
 }
 
 function workerOf(child: Child, pid: number, role: string): Worker {

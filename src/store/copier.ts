@@ -5,7 +5,7 @@ import { EngineError, type Kind } from '../lib/errors.ts';
 import { dressLike } from './copy-tree.ts';
 import type { TreeCopy } from './volumes.ts';
 
-export interface CopyJob { rootfs: string; path: string; into: string; onlyIfEmpty?: boolean }
+export interface CopyJob { rootfs: string; path: string; into: string; onlyIfEmpty?: boolean; unlessOrphaned?: boolean }
 export type CopyAnswer = { done: true } | { failed: { kind: Kind; code: string | undefined; message: string } };
 
 export function openTreeCopy({ files, workers }: Pick<Kernel, 'files' | 'workers'>): TreeCopy {
@@ -28,7 +28,7 @@ export function openTreeCopy({ files, workers }: Pick<Kernel, 'files' | 'workers
       await worker.send(Buffer.from(JSON.stringify(job), 'utf8')).catch(() => {}); // its last words say more
       worker.end();
       let answer: CopyAnswer | undefined;
-      for await (const line of worker.lines) answer ??= JSON.parse(line) as CopyAnswer;
+      for await (const line of worker.lines) if (line !== '') answer ??= JSON.parse(line) as CopyAnswer;
       const { code, signal, stderr } = await worker.exited;
       if (!answer) throw new EngineError('system', `copy worker (process ${worker.pid}) ended ${signal === null ? `with code ${code}` : `by ${signal}`}: ${stderr.trim()}`);
       if ('failed' in answer) throw new EngineError(answer.failed.kind, answer.failed.message, { cause: Object.assign(new Error(answer.failed.message), { code: answer.failed.code }) });

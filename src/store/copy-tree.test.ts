@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openLinux } from '../kernel/index.ts';
+import { until } from '../../test/kit/poll.ts';
 import { openTreeCopy } from './copier.ts';
 
 const kernel = openLinux({ selfCommand: [process.execPath, join(import.meta.dirname, '../main.ts')] });
@@ -75,6 +77,27 @@ test('no symlink of the image leads out of it', async () => {
   await copier.copy({ rootfs: at.rootfs, path: '/inner', into: `${at.path}/second` });
   assert.equal(readlinkSync(`${at.path}/second/host`), at.path, 'copied, not followed');
   for (const [path, content] of [['/etc/own', 'file'], ['/nosuch', 'nothing'], ['/inner/host', 'nothing'], ['/', 'files']] as const) assert.equal(copier.look(at.rootfs, path), content, path);
+});
+
+test('a copy for nobody but the daemon is not begun when that has died, nor goes on', async () => {
+  using at = folders();
+  const worker = [join(import.meta.dirname, '../main.ts'), 'worker', 'copy'];
+  const job = JSON.stringify({ rootfs: at.rootfs, path: '/data', into: at.into, unlessOrphaned: true });
+  mkdirSync(`${at.rootfs}/data`);
+  writeFileSync(`${at.rootfs}/data/file`, '');
+  const late = spawn(process.execPath, worker, { stdio: ['pipe', 'pipe', 'ignore'] });
+  late.stdout.destroy();
+  late.stdin.end(job);
+  assert.deepEqual([await once(late, 'exit'), readdirSync(at.into)], [[1, null], []]);
+
+  // Its line says that it has begun. One that is stopped ends by nothing but that signal.
+  for (let n = 0; n < 2000; n++) writeFileSync(`${at.rootfs}/data/${n}`, '');
+  const parent = spawn(process.execPath, ['-e', `
+    const worker = require('node:child_process').spawn(process.execPath, ${JSON.stringify(worker)}, { stdio: ['pipe', 'pipe', 'ignore'], detached: true });
+    worker.stdin.end(${JSON.stringify(job)});
+    worker.stdout.once('data', () => { worker.kill('SIGSTOP'); console.log(worker.pid); process.kill(process.pid, 'SIGKILL'); });`], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const pid = Number(String((await once(parent.stdout, 'data'))[0]));
+  await until('the worker to end', () => kernel.processes.startTicks(pid) === undefined).catch((error: unknown) => { kernel.processes.signal(pid, 9); throw error; });
 });
 
 test('what stands in the way in the volume cannot lead the copy elsewhere', async () => {

@@ -3,7 +3,7 @@
 // It works chrooted into the volume: a program that has the volume mounted and puts symlinks in its way leads it nowhere else. The source,
 // found from inside its own root file system, is its working directory, which no name leads out of: what is in it is never followed.
 import { constants, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
-import { openFiles } from '../kernel/index.ts';
+import { dieWithParent, openFiles } from '../kernel/index.ts';
 import { errnoOf, kindOf, messageOf } from '../lib/errors.ts';
 import { copyTree } from './copy-tree.ts';
 import type { CopyAnswer, CopyJob } from './copier.ts';
@@ -23,7 +23,11 @@ export function runCopyWorker(): void {
   writeSync(1, `${JSON.stringify(answer)}\n`);
 }
 
-function run({ rootfs, path, into, onlyIfEmpty }: CopyJob): void {
+function run({ rootfs, path, into, onlyIfEmpty, unlessOrphaned }: CopyJob): void {
+  if (unlessOrphaned) {
+    dieWithParent();
+    writeSync(1, '\n'); // a daemon that was dead by then reads no more: EPIPE
+  }
   const files = openFiles();
   const [root, image, volume] = [openSync('/', DIRECTORY), openSync(rootfs, DIRECTORY), openSync(into, DIRECTORY | constants.O_NOFOLLOW)];
   const enter = (fd: number) => { files.fchdir(fd); files.chroot('.'); };

@@ -32,7 +32,7 @@ export interface TreeCopy {
   /** Owner, mode and attributes of the directory alone. */
   dress(what: { rootfs: string; path: string; into: string }): void;
   /** On the disk when resolved. */
-  copy(what: { rootfs: string; path: string; into: string; /** Does nothing otherwise. */ onlyIfEmpty?: boolean }): Promise<void>;
+  copy(what: { rootfs: string; path: string; into: string; /** Does nothing otherwise. */ onlyIfEmpty?: boolean; /** Ends when this process dies: nobody else wants what it makes. */ unlessOrphaned?: boolean }): Promise<void>;
 }
 
 export async function openVolumes(room: Room, { copier, mounts }: { copier: TreeCopy; mounts: Pick<Mounts, 'list'> }): Promise<VolumeStore> {
@@ -105,7 +105,8 @@ async function fillVolume({ room: { disk, at }, copier }: { room: Room; copier: 
   undo.defer(() => disk.remove(filling));
   await disk.remove(filling);
   await disk.mkdir(filling, MODE.private);
-  await copier.copy({ rootfs, path, into: filling });
+  // The next daemon erases it: nobody may be filling it then.
+  await copier.copy({ rootfs, path, into: filling, unlessOrphaned: true });
   await disk.rename(filling, volume.path); // takes the place of the empty one
   undo.move();
   await disk.syncDir(folder);
