@@ -30,8 +30,8 @@ const APPLY_BYTES = 64 << 20;
 const CONTENT_BYTES = 4 << 20, LEAST_CONTENT_BYTES = 64 << 10, WAITING_BYTES = 10 << 20, HEADERS_BYTES = 2 << 20, PATCHES_BYTES = 24 << 20;
 /** So much below a power of two the window of a frame is that power, and not the next one. */
 const WINDOW_SLACK_BYTES = 16;
-/** Patches of executables of this size may need more than what frames of the full size leave them. */
-const LARGE_EXECUTABLE_BYTES = 4 << 20;
+/** Patches of executables larger than this may need more than what frames of the full size leave them. */
+const LARGE_EXECUTABLE_BYTES = 1 << 20;
 
 /** The most that frames are made to need; a decoder takes what the delta declares. Little memory for making makes small frames: packing takes 30 times the content of one. */
 function mostFor(memoryBytes: number, { hasLargeExecutables, ...about }: Pick<VaquitaHeader, 'target' | 'sources'> & { hasLargeExecutables: boolean }): Limits {
@@ -103,7 +103,8 @@ class Making {
     this.#codec = new HeaderCodec(this.#entries, (index) => this.#planned[index]?.sizeBytes ?? 0);
     const sources = used.map(({ diffId, tar, index }) => ({ diffId, tarBytes: tar.sizeBytes, entries: index.count }));
     const about = { target: { diffId: target.diffId, tarBytes: target.tar.sizeBytes, entries: plan.entries }, sources };
-    const hasLargeExecutables = this.#planned.some(({ content, contentBytes, sizeBytes }) => content.kind === 'fresh' && sizeBytes >= LARGE_EXECUTABLE_BYTES && isElf(part(target.tar, contentBytes, sizeBytes)));
+    const hasLargeExecutables = this.#planned.some(({ content, contentBytes, sizeBytes }) => content.kind === 'fresh' && content.alike >= 0
+      && base.entries.sizeBytes(content.alike) > LARGE_EXECUTABLE_BYTES && isElf(base.entries.view(content.alike)) && isElf(part(target.tar, contentBytes, sizeBytes)));
     const most = mostFor(options.memoryBytes, { ...about, hasLargeExecutables });
     this.#frames = new FrameWriter(about, most, output);
     this.#content = new ContentWriter(this.#frames, { limits: { contentBytes: most.content, dictionaryBytes: most.dictionary }, read: (pick, into, at) => { this.#readPick(pick, { into, at }); } });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { kindOf, messageOf } from '../../lib/errors.ts';
+import { linkedTwice } from '../../../test/kit/executables.ts';
 import { applyDelta, edited, layer, layerOf, makeDelta, text, type Item, type Layer } from '../../../test/kit/vaquita.ts';
 import { pathOf, styleOf } from './names.ts';
 import { readVaquitaHeader } from './format.ts';
@@ -125,6 +126,14 @@ test('a large file that changed in places is made of pieces', () => {
   assert.ok(delta.length < 300, `${delta.length} bytes`);
   const at = indexTar(viewOf(base[0]?.tar ?? old), 10).entry(1).contentBytes + 7_000_000;
   assert.match(messageOf(applyDelta([{ diffId: base[0]?.diffId ?? '', tar: spoiled(base[0]?.tar ?? old, at, 4) }], delta).error), /was made: "large" of base layer/);
+});
+
+test('frames leave room for the patch of a program of two megabytes', () => {
+  const { old, made } = linkedTwice('x86-64', { seed: 5, functions: 12_000 });
+  assert.ok(old.length > 2 << 20 && old.length < 4 << 20);
+  const base = [layer([{ name: 'program', content: old }])], target = layer([{ name: 'program', content: made }]), { delta } = makeDelta(base, target, 384 << 20);
+  assert.ok(applyDelta(base, delta).tar.equals(target.tar));
+  assert.ok(delta.length < 700, `${delta.length} bytes`);
 });
 
 test('a damaged base is told as such, with layer and file, before anything is made of it', () => {
