@@ -1,20 +1,23 @@
 // Logs in files: rotated, compressed, followed through it all, with labels and tags, across restarts of the daemon, and in a flood.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { openBench, unframed, type Bench } from '../kit/engine.ts';
 import { until } from '../kit/poll.ts';
 
-const COUNTING = 'i=0; while [ $i -lt $LINES ]; do echo line $i; i=$((i+1)); [ $((i%400)) = 0 ] && sleep 0.02; done; true';
-const counting = (lines: number) => ({ Env: [`LINES=${lines}`] });
+/** Waits before the first line and after each CHUNK of them until the next gate is open. */
+const COUNTING = 'i=0; n=0; while [ $i -lt $LINES ]; do [ $((i%CHUNK)) = 0 ] && { while [ ! -e /gates/$n ]; do sleep 0.02; done; n=$((n+1)); }; echo line $i; i=$((i+1)); done';
+const counting = (lines: number, chunk: number) => ({ Env: [`LINES=${lines}`, `CHUNK=${chunk}`] });
 
 test('a log is rotated by size and count, compressed, and read and followed as one', async () => {
   await using bench = await openBench();
   const options = { 'max-size': '100k', 'max-file': '4', compress: 'true', labels: 'role', env: 'LINES', tag: '{{.Name}}' };
-  const id = await bench.create(['sh', '-c', COUNTING], { name: 'turned', body: { ...counting(12_000), Labels: { role: 'a b' } }, host: { LogConfig: { Type: 'json-file', Config: options } } });
+  const gates = gatesOf(bench);
+  const id = await bench.create(['sh', '-c', COUNTING], { name: 'turned', body: { ...counting(12_000, 1850), Labels: { role: 'a b' } }, host: { Binds: [`${gates}:/gates`], LogConfig: { Type: 'json-file', Config: options } } });
   const following = bench.open('GET', `/containers/${id}/logs?stdout=1&follow=1`);
   await bench.start(id);
+  await openGates(gates, { count: 7, log: join(folderOf(bench, id), 'container.log') });
   await bench.end(id);
   const folder = dirname((await bench.inspect(id)).LogPath);
   await until('all that is rotated to be compressed', () => sizesIn(folder).size === 4 && [...sizesIn(folder).keys()].every((name) => name === 'container.log' || name.endsWith('.gz')));
@@ -34,17 +37,18 @@ test('a log is rotated by size and count, compressed, and read and followed as o
 
 test('rotation goes on under the next daemon, and a follower misses nothing while files are kept', async () => {
   await using bench = await openBench({ config: { 'log-driver': 'local', 'log-opts': { 'max-size': '64k', 'max-file': '20', compress: 'false' } } });
-  const id = await bench.run(['sh', '-c', `while [ ! -e /tmp/go ]; do sleep 0.05; done; ${COUNTING}`], { body: counting(8000) });
+  const gates = gatesOf(bench);
+  const id = await bench.run(['sh', '-c', COUNTING], { body: counting(8000, 1300), host: { Binds: [`${gates}:/gates`] } });
   const { LogPath: path, HostConfig: host } = await bench.inspect(id);
   assert.deepEqual([path, host['LogConfig']], ['', { Type: 'local', Config: { 'max-size': '64k', 'max-file': '20', compress: 'false' } }]);
   await bench.restart('kill');
   const following = await bench.open('GET', `/containers/${id}/logs?stdout=1&follow=1`);
-  await touch(bench, id);
+  await openGates(gates, { count: 7, log: join(folderOf(bench, id), 'container.log') });
   assert.equal(await bench.end(id), 0);
   await following.ended;
   assert.deepEqual(numbersIn(unframed(Buffer.from(following.text()))), range(0, 8000));
   assert.deepEqual(numbersIn(await bench.logs(id)), range(0, 8000));
-  assert.ok(sizesIn(folderOf(bench, id)).size >= 2, 'turned by the second daemon');
+  assert.equal(sizesIn(folderOf(bench, id)).size, 7, 'turned by the second daemon');
   assert.equal((await bench.api('GET', '/info')).json<{ LoggingDriver: string }>().LoggingDriver, 'local');
 });
 
@@ -109,7 +113,18 @@ function sizesIn(folder: string): Map<string, number> {
   return sizes;
 }
 
-async function touch(bench: Bench, id: string): Promise<void> {
-  const exec = (await bench.api('POST', `/containers/${id}/exec`, { body: { Cmd: ['touch', '/tmp/go'] }, status: 201 })).json<{ Id: string }>();
-  await bench.api('POST', `/exec/${exec.Id}/start`, { body: { Detach: true }, status: 200 });
+function gatesOf(bench: Bench): string {
+  const path = join(bench.path, 'gates');
+  mkdirSync(path);
+  return path;
+}
+
+/** Each behind the first once the chunk before it, which is more than a file may hold, has had the log turned: on a machine that is ever so busy no turn is missed. */
+async function openGates(gates: string, { count, log }: { count: number; log: string }): Promise<void> {
+  const newest = () => statSync(log, { throwIfNoEntry: false })?.ino;
+  let before = await until('a log', newest);
+  for (let n = 0; n < count; n++) {
+    if (n > 0) before = await until(`turn ${n}`, () => { const now = newest(); return now !== before && now; });
+    writeFileSync(join(gates, String(n)), '');
+  }
 }
