@@ -77,6 +77,7 @@ export async function openApi(needs: { engine: Engine; log: Log; clock: Clock; c
       await Promise.race([server.idle(), clock.sleep(graceMs, { signal: grace.signal }).catch(() => {})]);
       grace.abort();
       if (server.active() > 0) log.warn('requests cut off at the end of the grace period', { requests: server.active(), graceMs });
+      server.cutOff();
       for (const socket of sockets) socket.destroy();
     },
   };

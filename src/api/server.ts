@@ -36,6 +36,8 @@ export interface ApiServer {
   idle(): Promise<void>;
   /** Cuts the endless ones and asks for the connections to be closed after the answers. */
   drain(): void;
+  /** Aborts every request that is still under way. */
+  cutOff(): void;
 }
 
 interface Call { match: RouteMatch | undefined; request: ApiRequest; refusal: Answer | undefined; abort: AbortController }
@@ -89,6 +91,9 @@ class HttpApi implements ApiServer {
     this.#draining = true;
     for (const call of this.#calls) if (call.match?.route.endless) call.abort.abort(stopping());
   }
+
+  /** What still runs is told why it ends: no client has called it off. */
+  cutOff(): void { for (const call of this.#calls) call.abort.abort(stopping()); }
 
   async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const call = this.#begin(message, message);

@@ -56,7 +56,7 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
   const images = await openImages(room, layers.state);
   const names = await openNames(room, { known: images.known, usable: (id) => images.store.get(id) !== undefined });
   const deltas = await openDeltas(room, { known: images.known, files: kernel.files });
-  const leftovers = await sweep({ room, state: layers.state, referenced: layers.referenced, mounts: kernel.mounts });
+  const leftovers = await sweep({ room, state: layers.state, kept: layers.kept, referenced: layers.referenced, mounts: kernel.mounts });
   // Deleting a half-pulled layer may take many seconds on flash; nobody has to wait for that.
   const erasing = erase(room, leftovers);
 
@@ -70,6 +70,7 @@ export async function assembleStore({ root, kernel, log, clock, disk, extractors
     },
     async close() {
       await extractors.close();
+      layers.kept[Symbol.dispose]();
       await erasing;
       lock[Symbol.dispose]();
     },

@@ -18,6 +18,8 @@ export interface Disk {
   kind(path: string): 'file' | 'directory' | 'symlink' | 'other' | undefined;
   /** Target of a symlink; undefined when there is none. */
   readLink(path: string): string | undefined;
+  /** When its content was last written, in ms since the epoch; undefined when there is none. */
+  modifiedMs(path: string): number | undefined;
 
   /** Creates the file or replaces its content in place; `mode` counts when it is created. */
   write(path: string, data: Uint8Array | string, mode: number): Promise<void>;
@@ -43,6 +45,7 @@ export function openDisk(files: Pick<Files, 'writeOut'>): Disk {
     list: (path) => absentAs([], () => readdirSync(path)),
     kind: kindAt,
     readLink: (path) => absentAs(undefined, () => readlinkSync(path)),
+    modifiedMs: (path) => lstatSync(path, { throwIfNoEntry: false })?.mtimeMs,
     write: (path, data, mode) => named(path, writeFile(path, data, { mode })),
     sync,
     syncDir: sync,

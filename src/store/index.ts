@@ -111,6 +111,13 @@ export interface StagedLayer extends AsyncDisposable {
    * staged to learn its parent later, and for that alone.
    */
   commit(on?: { parent: ChainId | undefined }): Promise<LayerInfo>;
+  /**
+   * Durably marks it as whole, for the time that it waits for its parent: should this process end, the next one finds it among the kept ones.
+   * Costs nothing, since the commit has less to do then. Disposing of it discards it all the same.
+   */
+  keep(): Promise<void>;
+  /** Puts it among the kept ones, instead of disposing of it: whoever pulls it next has it. Only after `keep`. */
+  leave(): Promise<void>;
   /** What a worker reads it from: in staging until it is committed, then where that is. */
   files(): LayerFiles;
   /** Its exact tar, as `LayerStore.tar` gives it. */
@@ -130,7 +137,27 @@ export interface OverlayMount {
   cwd?: string;
 }
 
+/**
+ * Whole layers without a parent, which pulls left that failed, or that ended with their process. They are removed a week after they came.
+ */
+export interface KeptStore {
+  has(diffId: DiffId): boolean;
+  /** Of all of them. */
+  sizeBytes(): number;
+  /**
+   * Takes one, to be committed on any parent. All of it is read first and held to its diffID: `corrupt` when it is not what it was (it is
+   * removed then), `not-found` when there is none, the signal's reason (it stays). Disposing of it discards it, unless it is left again.
+   */
+  stage(diffId: DiffId, options: { parent: ChainId | undefined; signal?: AbortSignal | undefined }): Promise<StagedLayer>;
+  /** Removes all that nobody has taken. */
+  clear(): Promise<void>;
+  /** How much was removed since opening, in bytes: grows when there is more room. */
+  readonly clearedBytes: number;
+}
+
 export interface LayerStore {
+  /** What pulls left behind that failed. */
+  readonly kept: KeptStore;
   get(chainId: ChainId): LayerInfo | undefined;
   list(): LayerInfo[];
   /**

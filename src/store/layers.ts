@@ -3,11 +3,12 @@ import type { Files, Mounts } from '../kernel/index.ts';
 import { createActive, mountOf, removeActive, treeSizeBytes } from './active.ts';
 import { collectLayers } from './collect.ts';
 import type { LayerStore } from './index.ts';
+import { KeptLayers } from './kept.ts';
 import { loadActives, loadLayers, type Referenced } from './layer-load.ts';
 import { LayerState } from './layer-state.ts';
 import { tarSplitPath } from './layout.ts';
 import type { Room } from './room.ts';
-import { stageLayer, type Extraction } from './staging.ts';
+import { stageKept, stageLayer, type Extraction } from './staging.ts';
 import { layerTarChunks, readTarSplit } from './tarsplit.ts';
 import { verifyLayer } from './verify.ts';
 import { notFound } from '../lib/errors.ts';
@@ -16,6 +17,7 @@ import type { ChainId } from '../oci/digest.ts';
 export interface OpenedLayers {
   store: LayerStore;
   state: LayerState;
+  kept: KeptLayers;
   /** Snapshots that some record names, for the sweep. */
   referenced: Referenced;
   collect(imageRoots: () => Iterable<ChainId>): Promise<ChainId[]>;
@@ -26,10 +28,19 @@ export async function openLayers(room: Room, { extractors, mounts, files }: { ex
   const referenced = await loadLayers(room, state);
   await loadActives(room, state, referenced);
   const needs = { room, state, mounts };
+  const kept = new KeptLayers(room);
+  const staging = { room, state, kept, extractors, files };
   const store: LayerStore = {
     get: (chainId) => state.layers.get(chainId),
     list: () => [...state.layers.values()],
-    stage: (layer) => stageLayer({ room, state, extractors, files }, layer),
+    stage: (layer) => stageLayer(staging, layer),
+    kept: {
+      has: (diffId) => kept.has(diffId),
+      sizeBytes: () => kept.sizeBytes(),
+      stage: (diffId, options) => stageKept(staging, diffId, options),
+      clear: () => kept.clear(),
+      get clearedBytes() { return kept.clearedBytes; },
+    },
     tar: (chainId) => tarOf({ room, state, files }, chainId),
     tarSizeBytes: (chainId) => tarSizeOf({ room, state, files }, chainId),
     lease: (chainIds) => state.lease(chainIds),
@@ -55,7 +66,7 @@ export async function openLayers(room: Room, { extractors, mounts, files }: { ex
       return await verifyLayer(layer, { tarSplitPath: tarSplitPath(room.at, chainId), clock: room.clock, signal: options?.signal });
     },
   };
-  return { store, state, referenced, collect: (imageRoots) => collectLayers({ room, state, imageRoots }) };
+  return { store, state, kept, referenced, collect: (imageRoots) => collectLayers({ room, state, imageRoots }) };
 }
 
 type TarNeeds = { room: Room; state: LayerState; files: Pick<Files, 'dropCache'> };

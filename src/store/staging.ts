@@ -1,12 +1,13 @@
 // A layer from its bytes to its name: staged out of sight with one sync of the file system, then committed by a rename.
 import type { Files } from '../kernel/index.ts';
-import { assert, conflict, corrupt, invalid, messageOf } from '../lib/errors.ts';
+import { assert, conflict, corrupt, invalid, messageOf, notFound } from '../lib/errors.ts';
 import type { ChainId, DiffId } from '../oci/digest.ts';
 import type { Compression } from '../oci/manifest.ts';
 import { WrongResult } from './extract-protocol.ts';
 import type { LayerDelta, LayerFiles, LayerInfo, LayerWrite, StagedLayer } from './index.ts';
+import { discard, markOf, sizePath, splitPath, writeSetName, type KeptLayers, type StagedFiles } from './kept.ts';
 import { chainOn, MAX_CHAIN } from './layer-load.ts';
-import type { LayerState, StagedRecord } from './layer-state.ts';
+import type { LayerState } from './layer-state.ts';
 import { diffPath, layerPath, MODE, tarSplitPath } from './layout.ts';
 import { lowerText, makeSnapshot, newLinkId, newSnapshotId } from './overlay.ts';
 import { own, setAside, type Room } from './room.ts';
@@ -21,18 +22,14 @@ export interface Extraction {
   }): Promise<{ diffId: DiffId; sizeBytes: number }>;
 }
 
-export interface StagingNeeds { room: Room; state: LayerState; extractors: Extraction; files: Pick<Files, 'dropCache'> }
+export interface StagingNeeds { room: Room; state: LayerState; kept: KeptLayers; extractors: Extraction; files: Pick<Files, 'dropCache'> }
 
-/** One layer on its way: what was decided when staging began. */
-interface Write extends StagedRecord {
-  diffId: DiffId;
+/** One layer on its way: what was decided when staging began. `lower` is undefined also where a layer below was not known yet. */
+interface Write extends StagedFiles {
   /** Its parent is told at the commit. */
   later: boolean;
-  cacheId: string;
-  writeSet: string;
-  /** What `lower` holds now; undefined where the file was not written, because a layer below was not known yet. */
-  lower: string | undefined;
-  sizeBytes: number;
+  /** What the write-set's `parent` holds now. */
+  writtenParent: ChainId | undefined;
 }
 
 /**
@@ -55,11 +52,39 @@ export async function stageLayer(needs: StagingNeeds, layer: LayerWrite): Promis
   return new Staged(needs, { write, undo: undo.move(), keepsParent });
 }
 
+/** Takes a kept layer, when it still is what it was: all of it is read. Errors: not-found, corrupt (then it is removed). */
+export async function stageKept(needs: StagingNeeds, diffId: DiffId, { parent, signal }: { parent: ChainId | undefined; signal?: AbortSignal | undefined }): Promise<StagedLayer> {
+  const { room, state, kept, files } = needs;
+  const layer = kept.take(diffId);
+  if (!layer) throw notFound(`no layer ${diffId} is kept`);
+  let damages;
+  try {
+    damages = await verifyLayer({ diffId, diffPath: diffPath(room.at, layer.cacheId) }, {
+      tarSplitPath: splitPath(layer), clock: room.clock, signal, maxDamages: 1, onRead: (fd) => files.dropCache(fd),
+    });
+  } catch (error) {
+    await kept.put(layer);
+    throw error;
+  }
+  const [damage] = damages;
+  if (damage) {
+    await discard(room, layer);
+    throw corrupt(`layer ${diffId}, which was kept, is damaged: ${damage.file === undefined ? '' : `${damage.file} `}${damage.reason}`);
+  }
+  const write: Write = { ...layer, parent, chainId: chainOn(parent, diffId), later: false, writtenParent: layer.parent };
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => discard(room, write));
+  state.staged.add(write);
+  undo.defer(() => { state.staged.delete(write); });
+  const keepsParent = undo.use(state.lease(parent === undefined ? [] : [parent]));
+  return new Staged(needs, { write, undo: undo.move(), keepsParent });
+}
+
 /** Error: corrupt, also when it is not the layer that was promised. Where a delta gave another one, its base is looked at: it tells who is to blame. */
 async function extracted({ room, extractors, files }: StagingNeeds, layer: LayerWrite, write: Write): Promise<{ diffId: DiffId; sizeBytes: number }> {
   try {
     const done = await extractors.extract({
-      into: diffPath(room.at, write.cacheId), tarSplitPath: splitOf(write),
+      into: diffPath(room.at, write.cacheId), tarSplitPath: splitPath(write),
       compression: layer.compression, source: layer.source, delta: layer.delta, signal: layer.signal,
       ...(layer.onProgress ? { onProgress: (consumed: number) => layer.onProgress?.(consumed) } : {}),
     });
@@ -109,12 +134,28 @@ class Staged implements StagedLayer {
     return this.#committed;
   }
 
+  async keep(): Promise<void> {
+    const { room } = this.#needs;
+    const write = this.#write;
+    assert(!this.#undo.disposed && !write.later, `layer ${this.diffId} cannot be kept`);
+    if (write.wholeSinceMs === undefined) await mark(room, write, markOf(write.sizeBytes));
+  }
+
+  async leave(): Promise<void> {
+    const write = this.#write;
+    assert(!this.#undo.disposed && write.wholeSinceMs !== undefined, `layer ${this.diffId} was not kept before it was left`);
+    this.#undo.move();
+    this.#needs.state.staged.delete(write);
+    this.#keepsParent[Symbol.dispose]();
+    await this.#needs.kept.put({ ...write, chainId: chainOn(write.writtenParent, write.diffId), parent: write.writtenParent });
+  }
+
   files(): LayerFiles {
     const { at } = this.#needs.room;
     const { diffId } = this;
     if (this.#committed) return { diffId, diffPath: this.#committed.diffPath, tarSplitPath: tarSplitPath(at, this.#committed.chainId) };
     assert(!this.#undo.disposed, `layer ${diffId} read after it was discarded`);
-    return { diffId, diffPath: diffPath(at, this.#write.cacheId), tarSplitPath: splitOf(this.#write) };
+    return { diffId, diffPath: diffPath(at, this.#write.cacheId), tarSplitPath: splitPath(this.#write) };
   }
 
   // eslint-disable-next-line typescript/require-await -- reading is synchronous, what takes it is not
@@ -128,8 +169,6 @@ class Staged implements StagedLayer {
   }
 }
 
-const splitOf = ({ writeSet }: Write): string => `${writeSet}/tar-split.json.gz`;
-
 function begin(room: Room, state: LayerState, layer: LayerWrite): Write {
   const cacheId = newSnapshotId(room.clock);
   const later = layer.parent === 'later';
@@ -138,10 +177,8 @@ function begin(room: Room, state: LayerState, layer: LayerWrite): Write {
   if (below && below.length >= MAX_CHAIN) throw invalid(`max depth exceeded: an image may have ${MAX_CHAIN} layers`);
   return {
     chainId: layer.diffId === undefined || later ? UNKNOWN : chainOn(parent, layer.diffId), diffId: layer.diffId ?? UNKNOWN, parent, later,
-    cacheId, link: newLinkId(room.clock),
-    // Named after the snapshot, and holding its name: a sweep of ours, or of another engine, finds by it what to remove.
-    writeSet: `${room.at.tmp}/write-set-${cacheId.slice(0, 16)}`,
-    lower: below && lowerText(below), sizeBytes: 0,
+    cacheId, link: newLinkId(room.clock), writeSet: `${room.at.tmp}/${writeSetName(cacheId)}`,
+    lower: below && lowerText(below), sizeBytes: 0, wholeSinceMs: undefined, writtenParent: parent,
   };
 }
 
@@ -151,7 +188,7 @@ async function prepare(room: Room, state: LayerState, write: Write): Promise<voi
   await disk.write(`${write.writeSet}/cache-id`, write.cacheId, MODE.plain);
   await disk.write(`${write.writeSet}/diff`, write.diffId, MODE.plain);
   if (write.parent !== undefined) await disk.write(`${write.writeSet}/parent`, write.parent, MODE.plain);
-  await disk.write(`${write.writeSet}/size`, '', MODE.plain); // its name is synced with the rest, its content at commit
+  await disk.write(sizePath(write), '', MODE.plain); // its name is synced with the rest, its content at commit
   const lower = write.lower === undefined ? undefined : state.links(write.parent);
   await makeSnapshot(room, { id: write.cacheId, link: write.link, lower, committed: true, stacked: write.parent !== undefined });
 }
@@ -172,15 +209,27 @@ function settle(write: Write, parent: ChainId | undefined): void {
   write.chainId = chainOn(parent, write.diffId);
 }
 
-/** What staging has not written where the parent was not known; all of it is on the disk before the layer's name is. */
-async function writeParent(room: Room, write: Write, parent: ChainId): Promise<void> {
+/** What staging has not written, or otherwise, where it did not know the parent; all of it is on the disk before the layer's name is. */
+async function writeParent(room: Room, write: Write): Promise<void> {
   const { disk, at } = room;
-  await disk.write(`${write.writeSet}/parent`, parent, MODE.plain);
-  await disk.sync(`${write.writeSet}/parent`);
+  const path = `${write.writeSet}/parent`;
+  const work = `${at.overlay}/${write.cacheId}/work`; // its name is synced with that of `lower`; one too many does no harm
+  if (write.parent === undefined) await disk.remove(path);
+  else {
+    await disk.write(path, write.parent, MODE.plain);
+    await disk.sync(path);
+    await disk.mkdir(work, MODE.private);
+    await own(room, work, room.owners.inside);
+  }
   await disk.syncDir(write.writeSet);
-  const work = `${at.overlay}/${write.cacheId}/work`; // its name is synced with that of `lower`
-  await disk.mkdir(work, MODE.private);
-  await own(room, work, room.owners.inside);
+  write.writtenParent = write.parent;
+}
+
+/** In `size`, durably: everything else of the layer is on the disk already. */
+async function mark({ disk, clock }: Room, write: Write, text: string): Promise<void> {
+  await disk.write(sizePath(write), text, MODE.plain);
+  await disk.sync(sizePath(write));
+  write.wholeSinceMs = clock.now();
 }
 
 /** Runs alone. Fails with everything as before, or has made the layer visible and durable. */
@@ -189,11 +238,9 @@ async function publish(room: Room, state: LayerState, write: Write): Promise<Lay
   const below = state.chain(write.parent);
   if (!below) throw conflict(`layer ${write.chainId} cannot be committed before its parent ${write.parent ?? ''}`);
   if (below.length >= MAX_CHAIN) throw invalid(`max depth exceeded: an image may have ${MAX_CHAIN} layers`);
-  if (write.later && write.parent !== undefined) await writeParent(room, write, write.parent);
+  if (write.parent !== write.writtenParent) await writeParent(room, write);
   await finishLower(room, write, lowerText(below.map(({ link }) => link)));
-  const size = `${write.writeSet}/size`;
-  await disk.write(size, String(write.sizeBytes), MODE.plain);
-  await disk.sync(size);
+  if (write.wholeSinceMs === undefined) await mark(room, write, String(write.sizeBytes));
   const path = layerPath(at, write.chainId);
   // A layer of that name which could not be loaded must not keep a good one from taking its place.
   if (disk.kind(path) !== undefined) await setAside(room, path, 'replaced by a layer that was made again');
@@ -211,20 +258,15 @@ async function publish(room: Room, state: LayerState, write: Write): Promise<Lay
   return layer;
 }
 
-/** The parent may have been staged later, or by someone else than was thought. */
+/** The parent may have been staged later, by someone else than was thought, or be another one than it was. */
 async function finishLower({ disk, at }: Room, write: Write, want: string): Promise<void> {
   if (want === (write.lower ?? '')) return;
   const path = `${at.overlay}/${write.cacheId}/lower`;
-  await disk.write(path, want, MODE.plain);
-  await disk.sync(path);
+  if (want === '') await disk.remove(path);
+  else {
+    await disk.write(path, want, MODE.plain);
+    await disk.sync(path);
+  }
   await disk.syncDir(`${at.overlay}/${write.cacheId}`);
-  write.lower = want;
+  write.lower = want === '' ? undefined : want;
 }
-
-/** Also after a failed start of it, when only some of it is there. */
-async function discard({ disk, at }: Room, write: Write): Promise<void> {
-  await disk.remove(`${at.overlay}/${write.cacheId}`);
-  await disk.remove(`${at.links}/${write.link}`);
-  await disk.remove(write.writeSet); // last: while it is there, a sweep knows what else to remove
-}
-

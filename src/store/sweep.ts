@@ -2,13 +2,14 @@
 import { messageOf } from '../lib/errors.ts';
 import type { Mounts } from '../kernel/index.ts';
 import { directoryOf, STAGED_PREFIX } from './disk.ts';
+import { readKept, type KeptLayers } from './kept.ts';
 import { isOrphan, type Referenced } from './layer-load.ts';
 import type { LayerState } from './layer-state.ts';
 import { isHex64, isSnapshotId } from './layout.ts';
 import { matching, readWord } from './records.ts';
 import { moveToRemoved, type Room } from './room.ts';
 
-export interface SweepNeeds { room: Room; state: LayerState; referenced: Referenced; mounts: Pick<Mounts, 'list'> }
+export interface SweepNeeds { room: Room; state: LayerState; kept: KeptLayers; referenced: Referenced; mounts: Pick<Mounts, 'list'> }
 
 /**
  * Moves everything that nobody needs out of the way and gives it back to be erased, which may take long and can happen behind the
@@ -40,11 +41,18 @@ async function sweepOrphans({ room, state, referenced }: SweepNeeds, inUse: (id:
   }
 }
 
-/** Docker's protocol: a write-set names the snapshot that was to belong to it, so that both go. */
-async function sweepWriteSets({ room, referenced }: SweepNeeds): Promise<void> {
+/** Docker's protocol: a write-set names the snapshot that was to belong to it, so that both go. Whole layers stay for the next pull. */
+async function sweepWriteSets({ room, kept, referenced }: SweepNeeds): Promise<void> {
   const { at, disk } = room;
   for (const name of disk.list(at.tmp)) {
     const path = `${at.tmp}/${name}`;
+    const layer = readKept(room, name);
+    if (layer && !referenced.has(layer.cacheId) && !kept.has(layer.diffId)) {
+      room.log.info('a whole layer of a pull that did not end is kept', { layer: layer.diffId, sizeBytes: layer.sizeBytes });
+      referenced.add(layer.cacheId);
+      await kept.put(layer);
+      continue;
+    }
     for (const file of ['cache-id', 'mount-id', 'init-id']) {
       const id = snapshotIn(room, `${path}/${file}`);
       if (id !== undefined && !referenced.has(id)) await away(room, `${at.overlay}/${id}`);

@@ -40,6 +40,7 @@ export class RecordingDisk implements Disk {
   list(path: string) { return this.#real.list(path); }
   kind(path: string) { return this.#real.kind(path); }
   readLink(path: string) { return this.#real.readLink(path); }
+  modifiedMs(path: string) { return this.#real.modifiedMs(path); }
 
   async write(path: string, data: Uint8Array | string, mode: number): Promise<void> {
     this.#step('write', path);

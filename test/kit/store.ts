@@ -38,7 +38,7 @@ export function openTestStore(root: string, options: { disk?: Disk & { syncAll?(
   });
 }
 
-export function plainExtractors(disk: Disk & { syncAll?(): void }): Extraction & { close(): Promise<void> } {
+export function plainExtractors(disk: Disk & { syncAll?(): void }, tarSplitOf: (content: Buffer) => string | Uint8Array = () => 'tar-split'): Extraction & { close(): Promise<void> } {
   return {
     async extract({ into, tarSplitPath, source, signal }) {
       const hash = createHash('sha256');
@@ -49,7 +49,7 @@ export function plainExtractors(disk: Disk & { syncAll?(): void }): Extraction &
         chunks.push(chunk);
       }
       await disk.write(`${into}/content`, Buffer.concat(chunks), 0o644);
-      await disk.write(tarSplitPath, 'tar-split', 0o644);
+      await disk.write(tarSplitPath, tarSplitOf(Buffer.concat(chunks)), 0o644);
       disk.syncAll?.();
       return { diffId: parseDiffId(`sha256:${hash.digest('hex')}`), sizeBytes: Buffer.concat(chunks).length };
     },

@@ -31,7 +31,7 @@ export async function planOfDeltaImage(needs: PullNeeds, pull: PullOf, { delta, 
   }
   // What is here already needs no base: then the delta image is as good as its target.
   const found = pull.found();
-  if (delta.target.diffIds.every((diffId) => found.has(diffId))) return deltaPlan(delta, { base: undefined, listed, keeps: [] });
+  if (delta.target.diffIds.every((diffId) => found.has(diffId) || needs.store.layers.kept.has(diffId))) return deltaPlan(delta, { base: undefined, listed, keeps: [] });
   const whole = await pull.search();
   if (!whole) throw base.missing;
   needs.log.warn('the base of a delta is not here: the whole image is pulled', { delta: familiarString(pull.reference), base: delta.base, whole: whole.name });

@@ -13,12 +13,12 @@ export function tellDryRun({ store }: Pick<PullNeeds, 'store'>, pull: PullOf, { 
   const brought = new Set<string>(); // what stands twice in an image is downloaded once
   const cost = { bytes: 0, whole: 0, deltas: 0 };
   for (const layer of plan) {
-    const way = store.layers.get(layer.chainId) ? undefined : waysOf(layer, found.get(layer.diffId))[0];
+    const way = store.layers.get(layer.chainId) ? undefined : waysOf(layer, { twin: found.get(layer.diffId), isKept: store.layers.kept.has(layer.diffId) })[0];
     const isSecond = brought.has(layer.diffId);
     options.onLine({ status: isSecond && way ? 'Would be copied' : textOf(way, layer), progressDetail: {}, id: hexOf(layer.listed.digest).slice(0, 12) });
     if (!way || isSecond) continue;
     brought.add(layer.diffId);
-    if (way.by === 'copy') continue;
+    if (way.by === 'copy' || way.by === 'kept') continue;
     if (way.by === 'delta') cost.deltas++;
     cost.bytes += bytesOf(way, layer);
     cost.whole += layer.whole === 'search' ? 0 : layer.whole.size;
@@ -34,6 +34,7 @@ const bytesOf = (way: Way, layer: LayerPlan): number => (way.by === 'delta' ? wa
 function textOf(way: Way | undefined, layer: LayerPlan): string {
   switch (way?.by) {
     case undefined: return 'Already exists';
+    case 'kept': return 'Already downloaded';
     case 'copy': return 'Would be copied';
     case 'delta': return layer.whole === 'search' ? `Would be made by a delta of ${humanSize(way.offer.blob.size)}` : `Would be made by a delta of ${humanSize(way.offer.blob.size)} instead of ${humanSize(layer.whole.size)}`;
     case 'whole': return `Would be downloaded: ${humanSize(way.blob.size)}`;

@@ -72,7 +72,8 @@ export class UnusableDelta extends EngineError {}
 export interface Flight { pull: PullOf; plan: LayerPlan; traffic: Traffic; events: FlightEvents; signal: AbortSignal; isRetry: boolean }
 
 /**
- * Brings one layer in. It is extracted at any time, but committed after the layer below it, whoever brings that. The same content is
+ * Brings one layer in. It is extracted at any time, but committed after the layer below it, whoever brings that; should that never come,
+ * it is kept for the next pull. The same content is
  * brought by one flight at a time: those for other chains copy it then. Every wait is for flights that began before, so none is for
  * ever; one that has waited for its turn comes too late for a slot in that order, and takes none. A retry takes neither.
  */
@@ -83,20 +84,50 @@ export async function fly(needs: PullNeeds, flight: Flight): Promise<Outcome> {
   if (isLate) events.status('Waiting');
   using _keeps = needs.store.layers.lease(plan.offer?.keeps ?? []); // the pull that began this may leave, and others stay
   using _turn = flight.isRetry ? undefined : await traffic.turns.hold(diffId, { signal });
-  const ways = waysOf(plan, pull.found().get(diffId));
-  using _slot = isLate || flight.isRetry || ways[0]?.by === 'copy' ? undefined : await slotOf(flight);
-  const { staged: bytes, blob, outcome } = await takeFirst(needs, flight, ways);
-  await using staged = bytes;
+  const ways = waysOf(plan, { twin: pull.found().get(diffId), isKept: needs.store.layers.kept.has(diffId) });
+  using _slot = isLate || flight.isRetry || isHere(ways[0]) ? undefined : await slotOf(flight);
+  const taken = await takeFirst(needs, flight, ways);
+  const { blob, outcome } = taken;
+  await using staged = taken.staged;
   events.moved('Extracting', blob?.size ?? plan.listed.size, blob?.size ?? plan.listed.size);
-  await parentLanded(needs, flight);
-  signal.throwIfAborted();
+  if (plan.parent !== undefined && !needs.store.layers.get(plan.parent)) await staged.keep();
+  try {
+    await parentLanded(needs, flight);
+    signal.throwIfAborted();
+  } catch (error) {
+    await leave(needs, flight, { taken, reason: signal.aborted ? signal.reason : error });
+    throw error;
+  }
   await staged.commit();
-  // Only of what was seen, or a later push would name a blob that is something else: a delta, or what a manifest claims of a copy.
-  const seen = outcome.by === 'whole' ? blob : outcome.by === 'copy' && needs.store.distribution.diffIdOf(plan.listed.digest) === diffId ? plan.listed : undefined;
-  if (seen && compressionOf(seen.mediaType) === 'gzip') await needs.store.distribution.record(diffId, seen.digest, `${pull.reference.registry}/${pull.reference.path}`);
+  await recordSource(needs, flight, taken);
   needs.log.debug('layer committed', { layer: chainId, by: outcome.by, downloadedBytes: outcome.downloadedBytes });
   events.status('Pull complete');
   return outcome;
+}
+
+const isHere = (way: Way | undefined): boolean => way?.by === 'copy' || way?.by === 'kept';
+
+/** Only of what was seen, or a later push would name a blob that is something else: a delta, or what a manifest claims of what was here. */
+async function recordSource({ store }: PullNeeds, { plan: { diffId, listed }, pull: { reference } }: Flight, { blob, outcome }: Taken): Promise<void> {
+  const isSeen = (outcome.by === 'copy' || outcome.by === 'kept') && store.distribution.diffIdOf(listed.digest) === diffId;
+  const seen = outcome.by === 'whole' ? blob : isSeen ? listed : undefined;
+  if (seen && compressionOf(seen.mediaType) === 'gzip') await store.distribution.record(diffId, seen.digest, `${reference.registry}/${reference.path}`);
+}
+
+/**
+ * A whole layer whose pull has failed stays for the next one, unless it was called off, its image is no good or the disk is. One that was kept
+ * before stays in any case: then the store is as it was.
+ */
+async function leave(needs: PullNeeds, flight: Flight, { taken, reason }: { taken: Taken; reason: unknown }): Promise<void> {
+  const isInVain = ['cancelled', 'corrupt', 'invalid'].includes(kindOf(reason)) || DISK_ERRNOS.has(errnoOf(reason));
+  if (isInVain && taken.outcome.by !== 'kept') return;
+  const about = { layer: flight.plan.diffId };
+  try {
+    await taken.staged.keep();
+    await taken.staged.leave();
+    if (taken.outcome.by !== 'kept') await recordSource(needs, flight, taken);
+    needs.log.info('a whole layer of a pull that failed is kept for the next one', about);
+  } catch (error) { needs.log.warn('a whole layer of a pull that failed could not be kept', { ...about, error: messageOf(error) }); }
 }
 
 async function slotOf({ traffic, events, signal }: Flight): Promise<Disposable> {
@@ -134,7 +165,7 @@ async function takeFirst(needs: PullNeeds, flight: Flight, ways: readonly Way[])
   let failure: unknown = notFound(`layer ${flight.plan.diffId} was here a moment ago, and is gone`);
   for (const way of ways) {
     try {
-      return await take(needs, flight, { way, spent, failure });
+      return await takeWithRoom(needs, flight, { way, spent, failure });
     } catch (error) {
       if (flight.signal.aborted || way.by === 'whole' || way.by === 'search' || !mayDoOtherwise(error)) throw error;
       failure = error;
@@ -144,23 +175,43 @@ async function takeFirst(needs: PullNeeds, flight: Flight, ways: readonly Way[])
   throw failure;
 }
 
+interface Taking { way: Way; spent: Spent; failure: unknown }
+
+/** What fills a disk may be layers that are kept: they go first. */
+async function takeWithRoom(needs: PullNeeds, flight: Flight, taking: Taking): Promise<Taken> {
+  const { kept } = needs.store.layers;
+  const before = kept.clearedBytes;
+  try {
+    return await take(needs, flight, taking);
+  } catch (error) {
+    if (flight.signal.aborted || !FULL_ERRNOS.has(errnoOf(error))) throw error;
+    await kept.clear();
+    if (kept.clearedBytes === before) throw error;
+    needs.log.warn('the disk was full: layers that were kept are gone, and the layer is tried again', { layer: flight.plan.diffId, error: messageOf(error) });
+    return await take(needs, flight, taking);
+  }
+}
+
+const FULL_ERRNOS: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
 /** A full disk, or one that cannot be written, is so for every way. */
-const DISK_ERRNOS: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EROFS']);
+const DISK_ERRNOS: ReadonlySet<string | undefined> = new Set([...FULL_ERRNOS, 'EROFS']);
 /** Nor does a connection that is gone come back for what is a hundred times larger: the next pull goes on with the delta. */
 const mayDoOtherwise = (error: unknown): boolean => !DISK_ERRNOS.has(errnoOf(error)) && kindOf(error) !== 'cancelled' && !isConnectionLost(error);
 
 function tellOfFailure(needs: PullNeeds, { plan, events }: Flight, { way, error }: { way: Way; error: unknown }): void {
   const about = { diffId: plan.diffId, error: messageOf(error) };
-  if (way.by === 'copy') needs.log.warn(`a layer that could be copied is damaged: it is ${plan.offer ? 'made anew' : 'downloaded instead'}`, { layer: way.from.chainId, ...about });
+  if (way.by === 'kept') needs.log.warn('a layer that was kept cannot be used', about);
+  else if (way.by === 'copy') needs.log.warn(`a layer that could be copied is damaged: it is ${plan.offer ? 'made anew' : 'downloaded instead'}`, { layer: way.from.chainId, ...about });
   else needs.log.warn('a delta could not be used: the whole layer is downloaded instead', about);
   if (way.by === 'delta') events.status('Delta not usable, whole layer needed');
 }
 
-async function take(needs: PullNeeds, flight: Flight, { way, spent, failure }: { way: Way; spent: Spent; failure: unknown }): Promise<Taken> {
+async function take(needs: PullNeeds, flight: Flight, { way, spent, failure }: Taking): Promise<Taken> {
   const { plan, pull } = flight;
   const wholeBytes = plan.whole === 'search' ? plan.listed.size : plan.whole.size;
   const outcome = (by: Outcome['by']): Outcome => ({ by, downloadedBytes: spent.bytes, wholeBytes });
   switch (way.by) {
+    case 'kept': return { staged: await stageKept(needs, flight), blob: undefined, outcome: { ...outcome('kept'), wholeBytes: 0 } };
     case 'copy': return { staged: await stageCopy(needs, flight, way.from), blob: undefined, outcome: { ...outcome('copy'), wholeBytes: 0 } };
     case 'delta': return { staged: await stageDelta(needs, flight, { ...way.offer, spent }), blob: way.offer.blob, outcome: outcome('delta') };
     case 'whole': return { staged: await stageBlob(needs, flight, { blob: way.blob, spent }), blob: way.blob, outcome: outcome('whole') };
@@ -204,6 +255,14 @@ async function stageFrom(needs: PullNeeds, { pull, plan, events, signal }: Fligh
     source: announced(source, { events, course, spent, totalBytes: blob.size }),
     onProgress: (bytes) => { if (bytes < blob.size) events.moved(course.phase, bytes, blob.size); },
   }).catch((error: unknown) => { throw course.isNamed || signal.aborted ? error : unregistered(blob, error, write.delta !== undefined); });
+}
+
+/** What a pull that failed has left. Fails with corrupt or not-found when it is not what it was. */
+async function stageKept({ store }: PullNeeds, { plan: { diffId, parent }, events, signal }: Flight): Promise<StagedLayer> {
+  events.status('Verifying Checksum');
+  const staged = await store.layers.kept.stage(diffId, { parent, signal });
+  events.status('Download complete');
+  return staged;
 }
 
 /** The layer out of one with the same content that is here in another chain, or in another root. Fails with corrupt or not-found when that one is not what it was. */

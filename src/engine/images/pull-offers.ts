@@ -19,7 +19,7 @@ interface Asked { subject: Digest; plan: LayerPlan[]; lease: ReturnType<LayerSto
 export async function withDeltas(needs: OfferNeeds, pull: OfferPull, { subject, plan, lease }: Asked): Promise<LayerPlan[]> {
   const { store, log } = needs;
   const found = pull.found();
-  const missing = plan.filter(({ chainId, diffId }) => !store.layers.get(chainId) && !found.has(diffId));
+  const missing = plan.filter(({ chainId, diffId }) => !store.layers.get(chainId) && !store.layers.kept.has(diffId) && !found.has(diffId));
   const hasImages = () => rootsOf(needs).some((root) => root.images.list().length > 0);
   if (pull.options.deltas === false || !isWorthAsking(missing.map(({ listed }) => listed), hasImages)) return plan;
   let artifacts: readonly DeltaArtifact[];

@@ -101,7 +101,7 @@ async function removeNames(store: Store, config: ImageConfig, { gone, deleteImag
 
 const PRUNE_KEYS = ['dangling', 'label', 'label!', 'until'] as const;
 
-/** Dangling images that no container uses, or with dangling=false every unused one. */
+/** Dangling images that no container uses, or with dangling=false every unused one; and, unless only some images are meant, what pulls that failed have left. */
 export async function pruneImages(needs: RemoveNeeds, filters: Filters): Promise<{ deleted: Removal[]; spaceReclaimedBytes: number }> {
   assertFilterKeys(filters, PRUNE_KEYS);
   const onlyDangling = booleanFilter(filters, 'dangling') ?? true;
@@ -113,11 +113,12 @@ export async function pruneImages(needs: RemoveNeeds, filters: Filters): Promise
     if (!matchesLabels(filters.get('label') ?? [], config.config.Labels)) continue;
     deleted.push(...await remove(needs, config, { gone: names, deleteImage: true, told: 1 }));
   }
+  if (!['label', 'label!', 'until'].some((key) => filters.has(key))) await needs.store.layers.kept.clear();
   return { deleted, spaceReclaimedBytes: before - totalBytes(needs.store) };
 }
 
-/** Of all layers, and of the deltas that are kept beside images. */
+/** Of all layers, those included that wait for a pull to be tried again, and of the deltas that are kept beside images. */
 export function totalBytes(store: Store): number {
-  const layers = store.layers.list().reduce((sum, layer) => sum + layer.sizeBytes, 0);
+  const layers = store.layers.list().reduce((sum, layer) => sum + layer.sizeBytes, store.layers.kept.sizeBytes());
   return store.deltas.list().reduce((sum, delta) => delta.layers.reduce((size, layer) => size + layer.sizeBytes, sum), layers);
 }

@@ -17,7 +17,7 @@ function rootWith(...names: string[]): BaseRoot {
   return { root: `/${names.join()}`, images: { get: () => undefined, list: () => [] }, layers: { get: () => undefined, list: () => list, files: () => undefined, tar: () => assert.fail() } };
 }
 
-test('a copy comes before a delta, a delta before the whole layer, and a delta that is no smaller is none', () => {
+test('what is kept comes before a copy, a copy before a delta, a delta before the whole layer, and a delta that is no smaller is none', () => {
   const found = findLayers([rootWith('a')]).get(diff('a')) ?? assert.fail();
   const offer = (size: number): LayerOffer => ({ blob: blob(size), delta: { format: 'vaquita', base: [] }, keeps: [] });
   const whole = blob(1000);
@@ -32,7 +32,9 @@ test('a copy comes before a delta, a delta before the whole layer, and a delta t
     [undefined, found, 'search', 'copy search'],
     [undefined, undefined, 'search', 'search'],
   ];
-  for (const [given, twin, last, ways] of cases) assert.equal(waysOf({ offer: given, whole: last }, twin).map(({ by }) => by).join(' '), ways);
+  for (const [given, twin, last, ways] of cases) for (const isKept of [false, true]) {
+    assert.equal(waysOf({ offer: given, whole: last }, { twin, isKept }).map(({ by }) => by).join(' '), isKept ? `kept ${ways}` : ways);
+  }
 });
 
 test('a layer in several roots is taken from the first', () => {

@@ -1,4 +1,4 @@
-// How each layer of a pull is best had: a copy of what is here, a delta against what is here, or the whole of it. Pure; pull-flight.ts does it.
+// How each layer of a pull is best had: kept from a pull that failed, a copy of what is here, a delta against what is here, or the whole of it. Pure; pull-flight.ts does it.
 import { corrupt } from '../../lib/errors.ts';
 import { chainIds, type ChainId, type DiffId, type ImageId } from '../../oci/digest.ts';
 import { parseDeltaReferrer, type DeltaArtifact, type DeltaArtifactLayer } from '../../oci/delta-artifact.ts';
@@ -31,6 +31,7 @@ export interface LayerPlan {
 }
 
 export type Way =
+  | { by: 'kept' }
   | { by: 'copy'; from: Found }
   | { by: 'delta'; offer: LayerOffer }
   | { by: 'whole'; blob: Descriptor }
@@ -47,11 +48,11 @@ export function plainPlan(config: ImageConfig, layers: readonly Descriptor[]): L
 }
 
 /** What to try, one after the other until one works: what costs least comes first. `twin`: the same content in another place. */
-export function waysOf(plan: Pick<LayerPlan, 'offer' | 'whole'>, twin: Found | undefined): Way[] {
+export function waysOf(plan: Pick<LayerPlan, 'offer' | 'whole'>, { twin, isKept }: { twin: Found | undefined; isKept: boolean }): Way[] {
   const { offer, whole } = plan;
   const last: Way = whole === 'search' ? { by: 'search' } : { by: 'whole', blob: whole };
   const pays = offer !== undefined && (whole === 'search' || offer.blob.size < whole.size);
-  return [...twin ? [{ by: 'copy', from: twin } as const] : [], ...pays ? [{ by: 'delta', offer } as const] : [], last];
+  return [...isKept ? [{ by: 'kept' } as const] : [], ...twin ? [{ by: 'copy', from: twin } as const] : [], ...pays ? [{ by: 'delta', offer } as const] : [], last];
 }
 
 /** By diffID, in the roots' order: the engine's own comes first, since nobody else can remove from it. */
@@ -90,7 +91,7 @@ export function cheapestDeltas(artifacts: readonly Pick<DeltaArtifact, 'layers'>
 }
 
 /** How a layer came, and what that took of the network, attempts that failed included. */
-export interface Outcome { by: 'copy' | 'delta' | 'whole'; downloadedBytes: number; wholeBytes: number }
+export interface Outcome { by: Exclude<Way['by'], 'search'>; downloadedBytes: number; wholeBytes: number }
 
 /** The line that says what deltas saved; undefined when there was none. */
 export function savingsLine(outcomes: readonly Outcome[]): string | undefined {
