@@ -12,20 +12,21 @@ import { ask } from '../kit/http.ts';
 import { treeTar } from '../kit/image.ts';
 import { leaksOf } from '../kit/leaks.ts';
 import { until } from '../kit/poll.ts';
-import { assertNoResidue, imageIds, listTree, mustPull, shortOf, startPull } from '../kit/pull.ts';
+import { assertNoResidue, imageIds, keptLayers, listTree, mustPull, shortOf, startPull } from '../kit/pull.ts';
 import { openTempRoot } from '../kit/temp.ts';
 
 function offer(registry: FakeRegistry, sizes: readonly number[]) {
   const tars = sizes.map((sizeBytes, n) => treeTar({ [`data-${n}`]: randomBytes(sizeBytes), [`small-${n}`]: `${n}` }));
-  const { layers, config } = registry.addImage('some/image', '1', { layers: tars.map((tar) => gzipSync(tar, { level: 1 })), diffIds: tars.map((tar) => digestOf(tar)) });
+  const diffIds = tars.map((tar) => digestOf(tar));
+  const { layers, config } = registry.addImage('some/image', '1', { layers: tars.map((tar) => gzipSync(tar, { level: 1 })), diffIds });
   const requests = (n: number) => registry.seen('blob').filter(({ path }) => path.endsWith(layers[n]?.digest ?? 'none'));
-  return { reference: `${registry.host}/some/image:1`, layers, config, requests, bytesOf: (n: number) => requests(n).reduce((sum, { bytesSent }) => sum + bytesSent, 0) };
+  return { reference: `${registry.host}/some/image:1`, layers, diffIds, config, requests, bytesOf: (n: number) => requests(n).reduce((sum, { bytesSent }) => sum + bytesSent, 0) };
 }
 
-test('after a kill in the middle of a layer: staging swept, whole layers reused, the pull completes', async () => {
+test('after a kill in the middle of a layer: its staging swept, whole layers reused though the one below is missing, the pull completes', async () => {
   await using root = openTempRoot();
   await using registry = await openFakeRegistry();
-  const { reference, layers, config, requests, bytesOf } = offer(registry, [500_000, 2_000_000, 3_000_000, 100_000]);
+  const { reference, layers, diffIds, config, requests, bytesOf } = offer(registry, [500_000, 2_000_000, 3_000_000, 100_000]);
   registry.misbehave = ({ path }) => (path.endsWith(layers[2]?.digest ?? '') ? { stallAfterBytes: 2_000_000 } : undefined);
   {
     await using daemon = await startDaemon({ root: root.path });
@@ -35,6 +36,7 @@ test('after a kill in the middle of a layer: staging swept, whole layers reused,
       const [path = ''] = line.split(' ');
       return path.endsWith('diff/data-2') && lstatSync(join(daemon.dataRoot, 'overlay2', path)).size > 1_000_000;
     }));
+    await until('the fourth to wait for it', () => keptLayers(daemon.dataRoot).length === 1);
     assert.deepEqual(await imageIds(daemon.socket), [], 'nothing half-made is visible');
     await daemon.kill();
     await assert.rejects(pulling.done);
@@ -45,13 +47,13 @@ test('after a kill in the middle of a layer: staging swept, whole layers reused,
   await using daemon = await startDaemon({ root: root.path });
   assert.match(daemon.log(), /removed what an interrupted run had left/);
   await until('what was swept to be erased', () => readdirSync(join(daemon.dataRoot, 'vaquita/removed')).length === 0);
-  assertNoResidue(daemon.dataRoot);
-  assert.equal(readdirSync(join(daemon.dataRoot, 'image/overlay2/layerdb/sha256')).length, 2);
+  assert.deepEqual([keptLayers(daemon.dataRoot), readdirSync(join(daemon.dataRoot, 'image/overlay2/layerdb/tmp')).length], [diffIds.slice(3), 1]);
+  assert.deepEqual(['layerdb/sha256', '../../overlay2', '../../overlay2/l'].map((folder) => readdirSync(join(daemon.dataRoot, 'image/overlay2', folder)).length), [2, 4, 3]);
   assert.deepEqual(await imageIds(daemon.socket), []);
 
   const lines = await mustPull(daemon.socket, reference);
   for (const n of [0, 1]) assert.ok(lines.some(({ status, id }) => status === 'Already exists' && id === shortOf(layers[n]?.digest ?? '')));
-  assert.deepEqual([bytesOf(0), bytesOf(1), bytesOf(2), bytesOf(3)], [0, 0, layers[2]?.size, layers[3]?.size]);
+  assert.deepEqual([bytesOf(0), bytesOf(1), bytesOf(2), bytesOf(3)], [0, 0, layers[2]?.size, 0]);
   assert.equal(requests(2).length, 1);
   assertNoResidue(daemon.dataRoot);
   assert.deepEqual(await imageIds(daemon.socket), [config.digest]);

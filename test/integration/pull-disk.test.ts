@@ -1,7 +1,7 @@
 // What a pull does to the disk and its caches: what is written and synced, what stays in memory, and what happens when it is full or fails.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { closeSync, fstatSync, fsyncSync, lstatSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, lstatSync, openSync, readdirSync, readFileSync, readSync, rmSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { after, before, test } from 'node:test';
@@ -14,7 +14,7 @@ import { ask } from '../kit/http.ts';
 import { treeTar } from '../kit/image.ts';
 import { processesOf } from '../kit/leaks.ts';
 import { until } from '../kit/poll.ts';
-import { imageIds, listTree, mustPull, pull, startPull } from '../kit/pull.ts';
+import { imageIds, keptLayers, listTree, mustPull, pull, startPull } from '../kit/pull.ts';
 import { openSmallDisk, type SmallDisk } from '../kit/small-disk.ts';
 import { openTempRoot } from '../kit/temp.ts';
 
@@ -143,6 +143,29 @@ test('a disk without a single free block: every step of a pull fails cleanly', a
   assert.equal(removed.status, 200, `an image can be removed to make room: ${removed.text}`);
   rmSync(filler);
   for (const [, reference] of steps) await mustPull(daemon.socket, reference);
+});
+
+test('what a pull that failed has left goes when the disk is full of it', async () => {
+  const [below, kept] = [treeTar({ 'below': 'x' }), treeTar({ 'kept': randomBytes(8 * MIB) })];
+  const failing = offer('kept/some', [below, kept]);
+  const [digest = ''] = failing.layers.map((layer) => layer.digest);
+  registry.misbehave = ({ path }) => (path.endsWith(digest) ? { stallAfterBytes: 10 } : undefined);
+  const pulling = startPull(daemon.socket, failing.reference);
+  await until('the upper layer to be whole', () => keptLayers(daemon.dataRoot).length === 1);
+  registry.misbehave = ({ path }) => (path.endsWith(digest) ? { status: 404 } : undefined);
+  registry.cut();
+  assert.match((await pulling.done).error ?? '', /unknown|not found/);
+  const tree = listTree(disk.path);
+  assert.deepEqual(keptLayers(daemon.dataRoot), [digestOf(kept)]);
+
+  const filler = join(disk.path, 'filler');
+  fill(filler);
+  truncateSync(filler, lstatSync(filler).size - 3 * MIB);
+  await mustPull(daemon.socket, offer('kept/other', [treeTar({ 'one': randomBytes(5 * MIB) }), treeTar({ 'two': randomBytes(4 * MIB) })]).reference);
+  assert.deepEqual(keptLayers(daemon.dataRoot), []);
+  rmSync(filler);
+  await ask(daemon.socket, { method: 'DELETE', path: `/images/${registry.host}/kept/other:1` });
+  assert.ok(listTree(disk.path).length < tree.length);
 });
 
 test('a disk that turns read-only under the daemon: an error that says so, and what was there can still be read', async () => {

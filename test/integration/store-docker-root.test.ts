@@ -10,7 +10,7 @@ import { MOUNT_FLAGS, openLinux } from '../../src/kernel/index.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { kindOf } from '../../src/lib/errors.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import { chainIds, digestOf, parseDiffId, parseImageId, type ChainId } from '../../src/oci/digest.ts';
+import { chainIds, digestOf, parseChainId, parseDiffId, parseImageId, type ChainId } from '../../src/oci/digest.ts';
 import { parseImageConfig } from '../../src/oci/parse-manifest.ts';
 import { openBaseRoot, openLayerView, openStore, type LayerFiles, type LayerStore, type NetworkRecord, type OverlayMount, type Store } from '../../src/store/index.ts';
 import { CLIS, openDocker } from '../kit/docker.ts';
@@ -43,7 +43,7 @@ async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   }
 }
 
-/** As a pull does it: all layers at once and top first, committed bottom first, then config, then name. */
+/** As a pull does it: all layers at once and top first, marked while they wait, committed bottom first, then config, then name. */
 async function install(store: Store, image: BuiltImage, name: string): Promise<ChainId> {
   const diffIds = image.diffIds.map(parseDiffId);
   const chain = chainIds(diffIds);
@@ -53,6 +53,7 @@ async function install(store: Store, image: BuiltImage, name: string): Promise<C
     return store.layers.stage({ diffId, parent: chain[i - 1], compression: 'gzip', source: chunksOf(layer.bytes) });
   };
   const staged = await Promise.all([...diffIds.keys()].toReversed().map(stage));
+  for (const layer of staged.slice(0, -1)) await layer.keep();
   using lease = store.layers.lease([]);
   for (const layer of staged.toReversed()) {
     const { chainId } = await layer.commit();
@@ -90,6 +91,10 @@ test('a root that our store wrote: dockerd lists, runs, starts, saves and remove
     writeFileSync(join(active.mergedDir, 'written'), ' written\n');
   }
   await store.containers.create(container);
+  const waiting = treeTar({ 'waiting': 'for the layer below it' });
+  const kept = await store.layers.stage({ diffId: parseDiffId(digestOf(waiting)), parent: parseChainId(digestOf('nowhere')), compression: 'none', source: chunksOf(waiting) });
+  await kept.keep();
+  await kept.leave(); // dockerd neither shows nor hurts it
   await store.close();
   {
     await using dockerd = await startDockerd({ root: root.path });
@@ -111,6 +116,7 @@ test('a root that our store wrote: dockerd lists, runs, starts, saves and remove
   }
   const again = await open(data);
   assert.deepEqual([again.recovered.quarantined, again.recovered.swept], [[], []]);
+  await (await again.layers.kept.stage(kept.diffId, { parent: undefined }))[Symbol.asyncDispose]();
   assert.deepEqual(again.layers.active(ID), active);
   const [record] = again.containers.loaded();
   assert.deepEqual([record?.record.State.ExitCode, record?.record.Name, record?.record.HasBeenStartedBefore], [0, '/ours', true]);

@@ -1,6 +1,6 @@
 // A pull over the API as a client sees it: its lines as they come, its error wherever it stands, and a way to walk off in the middle.
 import assert from 'node:assert/strict';
-import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import type { ProgressLine } from '../../src/wire/types.ts';
@@ -77,6 +77,13 @@ export function listTree(root: string, below = ''): string[] {
     if (stat.isDirectory()) return [`${path}/`, ...listTree(root, path)];
     return [stat.isSymbolicLink() ? `${path} -> ${readlinkSync(join(root, path))}` : `${path} ${stat.size}`];
   });
+}
+
+/** The diffIDs of the layers that wait in staging as whole ones, for the layer below them or for another pull. */
+export function keptLayers(dataRoot: string): string[] {
+  const staging = join(dataRoot, 'image/overlay2/layerdb/tmp');
+  const read = (name: string, file: string) => { try { return readFileSync(join(staging, name, file), 'utf8'); } catch { return ''; } };
+  return readdirSync(staging).filter((name) => read(name, 'size').length === 16).map((name) => read(name, 'diff')).toSorted();
 }
 
 /** Nothing staged, nothing being removed, and as many snapshots and links as committed layers. For a root without containers. */
