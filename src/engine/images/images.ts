@@ -36,7 +36,7 @@ export function openImages(needs: PullNeeds & PushNeeds & RemoveNeeds & DeltaNee
       await store.names.update({ set: [[familiar, config.id]] });
       events.publish({ type: 'image', action: 'tag', id: config.id, attributes: { ...config.config.Labels, name: familiar } });
     },
-    remove: (name, { force }) => removeImage(needs, name, force),
+    remove: (name, options) => removeImage(needs, name, options),
     prune: ({ filters }) => pruneImages(needs, filters),
     save: makeSave(needs),
     load: makeLoad(needs),

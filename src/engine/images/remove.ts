@@ -1,20 +1,23 @@
 // Untag, delete, prune: names first, then configs, bytes last by collection.
-import { conflict, errnoOf } from '../../lib/errors.ts';
+import { parseNanos, type Clock } from '../../lib/clock.ts';
+import { conflict, errnoOf, invalid, kindOf } from '../../lib/errors.ts';
 import { hexOf, type ImageId } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import { familiarName, parseReference } from '../../oci/reference.ts';
 import type { Store } from '../../store/index.ts';
+import { parseTime } from '../../wire/time.ts';
 import type { Events } from '../events.ts';
 import { assertFilterKeys, booleanFilter, matchesLabels } from '../filters.ts';
 import type { Filters } from '../index.ts';
 import { findImage } from './find.ts';
-import { layersOf } from './view.ts';
+import { childrenOf, layersOf } from './view.ts';
 
 export type Removal = { Untagged: string } | { Deleted: string };
 
 export interface RemoveNeeds {
   store: Store;
   events: Events;
+  clock: Clock;
   /** Containers made from an image. */
   users(id: ImageId): ReadonlyArray<{ id: string; running: boolean }>;
 }
@@ -22,66 +25,85 @@ export interface RemoveNeeds {
 const short = (hex: string) => hex.slice(0, 12);
 
 /**
- * By name: that name goes; the image goes with its last tag. By ID: refused while several repositories name it or a container
- * uses it, unless `force` (a running container refuses even then).
+ * By name: that name goes, and the digests of its repository with the last tag there; the image goes with its last name. By ID: all names go and
+ * the image, unless it has several. What was built on it keeps an image, and a running container does, whatever `force` says; a stopped one keeps
+ * it without `force`. Without `noPrune`, parents go too that have no name, no container and nothing else built on them.
  */
-export async function removeImage(needs: RemoveNeeds, word: string, force: boolean): Promise<Removal[]> {
-  const { config, byName } = findImage(needs.store, word);
+export async function removeImage(needs: RemoveNeeds, word: string, options: { force: boolean; noPrune: boolean }): Promise<Removal[]> {
+  if (word.trim() === '') throw invalid('image name cannot be blank');
+  return await removeFound(needs, { ...findImage(needs.store, word), word }, options);
+}
+
+interface Found { config: ImageConfig; byName: string | undefined; word: string }
+
+async function removeFound(needs: RemoveNeeds, found: Found, { force, noPrune }: { force: boolean; noPrune: boolean }): Promise<Removal[]> {
+  const { images, names } = needs.store;
+  const { removals, parent: first } = await remove(needs, found.config, decideRemoval(needs, found, force));
+  for (let parent = noPrune ? undefined : first; parent !== undefined;) {
+    const config = images.get(parent);
+    if (!config || names.of(parent).length > 0 || needs.users(parent).length > 0 || childrenOf(needs.store, parent).length > 0) break;
+    const next = await remove(needs, config, { gone: [], deleteImage: true, told: 0 });
+    removals.push(...next.removals);
+    parent = next.parent;
+  }
+  return removals;
+}
+
+/** `deleteImage`: with its names goes the image. `told`: of how many names an event tells; Docker says nothing of a digest that goes with the last tag. */
+interface Going { gone: readonly string[]; deleteImage: boolean; told: number }
+
+/** What goes, or the conflict in Docker's words and in its order. */
+function decideRemoval({ store, users }: RemoveNeeds, { config, byName, word }: Found, force: boolean): Going {
   const { id } = config;
-  const names = needs.store.names.of(id);
-  const tags = names.filter((name) => !name.includes('@'));
+  const names = store.names.of(id);
+  const containers = users(id);
+  const [first] = containers;
+  const running = containers.find((user) => user.running);
+  const hasChildren = childrenOf(store, id).length > 0;
   if (byName !== undefined) {
-    const repository = repositoryOf(byName);
-    const others = names.filter((name) => name !== byName && !(name.includes('@') && repositoryOf(name) === repository && !tags.some((tag) => tag !== byName && repositoryOf(tag) === repository)));
-    const last = others.length === 0;
-    if (last) assertUnused(needs, config, { force, word: byName });
-    // The digest of a repository goes with its last tag there; otherwise it would keep the image without anyone seeing a name.
-    const gone = names.filter((name) => !others.includes(name));
-    return await remove(needs, config, { gone, deleteImage: last && !needs.users(id).some((user) => user.running), told: 1 });
+    if (first && !force && isSingle(names))
+      throw conflict(`conflict: unable to remove repository reference "${word}" (must force) - container ${short(first.id)} is using its referenced image ${short(hexOf(id))}`);
+    const gone = namesGoing(names, byName);
+    return { gone, deleteImage: gone.length === names.length && !hasChildren && !running && (force || !first), told: 1 };
   }
-  const repositories = new Set(names.map(repositoryOf));
-  if (!force && repositories.size > 1) {
-    throw conflict(`conflict: unable to delete ${short(hexOf(id))} (must be forced) - image is referenced in multiple repositories`);
-  }
-  assertUnused(needs, config, { force, word: short(hexOf(id)) });
-  return await remove(needs, config, { gone: names, deleteImage: true, told: names.length });
+  const unable = (how: 'cannot' | 'must', why: string) => conflict(`conflict: unable to delete ${short(hexOf(id))} (${how} be forced) - image ${why}`);
+  if (hasChildren) throw unable('cannot', 'has dependent child images');
+  if (running) throw unable('cannot', `is being used by running container ${short(running.id)}`);
+  if (!force && !isSingle(names)) throw unable('must', 'is referenced in multiple repositories');
+  if (!force && first) throw unable('must', `is being used by stopped container ${short(first.id)}`);
+  return { gone: names, deleteImage: true, told: names.length };
 }
 
-function assertUnused(needs: RemoveNeeds, config: ImageConfig, { force, word }: { force: boolean; word: string }): void {
-  const users = needs.users(config.id);
-  const running = users.find((user) => user.running);
-  const byId = word === short(hexOf(config.id));
-  if (running && (byId || !force)) {
-    const how = byId ? '(cannot be forced)' : '(must force)';
-    throw conflict(byId
-      ? `conflict: unable to delete ${word} ${how} - image is being used by running container ${short(running.id)}`
-      : `conflict: unable to remove repository reference "${familiarOf(word)}" ${how} - container ${short(running.id)} is using its referenced image ${short(hexOf(config.id))}`);
-  }
-  const stopped = users[0];
-  if (!stopped || force) return;
-  throw conflict(byId
-    ? `conflict: unable to delete ${word} (must be forced) - image is being used by stopped container ${short(stopped.id)}`
-    : `conflict: unable to remove repository reference "${familiarOf(word)}" (must force) - container ${short(stopped.id)} is using its referenced image ${short(hexOf(config.id))}`);
+/** A tag takes the digests of its repository along when it is the last one there: they would keep the image without anyone seeing a name. */
+function namesGoing(names: readonly string[], byName: string): string[] {
+  const alike = names.filter((name) => repositoryOf(name) === repositoryOf(byName));
+  const isLastTag = isTag(byName) && alike.filter(isTag).length === 1;
+  return names.filter((name) => name === byName || (isLastTag && alike.includes(name)));
 }
 
-const familiarOf = (name: string) => name.replace(/:latest$/, '');
+/** One name, or one tag and the digests of its repository. */
+function isSingle(names: readonly string[]): boolean {
+  return names.length <= 1 || (names.filter(isTag).length <= 1 && names.some((name) => !isTag(name)) && new Set(names.map(repositoryOf)).size === 1);
+}
+
+const isTag = (name: string) => !name.includes('@');
 const repositoryOf = (name: string) => familiarName(parseReference(name));
 
-async function remove(needs: RemoveNeeds, config: ImageConfig, what: { gone: readonly string[]; deleteImage: boolean; told: number }): Promise<Removal[]> {
+async function remove(needs: RemoveNeeds, config: ImageConfig, what: Going): Promise<{ removals: Removal[]; parent: ImageId | undefined }> {
   const { store, events } = needs;
+  const parent = store.images.parentOf(config.id); // known no more once the image is gone
   const layers = layersOf(store, config).map((layer) => layer.chainId);
   await removeNames(store, config, what);
   const told: Removal[] = what.gone.map((name) => ({ Untagged: name }));
-  // Docker says nothing of a digest that goes with the last tag.
   for (const _name of what.gone.slice(0, what.told)) events.publish({ type: 'image', action: 'untag', id: config.id, attributes: { ...config.config.Labels, name: config.id } });
-  if (!what.deleteImage) return told;
+  if (!what.deleteImage) return { removals: told, parent: undefined };
   await store.images.remove(config.id);
   told.push({ Deleted: config.id });
   events.publish({ type: 'image', action: 'delete', id: config.id, attributes: { ...config.config.Labels, name: config.id } });
   await store.collect();
   // Whoever collects at the same time may have taken them along.
   for (const chainId of layers.toReversed()) if (!store.layers.get(chainId)) told.push({ Deleted: chainId });
-  return told;
+  return { removals: told, parent };
 }
 
 /**
@@ -101,20 +123,49 @@ async function removeNames(store: Store, config: ImageConfig, { gone, deleteImag
 
 const PRUNE_KEYS = ['dangling', 'label', 'label!', 'until'] as const;
 
-/** Dangling images that no container uses, or with dangling=false every unused one; and, unless only some images are meant, what pulls that failed have left. */
+/**
+ * Dangling images that no container uses, or with dangling=false every name that does not keep a container's image. What others were built on
+ * stays, unless it has a name. Unless only some images are meant, what pulls that failed have left goes too.
+ */
 export async function pruneImages(needs: RemoveNeeds, filters: Filters): Promise<{ deleted: Removal[]; spaceReclaimedBytes: number }> {
+  const { store } = needs;
   assertFilterKeys(filters, PRUNE_KEYS);
   const onlyDangling = booleanFilter(filters, 'dangling') ?? true;
-  const before = totalBytes(needs.store);
+  const isMeant = meantBy(needs, filters);
+  const before = totalBytes(store);
   const deleted: Removal[] = [];
-  for (const config of needs.store.images.list()) {
-    const names = needs.store.names.of(config.id);
-    if (needs.users(config.id).length > 0 || (onlyDangling && names.some((name) => !name.includes('@')))) continue;
-    if (!matchesLabels(filters.get('label') ?? [], config.config.Labels)) continue;
-    deleted.push(...await remove(needs, config, { gone: names, deleteImage: true, told: 1 }));
+  const meant = store.images.list().filter((config) => isMeant(config) && (store.names.of(config.id).length > 0 || childrenOf(store, config.id).length === 0));
+  for (const config of meant) {
+    const names = store.names.of(config.id);
+    if (onlyDangling && names.some(isTag)) continue;
+    for (const byName of names.length > 0 ? names : [undefined]) deleted.push(...await removeUnlessKept(needs, { config, byName, word: byName ?? hexOf(config.id) }));
   }
-  if (!['label', 'label!', 'until'].some((key) => filters.has(key))) await needs.store.layers.kept.clear();
-  return { deleted, spaceReclaimedBytes: before - totalBytes(needs.store) };
+  if (!['label', 'label!', 'until'].some((key) => filters.has(key))) await store.layers.kept.clear();
+  const spaceReclaimedBytes = Math.max(0, before - totalBytes(store)); // a pull may bring more meanwhile
+  needs.events.publish({ type: 'image', action: 'prune', id: '', attributes: { reclaimed: String(spaceReclaimedBytes) } });
+  return { deleted, spaceReclaimedBytes };
+}
+
+async function removeUnlessKept(needs: RemoveNeeds, found: Found): Promise<Removal[]> {
+  const { names, images } = needs.store;
+  // It may have gone with the one before it.
+  if (found.byName === undefined ? !images.get(found.config.id) : names.get(found.byName) !== found.config.id) return [];
+  try {
+    return await removeFound(needs, found, { force: false, noPrune: false });
+  } catch (error) {
+    if (kindOf(error) === 'conflict') return [];
+    throw error;
+  }
+}
+
+function meantBy({ clock }: RemoveNeeds, filters: Filters): (config: ImageConfig) => boolean {
+  const [until, ...more] = filters.get('until') ?? [];
+  if (more.length > 0) throw invalid('more than one until filter specified');
+  const limit = until === undefined ? undefined : parseTime(until, () => clock.nowNanos());
+  if (until !== undefined && limit === undefined) throw invalid(`failed to parse value as time or duration: ${JSON.stringify(until)}`);
+  const isOldEnough = (created: bigint | undefined) => limit === undefined || created === undefined || created <= limit;
+  return ({ created, config }) => isOldEnough(parseNanos(created))
+    && matchesLabels(filters.get('label') ?? [], config.Labels) && !(filters.get('label!') ?? []).some((label) => matchesLabels([label], config.Labels));
 }
 
 /** Of all layers, those included that wait for a pull to be tried again, and of the deltas that are kept beside images. */

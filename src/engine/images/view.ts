@@ -1,7 +1,7 @@
 // Images as lists and inspect show them.
 import { ZERO_TIME } from '../../lib/clock.ts';
 import { invalid } from '../../lib/errors.ts';
-import { chainIds } from '../../oci/digest.ts';
+import { chainIds, type ImageId } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import type { LayerInfo, Store } from '../../store/index.ts';
 import { assertFilterKeys, booleanFilter, matchesLabels } from '../filters.ts';
@@ -27,6 +27,9 @@ export function viewImage(store: Store, config: ImageConfig, containers: number)
 export function layersOf(store: Store, config: ImageConfig): LayerInfo[] {
   return chainIds(config.diffIds).map((chainId) => store.layers.get(chainId)).filter((layer) => layer !== undefined);
 }
+
+/** Images that were made from this one, as far as that is on record: pulled ones have no parents. */
+export const childrenOf = (store: Store, id: ImageId): ImageConfig[] => store.images.list().filter((image) => store.images.parentOf(image.id) === id);
 
 /** Bytes of all layers of an image. */
 export const totalOf = (store: Store, config: ImageConfig): number => layersOf(store, config).reduce((sum, layer) => sum + layer.sizeBytes, 0);
