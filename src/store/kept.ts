@@ -1,6 +1,6 @@
 // Whole layers that wait in staging for a pull that failed to be tried again: found again at every opening, taken by diffID, and not kept for ever.
 import { messageOf } from '../lib/errors.ts';
-import { KeyedLock } from '../lib/lock.ts';
+import { KeyedLock, Limiter } from '../lib/lock.ts';
 import { parseChainId, parseDiffId, type DiffId } from '../oci/digest.ts';
 import type { StagedRecord } from './layer-state.ts';
 import { diffPath, isSnapshotId } from './layout.ts';
@@ -46,6 +46,8 @@ export class KeptLayers implements Disposable {
   readonly #room: Room;
   readonly #layers = new Map<DiffId, { layer: StagedFiles; timer: Disposable }>();
   readonly #clearing = new KeyedLock();
+  /** All that a failed pull has left is wanted at once, and looked at by this process: one after the other, or nobody else would get a turn. */
+  readonly looks = new Limiter(1);
   /** Since opening: who sees it grow knows that there is more room than before. */
   clearedBytes = 0;
 

@@ -59,6 +59,7 @@ export async function stageKept(needs: StagingNeeds, diffId: DiffId, { parent, s
   if (!layer) throw notFound(`no layer ${diffId} is kept`);
   let damages;
   try {
+    using _turn = await kept.looks.hold({ signal });
     damages = await verifyLayer({ diffId, diffPath: diffPath(room.at, layer.cacheId) }, {
       tarSplitPath: splitPath(layer), clock: room.clock, signal, maxDamages: 1, onRead: (fd) => files.dropCache(fd),
     });

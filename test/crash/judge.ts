@@ -1,5 +1,7 @@
 // Starts the engine on a disk that a power cut left, and says what is wrong with it.
 import { mkdirSync } from 'node:fs';
+import { basename } from 'node:path';
+import { keptLayers } from '../kit/pull.ts';
 import type { Engine, EngineName } from './engines.ts';
 import { startEngine } from './engines.ts';
 import type { Recording } from './scenario.ts';
@@ -17,7 +19,11 @@ export interface Verdict {
   notCompletable: string[];
 }
 
-export interface JudgeOptions { engine: EngineName; scratch: string; registry: string; recording: Recording }
+export interface JudgeOptions {
+  engine: EngineName; scratch: string; registry: string; recording: Recording;
+  /** Told how many layers the cut left whole without the one below them; all of them must be used by the pull that follows. */
+  onKept(count: number): void;
+}
 
 export async function judge(diskFile: string, cut: number, options: JudgeOptions): Promise<Verdict> {
   const { scratch, recording } = options;
@@ -36,8 +42,10 @@ export async function judge(diskFile: string, cut: number, options: JudgeOptions
   }
   for (const imageId of listed.keys()) verdict.corrupt.push(...await inspect(engine, imageId, { recording, view }));
 
+  const kept = () => (basename(options.engine) === 'vaquita' ? keptLayers(`${target}/root`) : []);
+  options.onKept(kept().length);
   const name = recording.pulls.findLast((pull) => cut >= pull.from)?.name ?? recording.pulls[0]?.name ?? '';
-  verdict.notCompletable.push(...await pullAgain(engine, name, { recording, view }));
+  verdict.notCompletable.push(...await pullAgain(engine, name, { recording, view }), ...kept().map((diffId) => `${name}: ${diffId} was kept for it and not used`));
   for (const kind of ['notStarted', 'lost', 'corrupt', 'notCompletable'] as const) verdict[kind] = verdict[kind].slice(0, 3).map((text) => text.slice(0, 500));
   return verdict;
 }

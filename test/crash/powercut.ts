@@ -37,6 +37,8 @@ export interface PowercutReport {
   corrupt: number;
   notStarted: number;
   notCompletable: number;
+  /** Layers that cuts left whole without the one below them, and that were used again. */
+  kept: number;
   /** Cuts without any finding. */
   good: number;
   seconds: number;
@@ -65,14 +67,14 @@ export async function powercut(options: PowercutOptions): Promise<PowercutReport
   const report: PowercutReport = {
     engine: options.engine, version: recording.engineVersion, seed: options.seed, cuts: options.cuts, files: options.files,
     writes: span.filter((entry) => entry.sectors > 0).length, flushes: span.filter((entry) => entry.flush).length,
-    cutsAfterSuccess: 0, lost: 0, corrupt: 0, notStarted: 0, notCompletable: 0, good: 0, seconds: 0, findings: [],
+    cutsAfterSuccess: 0, lost: 0, corrupt: 0, notStarted: 0, notCompletable: 0, kept: 0, good: 0, seconds: 0, findings: [],
   };
   const cuts = chooseCuts(recording, options.cuts, diceOf(options.seed));
   for (const [n, cut] of cuts.entries()) {
     options.signal?.throwIfAborted();
     // Every cut has dice of its own: one of many can be repeated without the others.
     disks.write(cut, diceOf(options.seed * 100_003 + n), diskFile);
-    const verdict = await judge(diskFile, cut, { engine, scratch, registry: registry.host, recording });
+    const verdict = await judge(diskFile, cut, { engine, scratch, registry: registry.host, recording, onKept: (layers) => { report.kept += layers; } });
     count(report, { n, cut, ...verdict });
     if (cut >= (promises[0]?.from ?? Infinity)) report.cutsAfterSuccess++;
     options.progress?.(`cut ${n + 1}/${cuts.length} after write ${cut}/${entries.length}: ${sentence(verdict)}`);
