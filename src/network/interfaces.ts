@@ -46,9 +46,14 @@ export function makeInterface(needs: BridgeNeeds, { wish, endpoint }: Place, nam
 
 function configure({ host }: BridgeNeeds, { wish, endpoint }: Place, namespace: NetNamespace): void {
   const name = endpoint.interfaceName;
+  // On a wire others may know the addresses by another MAC, and switches this MAC by another port: when the interface comes up, the kernel tells them.
+  // A bridge's port lets nothing through at that moment; there the MAC follows from the address.
+  const tells = !onBridge(wish.network);
+  if (tells) putSysctl(namespace, `ipv4/conf/${name}/arp_notify`, '1');
   if (endpoint.ipv6 !== '') {
     putSysctl(namespace, 'ipv6/conf/lo/disable_ipv6', '0');
     putSysctl(namespace, `ipv6/conf/${name}/disable_ipv6`, '0');
+    if (tells) putSysctl(namespace, `ipv6/conf/${name}/ndisc_notify`, '1');
   }
   if (endpoint.ipv4 !== '') namespace.addAddress(name, `${endpoint.ipv4}/${endpoint.ipv4PrefixLen}`);
   if (endpoint.ipv6 !== '') namespace.addAddress(name, `${endpoint.ipv6}/${endpoint.ipv6PrefixLen}`);

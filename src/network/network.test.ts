@@ -195,12 +195,16 @@ test('a bridge that is there is used as it is, and stays; a macvlan sits on its 
   assert.deepEqual(planned?.v4.map(({ subnet, gateway }) => [subnet, gateway]), [['192.168.9.0/24', '192.168.9.1']]);
   const lan = network('bridge', [], { Options: { 'com.docker.network.bridge.name': 'lan' }, pools: planned ?? assert.fail() });
   const wire = network('wire', ['10.30.0.0/24 10.30.0.1'], { Driver: 'macvlan', Options: { parent: 'up0' } });
-  const alone = network('alone', ['10.31.0.0/24 10.31.0.1'], { Driver: 'macvlan' });
+  const alone = network('alone', ['10.31.0.0/24 10.31.0.1', 'fd31::/64 fd31::1'], { Driver: 'macvlan' });
   for (const one of [lan, wire, alone]) await room.open(one);
   await assert.rejects(room.open(network('twice', ['10.32.0.0/24 10.32.0.1'], { Driver: 'macvlan', Options: { parent: 'up0' } })), /is already using parent interface up0/);
   await assert.rejects(room.open(network('none', ['10.32.0.0/24 10.32.0.1'], { Driver: 'macvlan', Options: { parent: 'nope' } })), /invalid subinterface vlan name nope/);
   const one = await start(room, machine, sandboxWish([place(lan), place(wire), place(alone)]));
+  const { interfaceName } = endpointOf(one.sandbox, alone);
+  for (const address of ['10.31.0.3', 'fd31::3']) one.container.run('ip', 'neigh', 'add', address, 'lladdr', '02:00:00:00:00:09', 'dev', interfaceName, 'nud', 'stale');
   const two = await start(room, machine, sandboxWish([place(lan), place(wire), place(alone)]));
+  for (const address of ['10.31.0.3', 'fd31::3'])
+    await until(`a neighbour of old to be told where ${address} is now`, () => one.container.run('ip', 'neigh', 'show', address).includes(`lladdr ${endpointOf(two.sandbox, alone).mac}`));
   assert.deepEqual(defaultRoutes(one.container), ['default via 192.168.9.1 dev eth0', ''], 'by name, and never the one without a parent');
   await until('the wire to carry', () => pings(one.container, '10.30.0.1'));
   assert.ok(pings(one.container, endpointOf(two.sandbox, wire).ipv4) && pings(one.container, endpointOf(two.sandbox, alone).ipv4));
