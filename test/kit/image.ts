@@ -96,13 +96,15 @@ const jsonBytes = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(val
 const blobOf = (mediaType: string, bytes: Uint8Array): Blob => ({ mediaType, digest: digestOf(bytes), size: bytes.length, bytes });
 const descriptorOf = ({ mediaType, digest, size }: Blob) => ({ mediaType, digest, size });
 
-let busyboxTar: Uint8Array | undefined;
+const busyboxTars = new Map<string, Uint8Array>();
 
-/** Debian's static busybox with a link for each of its commands, root and nobody in passwd, /tmp. */
-export function busyboxLayer(): Uint8Array {
-  busyboxTar ??= treeTar({
+/** Debian's static busybox with a link for each of its commands, root and nobody in passwd, /tmp. `program`: that of another processor. */
+export function busyboxLayer(program = '/bin/busybox'): Uint8Array {
+  const known = busyboxTars.get(program);
+  if (known) return known;
+  const made = treeTar({
     'bin/': null,
-    'bin/busybox': { content: readFileSync('/bin/busybox'), mode: 0o755 },
+    'bin/busybox': { content: readFileSync(program), mode: 0o755 },
     ...Object.fromEntries(execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).split('\n').filter((name) => name !== '' && name !== 'busybox')
       .map((name) => [`bin/${name}`, { type: 'symlink', linkName: 'busybox', mode: 0o777 }])),
     'dev/': null,
@@ -114,7 +116,8 @@ export function busyboxLayer(): Uint8Array {
     'sys/': null,
     'tmp/': { mode: 0o1777 },
   });
-  return busyboxTar;
+  busyboxTars.set(program, made);
+  return made;
 }
 
 /** An image that runs: `sh` by default, PATH set. `extra` are layers on top. */

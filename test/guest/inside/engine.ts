@@ -4,7 +4,7 @@ import { existsSync, openSync, readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const SOCKET = '/run/engine.sock';
+export const SOCKET = '/run/engine.sock';
 const LOG = '/run/engine.log';
 /** Of one answer; emulation is slow, and the machine outside may be busy. */
 const ANSWER_MS = 60_000;
