@@ -8,11 +8,13 @@ import { queryAndForm, readPushAuth, readRegistryAuth } from './body.ts';
 import { presentDelta, presentHistory, presentImage, presentImageSummary } from './present-images.ts';
 import { progressAnswer } from './progress.ts';
 import type { Query } from './query.ts';
-import { required, type Answer, type ApiRequest, type Route } from './routes.ts';
+import { required, since, type Answer, type ApiRequest, type Route } from './routes.ts';
 
 export const imageRoutes = (images: ImagesFace): readonly Route[] => [
   { method: 'GET', path: '/images/json', async handle({ query, version }) {
-      const views = await images.list({ all: query.flag('all'), filters: withLegacyName(query.filters(), query.optional('filter')) });
+      const views = await images.list({
+        all: query.flag('all'), sharedSize: query.flag('shared-size') && since(version, 42), filters: withLegacyName(query.filters(), since(version, 41) ? undefined : query.optional('filter')),
+      });
       return { status: 200, json: views.map((view) => presentImageSummary(view, { version })) };
   } },
   { method: 'POST', path: '/images/create', handle: (request) => pull(images, request) },

@@ -13,13 +13,13 @@ const NO_CONFIG: ContainerConfig = {
 };
 
 /** One entry of GET /images/json */
-export function presentImageSummary(view: ImageView, options: { version: ApiVersion; sharedSize?: number }) {
+export function presentImageSummary(view: ImageView, options: { version: ApiVersion }) {
   const { version } = options;
   const unnamed = view.repoTags.length === 0 && version.minor < 43;
   return {
     Containers: since(version, 51) ? view.containers : -1, Created: secondsOf(view.config.created), Id: view.config.id, Labels: view.config.config.Labels && sorted(view.config.config.Labels),
     ParentId: view.parent, RepoDigests: unnamed && view.repoDigests.length === 0 ? ['<none>@<none>'] : view.repoDigests,
-    RepoTags: unnamed ? ['<none>:<none>'] : view.repoTags, SharedSize: options.sharedSize ?? -1, Size: view.sizeBytes,
+    RepoTags: unnamed ? ['<none>:<none>'] : view.repoTags, SharedSize: view.sharedSizeBytes ?? -1, Size: view.sizeBytes,
     ...(keeps(version, 44) ? { VirtualSize: view.sizeBytes } : {}),
   };
 }

@@ -75,8 +75,9 @@ const TABLE: ReadonlyArray<[request: string, status: number, body: unknown, call
   ['POST /exec/x/start', 200, '', ['execs.start', 'x', { detach: true, tty: false, consoleSize: undefined }], { body: { Detach: true } }],
   ['POST /exec/x/start', 400, { message: 'console size is only supported when TTY is enabled' }, undefined, { body: { ConsoleSize: [1, 2] } }],
 
-  ['GET /images/json?all=1&filters={"dangling":{"true":true}}', 200, undefined, ['images.list', { all: true, filters: { dangling: ['true'] } }]],
-  ['GET /images/json?filter=busy', 200, undefined, ['images.list', { all: false, filters: { reference: ['busy'] } }]],
+  ['GET /images/json?all=1&filters={"dangling":{"true":true}}', 200, undefined, ['images.list', { all: true, sharedSize: false, filters: { dangling: ['true'] } }]],
+  ['GET /images/json?filter=busy&shared-size=1', 200, undefined, ['images.list', { all: false, sharedSize: true, filters: {} }]],
+  ['GET /v1.40/images/json?filter=busy&shared-size=1', 200, undefined, ['images.list', { all: false, sharedSize: false, filters: { reference: ['busy'] } }]],
   ['GET /images/nosuch/json', 404, { message: 'No such image: nosuch' }],
   ['GET /images/registry:5000/a/b:1/history', 200, undefined, ['images.history', 'registry:5000/a/b:1']],
   ['POST /images/registry:5000%2Fa%2Fb:1/tag?repo=x&tag=2', 201, '', ['images.tag', 'registry:5000/a/b:1', { repo: 'x', tag: '2' }]],

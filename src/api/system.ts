@@ -70,7 +70,7 @@ async function diskUsage({ engine, clock }: { engine: Engine; clock: Clock }, { 
   return {
     status: 200,
     json: {
-      ...(wants('image') ? { LayersSize: layersSizeBytes, Images: images.map((view) => ({ ...presentImageSummary(view, { version, sharedSize: 0 }), Containers: view.containers })) } : { Images: null }),
+      ...(wants('image') ? { LayersSize: layersSizeBytes, Images: images.map((view) => ({ ...presentImageSummary(view, { version }), Containers: view.containers })) } : { Images: null }),
       Containers: wants('container') ? containers.map((view) => presentSummary(view, { version, now: clock.now() })) : null,
       Volumes: wants('volume') ? volumes.map(presentVolumeUsage) : null, ...(keeps(version, 42) ? { BuilderSize: 0 } : {}), BuildCache: wants('build-cache') ? [] : null,
     },

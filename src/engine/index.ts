@@ -30,7 +30,8 @@ export interface ImagesFace extends TransferFace {
    * Deltas are used where they make it cheaper, unless `deltas` is false. With `dryRun` the lines tell what would happen, and nothing changes.
    */
   pull(reference: string, options: Signalled & { platform: Platform | undefined; auth: RegistryAuth | undefined; all: boolean; deltas?: boolean | undefined; dryRun?: boolean | undefined; onLine(line: ProgressLine): void }): Promise<void>;
-  list(options: { all: boolean; filters: Filters }): Promise<ImageView[]>;
+  /** With `sharedSize` each says how much of it others of the list have too. */
+  list(options: { all: boolean; sharedSize: boolean; filters: Filters }): Promise<ImageView[]>;
   /** By name, name@digest, ID or unique prefix of an ID. not-found: `No such image: NAME`. */
   inspect(name: string): Promise<ImageView>;
   history(name: string): Promise<ImageHistoryEntry[]>;
@@ -76,6 +77,8 @@ export interface ImageView {
   containers: number;
   /** RFC 3339; when the name was last set. Zero time when unknown. */
   lastTagTime: string;
+  /** Where it was asked for. */
+  sharedSizeBytes?: number;
 }
 
 export interface ImageHistoryEntry { id: string; createdSeconds: number; createdBy: string; tags: readonly string[]; sizeBytes: number; comment: string }

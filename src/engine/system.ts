@@ -52,7 +52,7 @@ export function openSystem(needs: ContainerNeeds & { usersOf: (id: string) => nu
       const none = new Map<string, readonly string[]>();
       return {
         layersSizeBytes: totalBytes(needs.store),
-        images: listImages(needs.store, { filters: none, usersOf: needs.usersOf }),
+        images: listImages(needs.store, { all: false, sharedSize: true, filters: none, usersOf: needs.usersOf, clock: needs.clock }),
         containers: await listContainers(needs, { all: true, limit: 0, size: true, filters: none }),
         volumes: await volumesWithUsage(needs),
       };

@@ -1,5 +1,6 @@
 // imagedb: image configs by the digest of their bytes, all of them in memory (a few kilobytes each).
-import { conflict, messageOf } from '../lib/errors.ts';
+import { parseNanos } from '../lib/clock.ts';
+import { conflict, invalid, messageOf } from '../lib/errors.ts';
 import { KeyedLock } from '../lib/lock.ts';
 import { chainIds, digestOf, hexOf, parseImageId, type ChainId, type ImageId } from '../oci/digest.ts';
 import type { ImageConfig } from '../oci/manifest.ts';
@@ -42,7 +43,7 @@ export async function openImages(room: Room, state: LayerState): Promise<OpenedI
       using _guard = await writing.hold(config.id);
       if (!whole(image)) throw conflict(`image ${config.id} cannot be recorded before all of its layers are`);
       if (!images.has(config.id)) await replaceFile(room.disk, imagePath(room.at, config.id), { data: config.bytes, mode: MODE.record });
-      if (options?.parent !== undefined) await writeParent(room, config.id, options.parent);
+      if (options?.parent !== undefined) await writeMetadata(room, config.id, { name: 'parent', text: options.parent });
       images.set(config.id, image);
     },
     async remove(id) {
@@ -56,7 +57,11 @@ export async function openImages(room: Room, state: LayerState): Promise<OpenedI
     },
     withPrefix: (hexPrefix) => [...images].filter(([id, image]) => hexOf(id).startsWith(hexPrefix) && whole(image)).map(([id]) => id),
     parentOf: (id) => metadata(room, id, 'parent', parseImageId),
-    lastTagged: (id) => metadata(room, id, 'lastUpdated', (text) => text),
+    async tagged(id, time) {
+      using _guard = await writing.hold(id);
+      if (images.has(id)) await writeMetadata(room, id, { name: 'lastUpdated', text: time });
+    },
+    lastTagged: (id) => metadata(room, id, 'lastUpdated', parseMoment),
   };
   return { store, known: (id) => images.has(id), *roots() { for (const { top } of images.values()) if (top !== undefined) yield top; } };
 }
@@ -94,8 +99,13 @@ function metadata<T>(room: Room, id: ImageId, name: string, parse: (text: string
   }
 }
 
-async function writeParent({ disk, at }: Room, id: ImageId, parent: ImageId): Promise<void> {
+async function writeMetadata({ disk, at }: Room, id: ImageId, { name, text }: { name: 'parent' | 'lastUpdated'; text: string }): Promise<void> {
   const directory = `${at.imageMetadata}/${hexOf(id)}`;
   await disk.mkdir(directory, MODE.private);
-  await replaceFile(disk, `${directory}/parent`, { data: parent, mode: MODE.record, durable: false });
+  await replaceFile(disk, `${directory}/${name}`, { data: text, mode: MODE.record, durable: false });
+}
+
+function parseMoment(text: string): string {
+  if (parseNanos(text) === undefined) throw invalid(`no time: ${JSON.stringify(text)}`);
+  return text;
 }

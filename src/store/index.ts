@@ -49,7 +49,9 @@ export interface ImageStore {
   withPrefix(hexPrefix: string): ImageId[];
   /** The image it was built from, where that was recorded. */
   parentOf(id: ImageId): ImageId | undefined;
-  /** When it was last given a name (RFC 3339), where Docker recorded that. */
+  /** Notes that it was given a name, at a time in RFC 3339; not durable. */
+  tagged(id: ImageId, time: string): Promise<void>;
+  /** When it was last given a name by `tag` or a commit, here or by Docker. */
   lastTagged(id: ImageId): string | undefined;
 }
 

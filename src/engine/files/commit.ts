@@ -1,11 +1,11 @@
 // commit: what a container has changed becomes a layer, its configuration an image on its own image; the name last.
 import { formatNanos } from '../../lib/clock.ts';
-import { EngineError, invalid } from '../../lib/errors.ts';
+import { EngineError } from '../../lib/errors.ts';
 import { chainIds, parseImageId, type ChainId, type DiffId, type ImageId } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import { runConfigFrom } from '../../oci/parse-config.ts';
 import { parseImageConfig } from '../../oci/parse-manifest.ts';
-import { familiarString, parseReference } from '../../oci/reference.ts';
+import { nameToTag } from '../../oci/reference.ts';
 import type { RootFs } from '../../rootfs/index.ts';
 import type { ContainerConfig } from '../../wire/types.ts';
 import type { Container } from '../containers/container.ts';
@@ -29,7 +29,7 @@ interface Needs {
 
 /** Durable when resolved; before the name is set, a power cut leaves at most an image without one. */
 export async function commitContainer({ needs, rootfs, engineVersion }: Needs, container: Container, options: CommitOptions & { signal: AbortSignal }): Promise<ImageId> {
-  const name = options.repo === '' ? undefined : nameOf(options);
+  const name = options.repo === '' ? undefined : nameToTag(options.repo, options.tag);
   const own = container.record.Config;
   const config = mergeImageConfig(
     appliedChanges(options.config === undefined ? own : completeConfig(options.config), options.changes),
@@ -43,18 +43,12 @@ export async function commitContainer({ needs, rootfs, engineVersion }: Needs, c
   const image = imageOf({ parent, config, container, diffId, options, engineVersion, created: formatNanos(needs.clock.nowNanos()) });
   await needs.store.images.add(image, { parent: parent.id });
   if (name !== undefined) {
+    await needs.store.images.tagged(image.id, formatNanos(needs.clock.nowNanos()));
     await needs.store.names.update({ set: [[name, image.id]] });
     needs.events.publish({ type: 'image', action: 'tag', id: image.id, attributes: { ...image.config.Labels, name } });
   }
   publish(needs, container, { action: 'commit', extra: { comment: options.comment, imageID: image.id, imageRef: name ?? '' } });
   return image.id;
-}
-
-function nameOf({ repo, tag }: CommitOptions): string {
-  const target = parseReference(repo);
-  if (target.digest !== undefined) throw invalid('refusing to create a tag with a digest reference');
-  if (tag !== '' && !/^\w[\w.-]{0,127}$/.test(tag)) throw invalid('invalid tag format');
-  return familiarString({ ...target, tag: tag === '' ? target.tag ?? 'latest' : tag });
 }
 
 /** A running container is held still while its files are read, so that they belong together; one that cannot be paused is read as it is. */

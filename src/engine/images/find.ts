@@ -1,11 +1,11 @@
 // Which image a word means: a name, a name with digest, an ID or the unique start of one.
-import { invalid, notFound } from '../../lib/errors.ts';
+import { notFound } from '../../lib/errors.ts';
 import { isDigest, parseImageId, type ImageId } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import { familiarString, parseReference, withDefaultTag, type Reference } from '../../oci/reference.ts';
 import type { Store } from '../../store/index.ts';
 
-/** Docker's order: full ID, name, start of an ID. Error: not-found, in the words clients match on. */
+/** Docker's order: full ID, name, start of an ID that no other has. Error: not-found, in the words clients match on, as a name that looks like an ID is pulled then. */
 export function findImage(store: Pick<Store, 'images' | 'names'>, word: string): { config: ImageConfig; byName: string | undefined } {
   const full = /^[0-9a-f]{64}$/.test(word) ? `sha256:${word}` : word;
   if (isDigest(full)) {
@@ -38,7 +38,6 @@ function nameOf(word: string): Reference | undefined {
 
 function byPrefix(store: Pick<Store, 'images'>, hex: string): ImageId | undefined {
   if (!/^[0-9a-f]{1,64}$/.test(hex)) return undefined;
-  const found = store.images.withPrefix(hex);
-  if (found.length > 1) throw invalid(`image ID prefix ${hex} is not unique: ${found.length} images start with it`);
-  return found[0];
+  const [found, ...more] = store.images.withPrefix(hex);
+  return more.length === 0 ? found : undefined;
 }

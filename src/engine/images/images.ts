@@ -1,6 +1,7 @@
 // The verbs on images, put together from their parts.
-import { invalid } from '../../lib/errors.ts';
-import { familiarString, parseReference, withDefaultTag } from '../../oci/reference.ts';
+import { formatNanos } from '../../lib/clock.ts';
+import { Limiter } from '../../lib/lock.ts';
+import { nameToTag, parseReference, withDefaultTag } from '../../oci/reference.ts';
 import type { ImagesFace } from '../index.ts';
 import { createDelta, deltasOf, removeDeltas, type DeltaNeeds } from './delta.ts';
 import { findImage } from './find.ts';
@@ -17,27 +18,28 @@ export function openImages(needs: PullNeeds & PushNeeds & RemoveNeeds & DeltaNee
   const usersOf = (id: string) => needs.users(id as Parameters<RemoveNeeds['users']>[0]).length;
   const pull = makePull(needs);
   const pusher = makePusher(needs);
+  const turn = new Limiter(1);
   const delta: ImagesFace['delta'] = (options) => createDelta(needs, options);
   return {
     pull,
     push: (name, options) => pusher.push(name, options),
     publishDeltas: (target, options) => publishDeltas({ ...needs, pull, delta, pusher }, target, options),
-    list: async ({ filters }) => listImages(store, { filters, usersOf }),
+    list: async (options) => listImages(store, { ...options, usersOf, clock: needs.clock }),
     inspect: async (name) => {
       const { config } = findImage(store, name);
       return viewImage(store, config, usersOf(config.id));
     },
     history: async (name) => historyOf(store, findImage(store, name).config),
     async tag(name, { repo, tag }) {
+      using _turn = await turn.hold(); // or it would name what a removal is about to take
       const { config } = findImage(store, name);
-      const target = parseReference(tag === '' ? repo : `${repo}:${tag}`);
-      if (target.digest !== undefined) throw invalid('refusing to create a tag with a digest reference');
-      const familiar = familiarString({ ...target, tag: target.tag ?? 'latest' });
+      const familiar = nameToTag(repo, tag);
+      await store.images.tagged(config.id, formatNanos(needs.clock.nowNanos()));
       await store.names.update({ set: [[familiar, config.id]] });
       events.publish({ type: 'image', action: 'tag', id: config.id, attributes: { ...config.config.Labels, name: familiar } });
     },
-    remove: (name, options) => removeImage(needs, name, options),
-    prune: ({ filters }) => pruneImages(needs, filters),
+    remove: (name, options) => removeImage({ ...needs, turn }, name, options),
+    prune: ({ filters }) => pruneImages({ ...needs, turn }, filters),
     save: makeSave(needs),
     load: makeLoad(needs),
     delta,

@@ -1,6 +1,7 @@
 // Untag, delete, prune: names first, then configs, bytes last by collection.
 import { parseNanos, type Clock } from '../../lib/clock.ts';
 import { conflict, errnoOf, invalid, kindOf } from '../../lib/errors.ts';
+import type { Limiter } from '../../lib/lock.ts';
 import { hexOf, type ImageId } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import { familiarName, parseReference } from '../../oci/reference.ts';
@@ -22,6 +23,9 @@ export interface RemoveNeeds {
   users(id: ImageId): ReadonlyArray<{ id: string; running: boolean }>;
 }
 
+/** What a removal has to itself, from its look at the names to the end: of two that each take a name and see the other's, neither would take the image. */
+export interface RemoveTurn { turn: Limiter }
+
 const short = (hex: string) => hex.slice(0, 12);
 
 /**
@@ -29,8 +33,9 @@ const short = (hex: string) => hex.slice(0, 12);
  * the image, unless it has several. What was built on it keeps an image, and a running container does, whatever `force` says; a stopped one keeps
  * it without `force`. Without `noPrune`, parents go too that have no name, no container and nothing else built on them.
  */
-export async function removeImage(needs: RemoveNeeds, word: string, options: { force: boolean; noPrune: boolean }): Promise<Removal[]> {
+export async function removeImage(needs: RemoveNeeds & RemoveTurn, word: string, options: { force: boolean; noPrune: boolean }): Promise<Removal[]> {
   if (word.trim() === '') throw invalid('image name cannot be blank');
+  using _turn = await needs.turn.hold();
   return await removeFound(needs, { ...findImage(needs.store, word), word }, options);
 }
 
@@ -53,13 +58,13 @@ async function removeFound(needs: RemoveNeeds, found: Found, { force, noPrune }:
 interface Going { gone: readonly string[]; deleteImage: boolean; told: number }
 
 /** What goes, or the conflict in Docker's words and in its order. */
-function decideRemoval({ store, users }: RemoveNeeds, { config, byName, word }: Found, force: boolean): Going {
+function decideRemoval(needs: RemoveNeeds, { config, byName, word }: Found, force: boolean): Going {
   const { id } = config;
-  const names = store.names.of(id);
-  const containers = users(id);
+  const names = needs.store.names.of(id);
+  const containers = needs.users(id);
   const [first] = containers;
   const running = containers.find((user) => user.running);
-  const hasChildren = childrenOf(store, id).length > 0;
+  const hasChildren = childrenOf(needs.store, id).length > 0;
   if (byName !== undefined) {
     if (first && !force && isSingle(names))
       throw conflict(`conflict: unable to remove repository reference "${word}" (must force) - container ${short(first.id)} is using its referenced image ${short(hexOf(id))}`);
@@ -127,7 +132,7 @@ const PRUNE_KEYS = ['dangling', 'label', 'label!', 'until'] as const;
  * Dangling images that no container uses, or with dangling=false every name that does not keep a container's image. What others were built on
  * stays, unless it has a name. Unless only some images are meant, what pulls that failed have left goes too.
  */
-export async function pruneImages(needs: RemoveNeeds, filters: Filters): Promise<{ deleted: Removal[]; spaceReclaimedBytes: number }> {
+export async function pruneImages(needs: RemoveNeeds & RemoveTurn, filters: Filters): Promise<{ deleted: Removal[]; spaceReclaimedBytes: number }> {
   const { store } = needs;
   assertFilterKeys(filters, PRUNE_KEYS);
   const onlyDangling = booleanFilter(filters, 'dangling') ?? true;
@@ -146,8 +151,9 @@ export async function pruneImages(needs: RemoveNeeds, filters: Filters): Promise
   return { deleted, spaceReclaimedBytes };
 }
 
-async function removeUnlessKept(needs: RemoveNeeds, found: Found): Promise<Removal[]> {
+async function removeUnlessKept(needs: RemoveNeeds & RemoveTurn, found: Found): Promise<Removal[]> {
   const { names, images } = needs.store;
+  using _turn = await needs.turn.hold();
   // It may have gone with the one before it.
   if (found.byName === undefined ? !images.get(found.config.id) : names.get(found.byName) !== found.config.id) return [];
   try {

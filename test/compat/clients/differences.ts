@@ -84,7 +84,6 @@ export const CLIENT_DIFFERENCES: readonly ClientDifference[] = [
   { where: /refusals: two networks$/, at: /^message$/, why: 'clients that name no version are those of the newest, which may ask for several networks: only the host is no company' },
   { where: /networks: who is in it/, why: 'nobody is listed in the networks that have no addresses' },
   { where: /system: info|engine: info/, at: /^(Runtimes\.|CDISpecDirs|Warnings|KernelMemory|BridgeNf)/, why: 'two different engines' },
-  { where: /system: df of an image/, at: /SharedSize$/, why: 'not counted' },
   { where: /system: (version|df)$/, why: 'fields that mean something are asked for one by one' },
   { where: /system: another type/, at: /^message$/, why: 'as Docker since 23 says it' },
 ];
