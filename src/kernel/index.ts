@@ -240,7 +240,7 @@ export interface NetNamespace extends Disposable {
   udpSocket(at: { address: string; port: number; reuse?: boolean }): { fd: number; port: number };
   /** A listening TCP socket, likewise, for node:net. With `protocol` 'sctp' and a backlog of 0 it only holds the port; EPROTONOSUPPORT where the kernel has no such sockets. */
   tcpListener(at: { address: string; port: number; backlog: number; protocol?: 'tcp' | 'sctp' }): { fd: number; port: number };
-  /** A connecting TCP socket, likewise; the connection is under way. */
+  /** A connecting TCP socket, likewise; the connection is under way. An IPv6 address may have a zone ("fe80::1%eth0"): the name or number of an interface in here; ENODEV when there is none. */
   tcpConnection(to: { address: string; port: number }): number;
   /** Runs a program in it with `input` as its stdin. Rejects with its own words (stderr) when it exits with another code than 0. */
   run(command: readonly [string, ...string[]], input?: string): Promise<string>;

@@ -13,7 +13,8 @@ const IPPROTO_IPV6 = 41, IPV6_V6ONLY = 26;
 const PORT_MAX = 65535;
 
 type Protocol = keyof typeof IPPROTO;
-type Place = { address: string; port: number };
+/** `link`: index of the interface by which an address that is valid on one link alone is meant. */
+type Place = { address: string; port: number; link?: number };
 
 export function udpSocket({ reuse = false, ...at }: Parameters<NetNamespace['udpSocket']>[0]): { fd: number; port: number } {
   return guarded(open(at, 'udp'), (fd) => {
@@ -68,13 +69,14 @@ function portOf(fd: number): number {
 }
 
 /** struct sockaddr_in or sockaddr_in6. */
-function socketAddress({ address, port }: Place): Buffer {
+function socketAddress({ address, port, link = 0 }: Place): Buffer {
   const ip = parseIp(address);
   if (!ip || !Number.isInteger(port) || port < 0 || port > PORT_MAX) throw systemError('EINVAL', { syscall: 'bind', detail: `${address} port ${port}` });
   const bytes = Buffer.alloc(ip.length === 4 ? 16 : 28);
   bytes.writeUInt16LE(ip.length === 4 ? AF_INET : AF_INET6, 0);
   bytes.writeUInt16BE(port, 2);
   bytes.set(ip, ip.length === 4 ? 4 : 8);
+  if (ip.length === 16) bytes.writeUInt32LE(link, 24); // sin6_scope_id
   return bytes;
 }
 

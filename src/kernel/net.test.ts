@@ -168,7 +168,11 @@ real('sockets of a namespace carry traffic of Node, and only there', async ({ a,
     namespace.setLink(device, { up: true });
     namespace.addAddress(device, `172.30.0.${host}/24`);
     namespace.addAddress(device, `fd00:0:0:1::${host}/64`);
+    namespace.addAddress(device, `fe80::${host}/64`);
   }
+  for (const address of ['fe80::2%veth1', `fe80::2%${a.link('veth1')?.index}`]) assert.equal(await overTcp({ server: b, client: a, any: '::', address }), `hello over ${address}`);
+  assert.throws(() => a.tcpConnection({ address: 'fe80::2%eth0', port: 1 }), coded('ENODEV'));
+  assert.throws(() => a.tcpConnection({ address: 'fe80::2', port: 1 }), coded('EINVAL'));
   for (const { any, address, type } of [{ any: '0.0.0.0', address: '172.30.0.2', type: 'udp4' }, { any: '::', address: 'fd00:0:0:1::2', type: 'udp6' }] as const) {
     assert.equal(await overTcp({ server: b, client: a, any, address }), `hello over ${address}`);
     assert.equal(await overUdp({ server: b, client: a, any, address, type }), `hello over ${address}`);

@@ -105,7 +105,11 @@ class Namespace implements NetNamespace {
 
   udpSocket(at: Parameters<NetNamespace['udpSocket']>[0]): { fd: number; port: number } { return this.#within(() => udpSocket(at)); }
   tcpListener(at: Parameters<NetNamespace['tcpListener']>[0]): { fd: number; port: number } { return this.#within(() => listener(at)); }
-  tcpConnection(to: Parameters<NetNamespace['tcpConnection']>[0]): number { return this.#within(() => tcpConnection(to)); }
+  tcpConnection({ address: text, port }: Parameters<NetNamespace['tcpConnection']>[0]): number {
+    const [address = '', zone] = text.split('%', 2);
+    const link = zone === undefined ? 0 : /^\d+$/.test(zone) ? Number(zone) : this.#index(zone);
+    return this.#within(() => tcpConnection({ address, port, link }));
+  }
 
   /** The child is forked before `spawn` returns, so it is in here for good and nothing else is. */
   run(command: readonly [string, ...string[]], input = ''): Promise<string> { return this.#within(() => runWithInput(command, input)); }
