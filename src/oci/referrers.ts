@@ -3,7 +3,7 @@ import { hexOf, type Digest } from './digest.ts';
 import { MEDIA, type Descriptor } from './manifest.ts';
 import { MAX_INDEX_ENTRIES, descriptorFrom } from './parse-manifest.ts';
 import { asArray, asObject, optionalString, optionalStringMap, parseJsonObject, type JsonObject } from './shape.ts';
-import { invalid } from '../lib/errors.ts';
+import { invalid, kindOf } from '../lib/errors.ts';
 
 export interface Referrer { descriptor: Descriptor; artifactType: string; annotations: Readonly<Record<string, string>> }
 
@@ -13,9 +13,9 @@ export const fallbackTag = (subject: Digest): string => `sha256-${hexOf(subject)
 /** Whether a tag can only be such a list: what is pulled or looked for among tags is none. */
 export const isFallbackTag = (tag: string): boolean => /^sha256-[0-9a-f]{64}$/.test(tag);
 
-/** What a list names. Error: invalid, when it is no index. */
+/** What a list names, as far as it can be read: others write there too, and may know digests that we do not. Error: invalid, when it is no index. */
 export function parseReferrers(bytes: Uint8Array): Referrer[] {
-  return entriesOf(indexFrom(bytes)).map((entry, i) => referrerFrom(entry, `index.manifests[${i}]`));
+  return entriesOf(indexFrom(bytes), Infinity).slice(0, MAX_INDEX_ENTRIES).flatMap((entry) => readable(entry) ?? []);
 }
 
 /**
@@ -24,11 +24,12 @@ export function parseReferrers(bytes: Uint8Array): Referrer[] {
  */
 export function withReferrer(list: Uint8Array | undefined, added: Referrer, sameBy: readonly string[]): Uint8Array {
   const index = list === undefined ? { schemaVersion: 2, mediaType: MEDIA.ociIndex } : indexFrom(list);
-  const gives = (entry: unknown, i: number) => {
-    const { descriptor, artifactType, annotations } = referrerFrom(entry, `index.manifests[${i}]`);
-    return descriptor.digest !== added.descriptor.digest && (artifactType !== added.artifactType || sameBy.some((name) => annotations[name] !== added.annotations[name]));
+  const stays = (entry: unknown) => {
+    const known = readable(entry);
+    return known === undefined || (known.descriptor.digest !== added.descriptor.digest
+      && (known.artifactType !== added.artifactType || sameBy.some((name) => known.annotations[name] !== added.annotations[name])));
   };
-  const kept = list === undefined ? [] : entriesOf(index).filter(gives);
+  const kept = list === undefined ? [] : entriesOf(index).filter(stays);
   if (kept.length >= MAX_INDEX_ENTRIES) throw invalid(`the list of referrers is full: it has ${kept.length} entries`);
   const { mediaType, digest, size } = added.descriptor;
   return Buffer.from(JSON.stringify({ ...index, manifests: [...kept, { mediaType, digest, size, annotations: added.annotations, artifactType: added.artifactType }] }));
@@ -37,11 +38,19 @@ export function withReferrer(list: Uint8Array | undefined, added: Referrer, same
 function indexFrom(bytes: Uint8Array): JsonObject {
   const json = parseJsonObject(bytes, 'list of referrers');
   const mediaType = optionalString(json['mediaType'], 'mediaType') || MEDIA.ociIndex;
-  if (json['schemaVersion'] !== 2 || mediaType !== MEDIA.ociIndex) throw invalid(`list of referrers: it is no ${MEDIA.ociIndex}`);
+  const isImage = json['config'] !== undefined || json['layers'] !== undefined;
+  if (json['schemaVersion'] !== 2 || mediaType !== MEDIA.ociIndex || isImage) throw invalid(`list of referrers: it is no ${MEDIA.ociIndex}`);
   return json;
 }
 
-const entriesOf = (index: JsonObject): readonly unknown[] => asArray(index['manifests'] ?? [], 'index.manifests', MAX_INDEX_ENTRIES);
+const entriesOf = (index: JsonObject, maxEntries = MAX_INDEX_ENTRIES): readonly unknown[] => asArray(index['manifests'] ?? [], 'index.manifests', maxEntries);
+
+function readable(entry: unknown): Referrer | undefined {
+  try { return referrerFrom(entry, 'entry'); } catch (error) {
+    if (kindOf(error) !== 'invalid') throw error;
+    return undefined;
+  }
+}
 
 function referrerFrom(value: unknown, where: string): Referrer {
   const json = asObject(value, where);

@@ -44,7 +44,10 @@ export function nextPage(response: Response, here: URL): URL | undefined {
   const link = /<([^>]+)>\s*;\s*rel="?next"?/.exec(String(response.message.headers.link ?? ''))?.[1];
   if (link === undefined) return undefined;
   const next = URL.parse(link, here);
-  if (next?.host !== here.host) throw new RegistryFailure('unavailable', `Get "${shownUrl(here)}": its next page is on another host`);
+  if (next?.host !== here.host) {
+    response.message.destroy(); // nobody is going to read it
+    throw new RegistryFailure('unavailable', `Get "${shownUrl(here)}": its next page is on another host`);
+  }
   next.protocol = here.protocol; // behind a proxy that ends TLS, registries name themselves as they see themselves
   return next;
 }

@@ -176,6 +176,29 @@ test('a blob is mounted where the registry does that, and left to an upload wher
   assert.equal(await w.client.registry.mountBlob(w.reference, digestOf('other'), { ...CALL, from: 'c/d' }), false);
   assert.deepEqual([spoken(w.server).slice(-2), w.server.shelf.openUploads], [['POST 202', 'DELETE 204'], 0]);
   assert.equal(await w.client.registry.mountBlob(w.reference, DIGEST, { ...CALL, from: 'not/ours' }), false);
+  w.server.misbehave = ({ kind }) => (kind === 'upload' ? { status: 500 } : undefined);
+  assert.equal(await w.client.registry.mountBlob(w.reference, DIGEST, { ...CALL, from: 'c/d' }), false);
+  w.server.misbehave = () => ({ hangUp: true });
+  await assert.rejects(w.client.registry.mountBlob(w.reference, DIGEST, { ...CALL, from: 'c/d' }), { kind: 'unavailable' });
+});
+
+test('how long a blob is has to be said, and storage that answers downloads alone is not asked twice', async () => {
+  await using w = await world();
+  await using storage = await openFakeRegistry();
+  await w.client.registry.upload(w.reference, source().open, KNOWN);
+  const size = () => w.client.registry.blobSize(w.reference, DIGEST, CALL);
+  assert.equal(await size(), CONTENT.length);
+  for (const length of ['0', '2000000000000']) {
+    w.server.misbehave = () => ({ status: 200, headers: { 'Content-Length': length } });
+    assert.equal(await size(), undefined, length);
+  }
+  w.server.misbehave = () => ({ redirect: `${storage.url}/signed?x=1` });
+  for (const status of [403, 405, 404, 400]) {
+    storage.misbehave = () => ({ status });
+    assert.equal(await size(), undefined, String(status));
+  }
+  w.server.misbehave = () => ({ status: 403 });
+  await assert.rejects(size(), { kind: 'forbidden' });
 });
 
 test('tokens are asked for with the right to push, and anew when they end in the middle', async () => {

@@ -25,8 +25,8 @@ export function makePush(reach: Reach): RegistryPush {
       try {
         return await reach.askOwn(reference, call, (place) => mountBlob(reach, { reference, digest, from: call.from, signal: call.signal }, place));
       } catch (error) {
-        // Who may not read there, or is told so, uploads: a mount only saves time.
-        if (['unauthorized', 'forbidden', 'not-found', 'invalid'].includes(kindOf(error))) return false;
+        // Who may not read there, or is told so, uploads: a mount only saves time. So does one that a registry fails at.
+        if (['unauthorized', 'forbidden', 'not-found', 'invalid'].includes(kindOf(error)) || (error instanceof RegistryFailure && error.status !== undefined)) return false;
         throw error;
       }
     },
@@ -40,10 +40,12 @@ async function blobSize({ authorizer, transport }: Reach, asked: { reference: Re
   const url = at(base, `/v2/${reference.path}/blobs/${digest}`);
   const response = await authorizer.send({ method: 'HEAD', url, headers: {}, signal, isVerified: true, ...(connectMs === undefined ? {} : { connectMs }) }, { base, scope: pushScope(reference), auth });
   const answer = await transport.text(response, signal);
-  if (answer.status === 404) return undefined;
+  // Storage that a registry sends to may answer downloads alone: what it refuses says nothing about who may push.
+  if (answer.status === 404 || (answer.status >= 400 && answer.status < 500 && answer.url.origin !== base.origin)) return undefined;
   if (answer.status !== 200) throw pushFailure(answer, { auth });
+  // What does not say how long it is cannot stand in a manifest; some servers say 0 of an answer without a body.
   const size = Number(answer.headers['content-length'] ?? NaN);
-  return Number.isSafeInteger(size) && size >= 0 && size <= MAX_BLOB_BYTES ? size : undefined; // what does not say how long it is cannot stand in a manifest
+  return Number.isSafeInteger(size) && size > 0 && size <= MAX_BLOB_BYTES ? size : undefined;
 }
 
 async function mountBlob(reach: Reach, asked: { reference: Reference; digest: Digest; from: string; signal: AbortSignal | undefined }, { base, auth }: Place): Promise<boolean> {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { openFakeRegistry, type FakeRegistry, type Misbehaviour } from '../../test/kit/fake-registry.ts';
 import { openTestClient, type ClientOptions, type TestClient } from '../../test/kit/registry-client.ts';
+import { until } from '../../test/kit/poll.ts';
 import { digestOf } from '../oci/digest.ts';
 import { MEDIA } from '../oci/manifest.ts';
 import { parseReference, type Reference } from '../oci/reference.ts';
@@ -113,6 +114,32 @@ test('an entry takes the place of one that is the same; all others stay as they 
   const index = JSON.parse(Buffer.from(w.server.shelf.manifest('a/b', TAG)?.bytes ?? []).toString()) as { manifests: unknown[]; annotations: unknown };
   assert.deepEqual([index.manifests[0], index.annotations, index.manifests.length], [foreign, { kept: 'yes' }, 3]);
   assert.deepEqual(parseReferrers(Buffer.from(JSON.stringify(index))).map(({ artifactType }) => artifactType), ['application/vnd.sbom', TYPE, TYPE]);
+  // What others write may be beyond us: an entry that we cannot read stays, and hides no other; what is no list is not written over.
+  const strange = [{ mediaType: MEDIA.ociManifest, digest: `sha512:${'a'.repeat(128)}`, size: 4, artifactType: 'application/vnd.signature' }, 7];
+  w.server.shelf.put('a/b', TAG, { mediaType: MEDIA.ociIndex, bytes: Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests: strange })) });
+  await w.put('v3');
+  const after = JSON.parse(Buffer.from(w.server.shelf.manifest('a/b', TAG)?.bytes ?? []).toString()) as { manifests: unknown[] };
+  assert.deepEqual([after.manifests.slice(0, 2), after.manifests.length, await w.listed()], [strange, 3, ['v3']]);
+  const full = { schemaVersion: 2, manifests: Array.from({ length: 4096 }, () => foreign) };
+  for (const bytes of [JSON.stringify({ schemaVersion: 2, config: {}, layers: [] }), 'no JSON', JSON.stringify({ schemaVersion: 2, mediaType: MEDIA.dockerList, manifests: [] }), JSON.stringify(full)].map((text) => Buffer.from(text))) {
+    w.server.shelf.put('a/b', TAG, { mediaType: MEDIA.ociIndex, bytes });
+    await assert.rejects(w.put('v4'), { kind: 'conflict', message: /a\/b:sha256-[0-9a-f]{64}, which cannot be added to: .*; if nobody needs what is there, delete that tag/ });
+    assert.deepEqual(w.server.shelf.manifest('a/b', TAG)?.bytes, bytes);
+  }
+  full.manifests.push(foreign);
+  assert.equal(parseReferrers(Buffer.from(JSON.stringify(full))).length, 4096, 'of more the first are read');
+});
+
+test('one repository without the API says nothing about its neighbours; a page that leads elsewhere leaves no connection', async () => {
+  await using w = await world();
+  w.server.shelf.api = { has: true, filters: true, pageEntries: 2 };
+  w.server.misbehave = ({ kind, path }) => (kind === 'referrers' && path.includes('/old/') ? { status: 404 } : undefined);
+  await w.put('v1');
+  assert.deepEqual(await w.client.registry.referrers({ ...w.reference, path: 'old/c' }, SUBJECT, { ...CALL, artifactType: TYPE }), []);
+  assert.deepEqual(await w.listed(), ['v1']);
+  w.server.misbehave = ({ kind }) => (kind === 'referrers' ? { status: 200, headers: { Link: '<http://elsewhere.invalid/v2/>; rel="next"' }, content: 'x'.repeat(1 << 20) } : undefined);
+  for (let i = 0; i < 4; i++) await assert.rejects(w.listed(), { kind: 'unavailable', message: /its next page is on another host/ });
+  await until('the connection to be closed', async () => await w.server.connections() <= 1);
 });
 
 test('writers of one list do not lose each other\'s entries', async () => {

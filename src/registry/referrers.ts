@@ -4,7 +4,7 @@ import { at } from './hosts.ts';
 import { fetchManifest, manifestAt, nextPage } from './manifests.ts';
 import { pullScope, type Place, type Reach } from './reach.ts';
 import type { Response } from './transport.ts';
-import { corrupt, kindOf, unavailable } from '../lib/errors.ts';
+import { conflict, corrupt, kindOf, messageOf, unavailable } from '../lib/errors.ts';
 import { KeyedLock } from '../lib/lock.ts';
 import { digestOf, type Digest } from '../oci/digest.ts';
 import { MEDIA } from '../oci/manifest.ts';
@@ -17,20 +17,29 @@ import type { ReferrerPut, RegistryCall, RegistryPush, RegistryReferrers } from 
 const MAX_PAGES = 64;
 /** That a registry has no such API is believed for so long: it may be renewed while we run. */
 const FORGET_MS = 6 * 3600_000;
+/** Of so many repositories; the oldest goes first. */
+const MAX_LACKING = 1024;
 /** Writers of one list that come in each other's way: each loses a round at most once per other one. */
 const MAX_ROUNDS = 8;
 
 type Asked = RegistryCall & { reference: Reference; subject: Digest; artifactType: string };
 
 export function makeReferrers(reach: Reach, push: Pick<RegistryPush, 'putManifest'>): RegistryReferrers {
-  /** By server: until when it need not be asked for the API. */
+  /** By server and repository, since some have it for some of theirs alone: until when it need not be asked for the API. */
   const lacking = new Map<string, number>();
+  const keyOf = ({ reference }: Asked, { base }: Place) => `${base.href} ${reference.path}`;
+  const lacks = (key: string) => {
+    lacking.delete(key);
+    lacking.set(key, reach.clock.monotonicMs() + FORGET_MS);
+    const oldest = lacking.keys().next();
+    if (lacking.size > MAX_LACKING && !oldest.done) lacking.delete(oldest.value);
+  };
   /** Deltas to one image are pushed at once: those of this process do not come in each other's way. */
   const lists = new KeyedLock();
-  const isLacking = (base: URL) => (lacking.get(base.href) ?? 0) > reach.clock.monotonicMs();
   const found = async (asked: Asked, place: Place): Promise<Referrer[]> => {
-    const listed = isLacking(place.base) ? undefined : await byApi(reach, asked, place);
-    if (listed === 'no such API') lacking.set(place.base.href, reach.clock.monotonicMs() + FORGET_MS);
+    const key = keyOf(asked, place);
+    const listed = (lacking.get(key) ?? 0) > reach.clock.monotonicMs() ? undefined : await byApi(reach, asked, place);
+    if (listed === 'no such API') lacks(key);
     return Array.isArray(listed) ? listed : parsed(await fallbackList(reach, asked, place));
   };
   return {
@@ -113,7 +122,7 @@ async function list({ reach, push }: { reach: Reach; push: Pick<RegistryPush, 'p
   const pause = (baseMs: number) => clock.sleep(baseMs * (1 + Number.parseInt(clock.randomHex(1), 16) / 255), { signal: call.signal });
   const read = () => reach.askOwn(reference, call, (place) => fallbackList(reach, { ...call, reference, subject }, place));
   for (let round = 1, before = await read(); round <= MAX_ROUNDS; round++) {
-    const news = withReferrer(before && namedBy(before) ? before : undefined, ours, sameBy);
+    const news = added(before, ours, { sameBy, tag: `${reference.path}:${fallbackTag(subject)}` });
     await push.putManifest(reference, { at: fallbackTag(subject), mediaType: MEDIA.ociIndex, bytes: news }, call);
     before = await read();
     await pause(limits.retryBaseMs / 8 * (isThere(before) ? 1 : round));
@@ -122,4 +131,11 @@ async function list({ reach, push }: { reach: Reach; push: Pick<RegistryPush, 'p
     log.info('another writer has changed the list of referrers: it is written again', { subject, round });
   }
   throw unavailable(`the list of referrers of ${subject} changes faster than it can be written`);
+}
+
+/** What is no list was put there by somebody who may need it: it is left. Source: OCI distribution spec 1.1, "Pushing Manifests with Subject". */
+function added(before: Uint8Array | undefined, ours: Referrer, { sameBy, tag }: { sameBy: readonly string[]; tag: string }): Uint8Array {
+  try {
+    return withReferrer(before, ours, sameBy);
+  } catch (error) { throw conflict(`what refers to the image is to be listed under ${tag}, which cannot be added to: ${messageOf(error)}; if nobody needs what is there, delete that tag in the registry and push again`, { cause: error }); }
 }

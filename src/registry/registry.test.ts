@@ -155,6 +155,12 @@ test('inspect tells the descriptor and the platforms', async () => {
   assert.deepEqual(await w.client.registry.inspect(w.ref('a/b:one'), CALL), { top, platforms: [platform] });
 });
 
+test('tags on pages that lead round in a circle end', async () => {
+  await using w = await world();
+  w.server.misbehave = ({ path }) => (path.endsWith('/tags/list') ? { status: 200, headers: { Link: '</v2/a/b/tags/list?last=x>; rel="next"' }, content: '{"tags":[]}' } : undefined);
+  assert.deepEqual([await w.client.registry.tags(w.ref('a/b'), { auth: undefined }), w.server.requests.length], [[], 256]);
+});
+
 test('an aborted call is cancelled, whatever it waits for', async () => {
   await using w = await world({ limits: { stallMs: 60_000 } });
   w.server.misbehave = () => ({ stallAfterBytes: 0 });

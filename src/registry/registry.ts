@@ -19,8 +19,8 @@ import type { BlobCall, Registry, RegistryCall, RegistryPush, RegistryReferrers,
 
 /** An index may name indexes; one below the other is more than any tool makes. */
 const MAX_INDEX_DEPTH = 2;
-/** A repository with more tags is not pulled as a whole by anyone. */
-const MAX_TAGS = 10_000;
+/** A repository with more tags is not pulled as a whole by anyone; pages may be empty, and lead round in a circle. */
+const MAX_TAGS = 10_000, MAX_TAG_PAGES = 256;
 
 /** A client for the registries of `config`. Nothing is connected to before the first call. */
 export function openRegistry(options: ReachOptions): Registry {
@@ -107,7 +107,7 @@ class RegistryClient implements Omit<Registry, keyof RegistryPush | keyof Regist
     const { transport, authorizer, config } = this.#reach;
     const tags: string[] = [];
     let next: URL | undefined = at(base, `/v2/${reference.path}/tags/list`);
-    while (next !== undefined && tags.length < MAX_TAGS) {
+    for (let pages = 0; next !== undefined && pages < MAX_TAG_PAGES && tags.length < MAX_TAGS; pages++) {
       const response: Response = await authorizer.send({ method: 'GET', url: next, headers: { Accept: 'application/json' }, signal }, { base, scope: pullScope(reference), auth });
       if (response.status !== 200) throw imageFailure(await transport.text(response, signal), { reference, what: 'manifest', auth });
       const following = nextPage(response, next);
