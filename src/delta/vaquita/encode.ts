@@ -48,7 +48,9 @@ const FULL_LITERAL_BYTES = 4 << 20;
 const SMALL_FILE_BYTES = 65536;
 
 /** Files from this on are looked through for long runs that are the base's, of so many bytes at least. */
-const LARGE_FILE_BYTES = 8 << 20, LEAST_RUN_BYTES = 65536;
+const LARGE_FILE_BYTES = 1 << 20, LEAST_RUN_BYTES = 65536;
+/** Up to this a frame holds all of a file, and packs it better as a whole unless nearly all of it is in runs. */
+const HUGE_FILE_BYTES = 8 << 20, NEARLY_ALL = 0.9;
 /** What lies around a place between two runs is taken into a dictionary with so much on both sides. */
 const GAP_MARGIN_BYTES = 16384;
 
@@ -230,6 +232,7 @@ class Making {
     const runs = findRuns(part(this.#target, entry.contentBytes, entry.sizeBytes), {
       sketch: this.#base.sketch, mayUse: (file) => this.#numberOf(file) >= 0, open: (file) => this.#base.entries.view(file), leastBytes: Math.max(LEAST_RUN_BYTES, entry.sizeBytes / MAX_PIECES),
     });
+    if (entry.sizeBytes < HUGE_FILE_BYTES && runs.reduce((sum, { bytes }) => sum + bytes, 0) < entry.sizeBytes * NEARLY_ALL) return;
     let end = 0;
     const pieces = runs.map(({ at, file, from, bytes }): CheckedPiece => {
       const freshBytes = at - end, { crc } = hashContent(bytes, (position, { into, start, end: to }) => { this.#base.entries.read(file, from + position, { into, start, end: to }); });

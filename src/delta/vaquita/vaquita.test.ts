@@ -128,6 +128,12 @@ test('a large file that changed in places is made of pieces', () => {
   assert.match(messageOf(applyDelta([{ diffId: base[0]?.diffId ?? '', tar: spoiled(base[0]?.tar ?? old, at, 4) }], delta).error), /was made: "large" of base layer/);
 });
 
+test('a file of megabytes that changed in one place is no more than that place', () => {
+  const old = noise(60, 1_500_000), base = [layer([{ name: 'bundle', content: old }])], target = layer([{ name: 'bundle', content: edited(old, 2, 1) }]), { delta } = makeDelta(base, target);
+  assert.ok(applyDelta(base, delta).tar.equals(target.tar));
+  assert.ok(delta.length < 220, `${delta.length} bytes`);
+});
+
 test('frames leave room for the patch of a program of two megabytes', () => {
   const { old, made } = linkedTwice('x86-64', { seed: 5, functions: 12_000 });
   assert.ok(old.length > 2 << 20 && old.length < 4 << 20);
