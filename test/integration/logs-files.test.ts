@@ -66,7 +66,8 @@ test('a program that writes as fast as it can keeps to its limit on disk, with a
     assert.ok(most.kept > 1_000_000 && most.kept < 8_000_000, `${most.kept} bytes in three files`);
     assert.ok(most.single < 1_100_000, `${most.single} bytes in one file`);
   };
-  await until('three files', () => sizesIn(folderOf(bench, kept)).size >= 3);
+  // Not for three: while the daemon starves, each is twice as long, and then two are all that may be kept.
+  await until('a full file', () => sizesIn(folderOf(bench, kept)).has('container.log.1'));
   await look(20);
   assert.equal((await bench.logs(kept, '&tail=5')).split('\n').length, 6);
   await bench.restart('kill', () => look(10));
