@@ -80,10 +80,14 @@ test('closing cuts what has no end, lets the rest finish, and gives up after the
   const slow = await open('POST /containers/probe/restart');
   const stuck = await open('POST /containers/probe/pause');
   const idle = await open('GET /_ping');
+  const second = await open('GET /_ping');
+  await second.until('OK');
+  second.send('POST /containers/probe/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: d\r\n\r\n');
+  await second.until('raw-stream');
   await Promise.all([events.until('\r\n\r\n'), attach.until('\r\n\r\n'), idle.until('OK'), eventually(() => api.calls.some(([verb]) => verb === 'containers.pause'), 'requests arrived')]);
 
   const closed = api.api.close({ graceMs: 300 });
-  await Promise.all([events.until('0\r\n\r\n'), attach.ended()]);
+  await Promise.all([events.until('0\r\n\r\n'), attach.ended(), second.until('\r\n\r\n0\r\n\r\n')]);
   await eventually(() => session.disposed, 'session disposed');
   finish.resolve();
   assert.match(await slow.until('\r\n\r\n'), /^HTTP\/1.1 204/);

@@ -193,7 +193,7 @@ async function answerCall({ match, request, refusal }: Call, log: Log, options?:
     const outcome = await match.route.takeover(request);
     if (options?.upgraded || !isSession(outcome)) return outcome;
     // The second request of a connection, without an upgrade: the output can be shown, input cannot be told from a third request.
-    return { status: 200, contentType: 'application/vnd.docker.raw-stream', headers: { Connection: 'close' }, stream: sessionBody(outcome.session, outcome.framed) };
+    return { status: 200, contentType: 'application/vnd.docker.raw-stream', headers: { Connection: 'close' }, stream: sessionBody(outcome.session, { framed: outcome.framed, signal: request.signal }) };
   } catch (error) {
     const answer = answerOf(error);
     const fields = { method: request.method, path: request.path, status: answer.status, error };

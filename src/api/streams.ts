@@ -35,12 +35,21 @@ function drained(out: Writable): Promise<boolean> {
   });
 }
 
-/** The output of a session as the body of an answer, for clients that cannot take the connection over. */
-export async function* sessionBody(session: AttachSession, framed: boolean): AsyncGenerator<Uint8Array> {
+/** The output of a session as the body of an answer, for clients that cannot take the connection over. Ends when `signal` is aborted, as a connection that was taken over does. */
+export async function* sessionBody(session: AttachSession, { framed, signal }: { framed: boolean; signal: AbortSignal }): AsyncGenerator<Uint8Array> {
   await using held = session;
-  for await (const { stream, bytes } of held.output) {
-    if (framed) yield frameHeader(stream, bytes.length);
-    yield bytes;
+  let leave = () => {};
+  signal.addEventListener('abort', () => leave(), { once: true });
+  const output = held.output[Symbol.asyncIterator]();
+  while (!signal.aborted) {
+    const { promise: cut, resolve } = Promise.withResolvers<undefined>(); // one for all chunks would keep every one of them
+    leave = () => resolve(undefined);
+    const asked = output.next();
+    asked.catch(() => {}); // nobody is left to be told when the session goes with the signal
+    const next = await Promise.race([asked, cut]);
+    if (next === undefined || next.done === true) return;
+    if (framed) yield frameHeader(next.value.stream, next.value.bytes.length);
+    yield next.value.bytes;
   }
 }
 
