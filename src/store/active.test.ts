@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import type { MountEntry } from '../kernel/index.ts';
 import { kindOf } from '../lib/errors.ts';
 import { RecordingDisk } from '../../test/kit/recording-disk.ts';
-import { commitChain, containerOf, openTestStore, quickDisk, seeded, temporary, topOf } from '../../test/kit/store.ts';
+import { afterPowerCuts, commitChain, containerOf, openTestStore, quickDisk, seeded, temporary, topOf } from '../../test/kit/store.ts';
 
 const ID = 'c'.repeat(64);
 const read = (path: string): string => readFileSync(path, 'utf8');
@@ -90,23 +90,19 @@ test('after any power cut a snapshot is whole or swept, and there once acknowled
   const removed = disk.ops.length;
   await store.close();
   let seen = 0;
-  for (const state of disk.crashStates({ from, perStep: 6, random: seeded(2) })) {
-    using after = temporary();
-    state.materialize(after.path);
-    const reopened = await openTestStore(after.path);
+  for await (const { after, at, reopened } of afterPowerCuts(disk, { from, perStep: 6, random: seeded(2) })) {
     const mount = reopened.layers.active(ID);
-    if (state.after === created) assert.ok(mount, 'acknowledged and lost');
-    if (state.after === removed) assert.equal(mount, undefined, 'removed and back');
+    if (after === created) assert.ok(mount, 'acknowledged and lost');
+    if (after === removed) assert.equal(mount, undefined, 'removed and back');
     assert.deepEqual(reopened.recovered.quarantined, []);
     if (mount) {
       seen++;
       assert.ok(existsSync(mount.upperDir) && existsSync(mount.workDir) && existsSync(mount.mergedDir));
       assert.ok(existsSync(`${mount.lowerDirs[0]}/.dockerenv`) && lstatSync(`${mount.lowerDirs[0]}/etc/mtab`).isSymbolicLink());
       const path = mount.upperDir.replace(/\/diff$/, '');
-      assert.equal(readlinkSync(`${after.path}/overlay2/l/${read(`${path}/link`)}`), `../${path.split('/').at(-1)}/diff`);
+      assert.equal(readlinkSync(`${at}/overlay2/l/${read(`${path}/link`)}`), `../${path.split('/').at(-1)}/diff`);
       assert.match(read(`${path}/lower`), /^l\/[A-Z2-7]{26}:l\/[A-Z2-7]{26}$/);
-    } else assert.deepEqual([readdirSync(`${after.path}/overlay2`).length, readdirSync(`${after.path}/overlay2/l`).length], [2, 1]);
-    await reopened.close();
+    } else assert.deepEqual([readdirSync(`${at}/overlay2`).length, readdirSync(`${at}/overlay2/l`).length], [2, 1]);
   }
   assert.ok(seen > 5, `${seen}`);
 });

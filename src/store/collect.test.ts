@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import type { ChainId } from '../oci/digest.ts';
 import { RecordingDisk } from '../../test/kit/recording-disk.ts';
-import { commitChain, containerOf, imageOf, openTestStore, quickDisk, seeded, stageText, temporary, topOf } from '../../test/kit/store.ts';
+import { afterPowerCuts, commitChain, containerOf, imageOf, openTestStore, quickDisk, seeded, stageText, temporary, topOf } from '../../test/kit/store.ts';
 import { decideCollect } from './collect.ts';
 import type { LayerRecord } from './layer-state.ts';
 
@@ -57,14 +57,10 @@ test('after any power cut a collected layer is whole or gone', async () => {
   const from = disk.ops.length;
   assert.equal((await store.collect()).length, 2);
   await store.close();
-  for (const state of disk.crashStates({ from, perStep: 4, random: seeded(4) })) {
-    using after = temporary();
-    state.materialize(after.path);
-    const reopened = await openTestStore(after.path);
+  for await (const { reopened } of afterPowerCuts(disk, { from, perStep: 4, random: seeded(4) })) {
     assert.deepEqual(reopened.recovered.quarantined.filter(({ reason }) => !reason.includes('below it')), []);
     assert.ok(reopened.layers.active(ID));
     for (const layer of reopened.layers.list()) assert.ok(readdirSync(layer.diffPath).includes('content'));
     await commitChain(reopened, 'a', 'b', 'c');
-    await reopened.close();
   }
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { RecordingDisk } from '../../test/kit/recording-disk.ts';
-import { containerOf, openTestStore, quickDisk, seeded, temporary } from '../../test/kit/store.ts';
+import { afterPowerCuts, containerOf, openTestStore, quickDisk, seeded, temporary } from '../../test/kit/store.ts';
 
 const ID = 'c'.repeat(64);
 
@@ -84,15 +84,11 @@ test('after any power cut a record is the old or the new one, and whole', async 
   await store.containers.remove(ID); mark();
   await store.close();
   const [from = 0, created = 0, v1 = 0, v2 = 0, v3 = 0, removed = 0] = marks;
-  for (const state of disk.crashStates({ from, perStep: 8, random: seeded(5) })) {
-    using after = temporary();
-    state.materialize(after.path);
-    const reopened = await openTestStore(after.path);
+  for await (const { after, reopened } of afterPowerCuts(disk, { from, perStep: 8, random: seeded(5) })) {
     const name = reopened.containers.loaded()[0]?.record.Name ?? 'none';
-    const allowed = state.after < created ? ['none', '/v0'] : state.after < v1 ? ['/v0', '/v1'] : state.after < v2 ? ['/v1', '/v2']
-      : state.after < v3 ? ['/v1', '/v2', '/v3'] : state.after < removed ? ['/v3', 'none'] : ['none'];
-    assert.ok(allowed.includes(name), `${name} after ${state.after} of ${marks.join()}`);
+    const allowed = after < created ? ['none', '/v0'] : after < v1 ? ['/v0', '/v1'] : after < v2 ? ['/v1', '/v2']
+      : after < v3 ? ['/v1', '/v2', '/v3'] : after < removed ? ['/v3', 'none'] : ['none'];
+    assert.ok(allowed.includes(name), `${name} after ${after} of ${marks.join()}`);
     assert.deepEqual(reopened.recovered.quarantined, []);
-    await reopened.close();
   }
 });

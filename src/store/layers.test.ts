@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { kindOf } from '../lib/errors.ts';
 import { hexOf } from '../oci/digest.ts';
 import { RecordingDisk } from '../../test/kit/recording-disk.ts';
-import { commitChain, commitLater, diffIdOf, openTestStore, plainExtractors, quickDisk, seeded, stageText, temporary, topOf } from '../../test/kit/store.ts';
+import { afterPowerCuts, commitChain, commitLater, diffIdOf, openTestStore, plainExtractors, quickDisk, seeded, stageText, temporary, topOf } from '../../test/kit/store.ts';
 
 const read = (path: string): string => readFileSync(path, 'utf8');
 const mode = (path: string): number => statSync(path).mode & 0o777;
@@ -144,22 +144,18 @@ for (const commit of [commitChain, commitLater]) test(`after any power cut a lay
   for (const texts of [['a'], ['a', 'b']]) { await commit(store, ...texts); done.push(disk.ops.length); }
   await store.close();
   const random = seeded(1);
-  for (const state of disk.crashStates({ from, perStep: 6, random })) {
-    using after = temporary();
-    state.materialize(after.path);
-    const reopened = await openTestStore(after.path);
+  for await (const { after, at, reopened } of afterPowerCuts(disk, { from, perStep: 6, random })) {
     const there = [topOf('a'), topOf('a', 'b')].map((chainId) => reopened.layers.get(chainId));
     for (const [i, layer] of there.entries()) {
-      if (state.after >= (done[i] ?? 0)) assert.ok(layer, `layer ${i} acknowledged before step ${state.after} is lost`);
+      if (after >= (done[i] ?? 0)) assert.ok(layer, `layer ${i} acknowledged before step ${after} is lost`);
       if (!layer) continue;
       assert.equal(read(`${layer.diffPath}/content`), 'ab'[i]);
       assert.deepEqual(readdirSync(`${layer.diffPath}/..`).toSorted(), i === 0 ? ['committed', 'diff', 'link'] : ['committed', 'diff', 'link', 'lower', 'work']);
-      assert.equal(read(`${after.path}/image/overlay2/layerdb/sha256/${hexOf(layer.chainId)}/tar-split.json.gz`), 'tar-split');
+      assert.equal(read(`${at}/image/overlay2/layerdb/sha256/${hexOf(layer.chainId)}/tar-split.json.gz`), 'tar-split');
     }
-    assert.equal(readdirSync(`${after.path}/overlay2`).length, 1 + there.filter((layer) => layer !== undefined).length);
+    assert.equal(readdirSync(`${at}/overlay2`).length, 1 + there.filter((layer) => layer !== undefined).length);
     assert.deepEqual(reopened.recovered.quarantined, []);
     await commitChain(reopened, 'a', 'b'); // and the pull can be done again
-    await reopened.close();
   }
 });
 

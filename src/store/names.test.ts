@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { RecordingDisk } from '../../test/kit/recording-disk.ts';
-import { imageOf, openTestStore, quickDisk, seeded, temporary, commitChain } from '../../test/kit/store.ts';
+import { afterPowerCuts, imageOf, openTestStore, quickDisk, seeded, temporary, commitChain } from '../../test/kit/store.ts';
 import { formatNames, repositoryOf } from './names.ts';
 
 const cases: ReadonlyArray<readonly [string, string | undefined]> = [
@@ -52,16 +52,12 @@ test('after any power cut the names are the old ones or the new ones, and the ne
   await store.names.update({ set: [['a:2', image.id]], remove: ['a:1'] });
   const renamed = disk.ops.length;
   await store.close();
-  for (const state of disk.crashStates({ from, perStep: 8, random: seeded(3) })) {
-    using after = temporary();
-    state.materialize(after.path);
-    const reopened = await openTestStore(after.path);
+  for await (const { after, reopened } of afterPowerCuts(disk, { from, perStep: 8, random: seeded(3) })) {
     const names = [...reopened.names.all().keys()].join();
-    const allowed = state.after < named ? ['', 'a:1'] : state.after < renamed ? ['a:1', 'a:2'] : ['a:2'];
-    assert.ok(allowed.includes(names), `${names} after ${state.after}`);
-    if (state.after >= added) assert.ok(reopened.images.get(image.id));
+    const allowed = after < named ? ['', 'a:1'] : after < renamed ? ['a:1', 'a:2'] : ['a:2'];
+    assert.ok(allowed.includes(names), `${names} after ${after}`);
+    if (after >= added) assert.ok(reopened.images.get(image.id));
     assert.deepEqual(reopened.recovered.quarantined, []);
-    await reopened.close();
   }
 });
 

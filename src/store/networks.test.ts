@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { RecordingDisk } from '../../test/kit/recording-disk.ts';
-import { containerOf, openTestStore, quickDisk, seeded, temporary } from '../../test/kit/store.ts';
+import { afterPowerCuts, containerOf, openTestStore, quickDisk, seeded, temporary } from '../../test/kit/store.ts';
 import { kindOf } from '../lib/errors.ts';
 import type { NetworkRecord, Store } from './index.ts';
 import { parseNetwork } from './networks.ts';
@@ -97,14 +97,10 @@ test('after any power cut a network is there or not, and as it was told last', a
   await store.close();
   const [from = 0, saved = 0, changed = 0, removed = 0] = marks;
   let seen = 0;
-  for (const state of disk.crashStates({ from, perStep: 8, random: seeded(11) })) {
-    using after = temporary();
-    state.materialize(after.path);
-    const reopened = await openTestStore(after.path);
-    const allowed = state.after < saved ? ['', 'web'] : state.after < changed ? ['web', 'new'] : state.after < removed ? ['new', ''] : [''];
-    assert.ok(allowed.includes(names(reopened)), `${names(reopened)} after ${state.after} of ${marks.join()}`);
+  for await (const { after, reopened } of afterPowerCuts(disk, { from, perStep: 8, random: seeded(11) })) {
+    const allowed = after < saved ? ['', 'web'] : after < changed ? ['web', 'new'] : after < removed ? ['new', ''] : [''];
+    assert.ok(allowed.includes(names(reopened)), `${names(reopened)} after ${after} of ${marks.join()}`);
     assert.deepEqual(reopened.recovered.quarantined, []);
-    await reopened.close();
     seen++;
   }
   assert.ok(seen > 20, `only ${seen} states`);

@@ -3,7 +3,7 @@ import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, 
 import { test } from 'node:test';
 import { RecordingDisk } from '../../test/kit/recording-disk.ts';
 import { buildBolt } from '../../test/kit/bolt.ts';
-import { openTestStore, quickDisk, seeded, temporary } from '../../test/kit/store.ts';
+import { afterPowerCuts, openTestStore, quickDisk, seeded, temporary } from '../../test/kit/store.ts';
 import type { MountEntry } from '../kernel/index.ts';
 import { kindOf } from '../lib/errors.ts';
 import type { Store } from './index.ts';
@@ -56,16 +56,12 @@ test('after a power cut a volume is whole or not there, and there once it was to
   await store.close();
   const [from = 0, created = 0, removed = 0, anew = 0] = marks;
   let seen = 0;
-  for (const state of disk.crashStates({ from, perStep: 8, random: seeded(7) })) {
-    using after = temporary();
-    state.materialize(after.path);
-    const reopened = await openTestStore(after.path);
+  for await (const { after, at, reopened } of afterPowerCuts(disk, { from, perStep: 8, random: seeded(7) })) {
     const found = about(reopened);
     const there = found.length === 1;
     assert.deepEqual(found, there ? [{ ...withOptions, mount: { type: 'tmpfs', options: 'size=1m', device: 'tmpfs' }, damaged: false }] : []);
-    assert.ok(state.after === created || state.after >= anew ? there : state.after === removed ? !there : true, `after ${state.after} of ${marks.join()}: ${there}`);
-    assert.deepEqual([reopened.recovered.quarantined, readdirSync(`${after.path}/volumes`)], [[], there ? ['mem'] : []]);
-    await reopened.close();
+    assert.ok(after === created || after >= anew ? there : after === removed ? !there : true, `after ${after} of ${marks.join()}: ${there}`);
+    assert.deepEqual([reopened.recovered.quarantined, readdirSync(`${at}/volumes`)], [[], there ? ['mem'] : []]);
     seen++;
   }
   assert.ok(seen > 50, `${seen} states`);

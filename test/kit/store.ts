@@ -14,6 +14,7 @@ import { openDisk, type Disk } from '../../src/store/disk.ts';
 import type { ContainerRecord, LayerInfo, StagedLayer, Store, StoredContainer } from '../../src/store/index.ts';
 import { completeHostConfig, completeRecord } from '../../src/store/container-defaults.ts';
 import type { Extraction } from '../../src/store/staging.ts';
+import type { RecordingDisk } from './recording-disk.ts';
 
 const files = openFiles();
 export const realDisk: Disk = openDisk(files);
@@ -36,6 +37,17 @@ export function openTestStore(root: string, options: { disk?: Disk & { syncAll?(
     copier: { look: () => 'nothing', dress: () => {}, copy: () => Promise.resolve() },
     ...rest,
   });
+}
+
+/** A store opened on each disk that a power cut could leave; closed, and its folder `at` gone, before the next. `after`: how many of the disk's steps had been done. */
+export async function* afterPowerCuts(disk: RecordingDisk, how: Parameters<RecordingDisk['crashStates']>[0]): AsyncGenerator<{ after: number; at: string; reopened: Store }> {
+  for (const state of disk.crashStates(how)) {
+    using folder = temporary();
+    state.materialize(folder.path);
+    const reopened = await openTestStore(folder.path);
+    yield { after: state.after, at: folder.path, reopened };
+    await reopened.close();
+  }
 }
 
 export function plainExtractors(disk: Disk & { syncAll?(): void }, tarSplitOf: (content: Buffer) => string | Uint8Array = () => 'tar-split'): Extraction & { close(): Promise<void> } {
