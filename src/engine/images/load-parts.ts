@@ -54,6 +54,8 @@ export class Parts implements AsyncDisposable {
   /** With the number of the file in the archive. */
   readonly #parts = new Map<string, { part: Part | Link; number: number }>();
   #files = 0;
+  /** Descriptions that have been looked at: an archive may name one thousands of times. */
+  readonly #modest = new WeakSet<Buffer>();
   readonly #finishing = new Set<Promise<void>>();
   #keptBytes = 0;
   #namesBytes = 0;
@@ -96,7 +98,11 @@ export class Parts implements AsyncDisposable {
   /** Of a file that is kept in memory, as descriptions are. Error: invalid. */
   bytes(path: string): Buffer {
     const part = this.find(path);
-    if (part?.kind === 'bytes') return assertModest(path, part.bytes);
+    if (part?.kind === 'bytes') {
+      if (!this.#modest.has(part.bytes)) assertModest(path, part.bytes);
+      this.#modest.add(part.bytes);
+      return part.bytes;
+    }
     if (part?.kind === 'unusable') throw part.error;
     throw invalid(part === undefined ? `open ${path}: no such file or directory in the archive` : `${path}: no description of an image`);
   }
@@ -131,7 +137,7 @@ export class Parts implements AsyncDisposable {
 
   async #takeFile(path: string, sizeBytes: number, content: AsyncIterable<Buffer>): Promise<void> {
     const here = sizeBytes > SMALL_BYTES ? this.#here(path) : undefined;
-    if (here !== undefined) {
+    if (here !== undefined && this.#needs.store.layers.get(here.chainId)) { // it may have been removed since the load began
       this.#lease.add(here.chainId);
       return await this.#put(path, { kind: 'here', diffId: here.diffId, chainId: here.chainId });
     }
@@ -191,6 +197,7 @@ export class Parts implements AsyncDisposable {
   async #put(path: string, part: Part | Link, number = ++this.#files): Promise<void> {
     const before = this.#parts.get(path);
     if (before === undefined) this.#namesBytes += path.length + RECORD_BYTES;
+    if (part.kind === 'link') this.#namesBytes += part.to.length;
     const [kept, left] = before !== undefined && before.number > number ? [before, part] : [{ part, number }, before?.part];
     this.#parts.set(path, kept);
     if (left?.kind === 'staged') await left.staged[Symbol.asyncDispose]();
@@ -202,11 +209,10 @@ export class Parts implements AsyncDisposable {
 async function* bytesOf(bytes: Buffer): AsyncGenerator<Uint8Array> { if (bytes.length > 0) yield bytes; }
 
 /** Nested lists of nothing take fifty times their text in memory. */
-function assertModest(path: string, bytes: Buffer): Buffer {
+function assertModest(path: string, bytes: Buffer): void {
   let values = 0;
   for (const byte of bytes) if (byte === 0x5b || byte === 0x7b || byte === 0x2c) values++; // [ { ,
   if (values > MAX_JSON_VALUES) throw invalid(`${path}: a description of ${values} values; at most ${MAX_JSON_VALUES} are read`);
-  return bytes;
 }
 
 const linkTo = (path: string) => {

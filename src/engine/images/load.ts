@@ -10,6 +10,7 @@ import type { BaseRoot, Store } from '../../store/index.ts';
 import type { ProgressLine } from '../../wire/types.ts';
 import type { Events } from '../events.ts';
 import { deltaOf, findDeltaBase } from './delta-base.ts';
+import { holdLayers } from './held.ts';
 import { LayerMaking, shownLayer, type Wanted } from './load-layers.ts';
 import { Parts } from './load-parts.ts';
 import { readPlan, type Archived } from './load-plan.ts';
@@ -50,6 +51,7 @@ async function load(needs: LoadNeeds, archive: AsyncIterable<Uint8Array>, { opti
   const { store, rootfs } = needs;
   const { signal } = options;
   const tell = teller(needs, options);
+  await using _rest = holdLayers(needs, []); // disposed of last
   await using parts = new Parts({ store, signal, unpackSlow: (source) => rootfs.unpack(source, { signal }), onLayer: (path, ...moved) => tell(shownPath(path), ...moved) });
   try {
     await parts.takeAll(tarEntries(unpacked(counted(archive, needs.onBytes), { rootfs, signal })));

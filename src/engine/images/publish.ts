@@ -13,6 +13,7 @@ import type { ProgressLine } from '../../wire/types.ts';
 import { humanSize } from '../../wire/units.ts';
 import type { TransferFace } from '../index.ts';
 import { findImage } from './find.ts';
+import { holdLayers } from './held.ts';
 import { bytesOf, lineOf, pushDelta, wholeBytes, type DeltaPush } from './push-deltas.ts';
 import type { Pushed } from './push-image.ts';
 import type { Pusher } from './push.ts';
@@ -47,14 +48,13 @@ type Result = { pair: Pair } & (
 
 export async function publishDeltas(needs: PublishNeeds, target: string, options: Options): Promise<void> {
   const reference = withDefaultTag(parseReference(target));
-  const { store } = needs;
   if (reference.digest !== undefined) throw invalid('deltas are published to a name with a tag, not to a digest');
   if (options.from.length === 0) throw invalid('no image is named to make a delta from');
   if (options.from.length > MAX_BASES) throw invalid(`deltas from ${options.from.length} images are asked for, at most ${MAX_BASES} are made at a time`);
-  using lease = store.layers.lease([]);
+  await using held = holdLayers(needs, []);
   const hold = async (name: string) => {
     const config = await present(needs, name, { reference, options });
-    for (const chainId of chainIds(config.diffIds)) lease.add(chainId);
+    for (const chainId of chainIds(config.diffIds)) held.add(chainId);
     return config;
   };
   const config = await hold(familiarString(reference));

@@ -6,6 +6,7 @@ import { MEDIA, type Descriptor, type ImageConfig } from '../../oci/manifest.ts'
 import { DEFAULT_TAG, familiarWithDigest, type Reference } from '../../oci/reference.ts';
 import type { LayerInfo } from '../../store/index.ts';
 import type { TransferFace } from '../index.ts';
+import { holdLayers } from './held.ts';
 import { pushLayer, shortId, type PushLayerNeeds } from './push-layer.ts';
 
 /** What a push of one image needs to know besides the image. */
@@ -22,7 +23,7 @@ export async function pushImage(needs: PushLayerNeeds, push: Pushing): Promise<P
   const { store, registry } = needs;
   const { auth, signal, onLine } = options;
   const chain = chainIds(config.diffIds);
-  using _lease = store.layers.lease(chain);
+  await using _held = holdLayers(needs, chain);
   const layers = chain.map((chainId) => {
     const layer = store.layers.get(chainId);
     if (!layer) throw corrupt(`layer ${chainId} of image ${config.id} is not here`);
@@ -38,7 +39,8 @@ export async function pushImage(needs: PushLayerNeeds, push: Pushing): Promise<P
   const tag = reference.tag ?? DEFAULT_TAG;
   const { digest } = await registry.putManifest(reference, { at: tag, mediaType: MEDIA.dockerManifest, bytes }, { auth, signal });
   const byDigest = familiarWithDigest(reference, digest);
-  if (store.names.get(byDigest) !== config.id) await store.names.update({ set: [[byDigest, config.id]] });
+  const isHere = store.images.get(config.id) !== undefined; // it may have been removed since
+  if (isHere && store.names.get(byDigest) !== config.id) await store.names.update({ set: [[byDigest, config.id]] });
   onLine({ status: `${tag}: digest: ${digest} size: ${bytes.length}` });
   onLine({ progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: bytes.length } });
   return { manifest: { mediaType: MEDIA.dockerManifest, digest, size: bytes.length }, sizes: new Map(layers.map(({ diffId }, i) => [diffId, descriptors[i]?.size ?? 0])) };

@@ -2,6 +2,7 @@
 import { byteStringOf } from '../../archive/byte-string.ts';
 import { TAR_END, tarHeader, tarPadding, type TarItem } from '../../archive/tar-write.ts';
 import { corrupt, invalid, kindOf, notFound } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
 import {
   configFile, formatArchiveManifest, formatRepositories, LAYER_FILE, LEGACY_FILE, LEGACY_VERSION, legacyLayers, MANIFEST_FILE, REPOSITORIES_FILE, VERSION_FILE,
   type ArchivedImage, type LegacyLayer,
@@ -12,6 +13,7 @@ import { familiarName, familiarString, parseReference, type Reference } from '..
 import type { Store } from '../../store/index.ts';
 import type { Events } from '../events.ts';
 import { findImage, noSuchImage } from './find.ts';
+import { holdLayers } from './held.ts';
 
 /** One image to save, and the familiar names it is saved with. */
 interface Saved { config: ImageConfig; tags: string[] }
@@ -28,17 +30,17 @@ const NS = 1_000_000_000n;
  * Makes the verb `save`: errors before it resolves are those of names and damaged records; a layer that turns out to be damaged breaks the
  * stream off. The same images give the same bytes.
  */
-export function makeSave({ store, events, onBytes }: { store: Store; events: Events; onBytes?: ((bytes: number) => void) | undefined }) {
+export function makeSave({ store, events, log, onBytes }: { store: Store; events: Events; log: Log; onBytes?: ((bytes: number) => void) | undefined }) {
   return async (names: readonly string[], { signal }: { signal: AbortSignal }): Promise<AsyncIterable<Uint8Array>> => {
     const images = decideSaved(store, names);
-    const lease = store.layers.lease(images.flatMap(({ config }) => chainIds(config.diffIds)));
-    signal.addEventListener('abort', () => lease[Symbol.dispose](), { once: true }); // an answer that nobody reads is never ended
+    const held = holdLayers({ store, log }, images.flatMap(({ config }) => chainIds(config.diffIds)));
+    signal.addEventListener('abort', () => void held[Symbol.asyncDispose](), { once: true }); // an answer that nobody reads is never ended
     try {
       const pieces = await layOut(store, images);
       for (const { config } of images) events.publish({ type: 'image', action: 'save', id: config.id, attributes: { ...config.config.Labels, name: config.id } });
-      return written({ store, onBytes: onBytes ?? (() => {}) }, pieces, lease);
+      return written({ store, onBytes: onBytes ?? (() => {}) }, pieces, held);
     } catch (error) {
-      lease[Symbol.dispose]();
+      await held[Symbol.asyncDispose]();
       throw error;
     }
   };
@@ -138,8 +140,8 @@ function secondsOf(created: string): bigint {
   return ms > 0 ? BigInt(Math.floor(ms / 1000)) : 0n;
 }
 
-async function* written({ store, onBytes }: { store: Store; onBytes: (bytes: number) => void }, pieces: readonly Piece[], lease: Disposable): AsyncGenerator<Uint8Array> {
-  using _held = lease;
+async function* written({ store, onBytes }: { store: Store; onBytes: (bytes: number) => void }, pieces: readonly Piece[], held: AsyncDisposable): AsyncGenerator<Uint8Array> {
+  await using _held = held;
   for (const piece of pieces) {
     const head = tarHeader(piece.item);
     if ('bytes' in piece) { yield Buffer.concat([head, piece.bytes, tarPadding(piece.bytes.length)]); continue; }

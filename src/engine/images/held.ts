@@ -1,0 +1,27 @@
+// Layers that a verb reads for a while, whoever removes their images meanwhile.
+import { messageOf } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import type { ChainId } from '../../oci/digest.ts';
+import type { Store } from '../../store/index.ts';
+
+interface HeldNeeds { store: { images: Pick<Store['images'], 'get' | 'list'>; layers: Pick<Store['layers'], 'lease'>; collect(): Promise<unknown> }; log: Pick<Log, 'warn'> }
+
+/**
+ * A lease on layers, to which more can be added. What images that are removed meanwhile leave behind is collected when it is over: nobody
+ * else would, and the disk is told to be free. Never fails; disposing of it twice does no harm.
+ */
+export function holdLayers({ store, log }: HeldNeeds, chain: readonly ChainId[]): AsyncDisposable & { add(chainId: ChainId): void } {
+  const lease = store.layers.lease(chain);
+  const before = store.images.list().map(({ id }) => id);
+  let isOver = false;
+  return {
+    add: (chainId) => lease.add(chainId),
+    async [Symbol.asyncDispose]() {
+      if (isOver) return;
+      isOver = true;
+      lease[Symbol.dispose]();
+      if (before.every((id) => store.images.get(id) !== undefined)) return;
+      try { await store.collect(); } catch (error) { log.warn('layers that are not needed any more could not be removed', { error: messageOf(error) }); }
+    },
+  };
+}
