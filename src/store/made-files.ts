@@ -1,7 +1,7 @@
 // What a delta has made of its layer's tar so far, to copy from again: the contents of files, read back out of the files themselves.
 //
 // Headers are not kept: they are cheaper to make again than to remember. Runs where the layer is extracted, inside of its directory.
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { constants, fstatSync, lstatSync, openSync } from 'node:fs';
 import { pathOf, textOf } from '../archive/byte-string.ts';
 import type { TarEntry, TarHandler } from '../archive/tar-read.ts';
 import type { ByteView } from '../delta/bytes.ts';
@@ -62,16 +62,14 @@ export class MadeFiles implements ByteView {
 
   #open(index: number): number {
     const name = this.#name(index);
-    let fd = -1;
     try {
-      fd = openSync(pathOf(cleanPath(name)), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-      const stat = fstatSync(fd);
-      if (stat.isFile() && stat.ino === this.#inodes[index]) return fd;
+      const path = pathOf(cleanPath(name));
+      const stat = lstatSync(path); // before it is opened: in its place there may be a device that does things then
+      if (stat.isFile() && stat.ino === this.#inodes[index]) return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     } catch (error) {
       if (!['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO', 'ENAMETOOLONG'].includes(errnoOf(error) ?? '')) throw error;
       throw corrupt(`${textOf(name)} cannot be read again: ${messageOf(error)}`, { cause: error });
     }
-    closeSync(fd);
     throw corrupt(`${textOf(name)} cannot be read again: something else has taken its place`);
   }
 

@@ -4,7 +4,7 @@
 // {"type":1,"name":…,"size":n,"payload":base64 of the content's CRC-64,"position":n}; names that are no UTF-8 stand in name_raw, as base64.
 // A file of size 0 adds no bytes. Content that cannot be read back from disk (of whiteouts, of sparse files) is kept as segments.
 import { isUtf8 } from 'node:buffer';
-import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { textOf } from '../archive/byte-string.ts';
 import { openGzip, openInflater } from '../archive/compress.ts';
 import { Crc64 } from '../archive/crc64.ts';
@@ -202,10 +202,9 @@ function* fileContent(resolve: (name: string) => string | Buffer, { entry, crc, 
 /** For reading. `corrupt` when there is no such regular file. `shown` is the name in messages. */
 export function openRegular(resolve: (name: string) => string | Buffer, { name, shown }: { name: string; shown: string }): number {
   try {
-    // Non-blocking, since a pipe in the file's place would otherwise be waited for.
-    const fd = openSync(resolve(name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    if (fstatSync(fd).isFile()) return fd;
-    closeSync(fd);
+    const path = resolve(name);
+    // A later entry may have put a device in the file's place, and opening some of them does things: a watchdog resets the machine.
+    if (lstatSync(path).isFile()) return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const code = errnoOf(error) ?? '';
     if (!['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes(code)) throw error;
