@@ -31,6 +31,7 @@ export interface Dockerode {
   df(): Promise<Row>;
   getEvents(options?: object): Promise<Readable>;
   pull(name: string, options?: object): Promise<Readable>;
+  loadImage(file: Readable): Promise<Readable>;
   run(image: string, cmd: readonly string[] | null, output: unknown, createOptions: object, startOptions?: object): Promise<[Row, Container]>;
   readonly modem: {
     demuxStream(stream: Readable, stdout: NodeJS.WritableStream, stderr: NodeJS.WritableStream): void;

@@ -1,9 +1,14 @@
 // The engine, its images, volumes, networks and events through dockerode.
-import type { Readable } from 'node:stream';
-import { readAll, shape, type NodeScene, type NodeStory, type Row } from './scene.ts';
+import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { digestOf } from '../../../../src/oci/digest.ts';
+import { treeTar } from '../../../kit/image.ts';
+import { logsOf, readAll, shape, type NodeScene, type NodeStory, type Row } from './scene.ts';
 
 export const systemStories: readonly NodeStory[] = [
   { name: 'images', tell: tellImages },
+  { name: 'images filled from outside', tell: tellFilled },
   { name: 'volumes', tell: async (scene) => {
     const { docker } = scene;
     const one = await scene.say('create', () => docker.createVolume({ Name: scene.name('one'), Labels: { role: 'data' } }), (volume) => volume.inspect());
@@ -81,6 +86,28 @@ async function tellImages(scene: NodeScene): Promise<void> {
   await scene.say('remove again', () => found.remove());
   await scene.say('remove the other', () => docker.getImage(other).remove({ noprune: false }), (rows) => (rows as Row[]).map((row) => Object.keys(row)[0]));
   await scene.say('prune', () => docker.pruneImages({ filters: { label: ['nosuch'] } }));
+}
+
+/** As docker-delta applies the older deltas of balena-supervisor: an image of nothing is loaded, and its layer's directory, which inspect names, filled with what the base has and more. */
+async function tellFilled(scene: NodeScene): Promise<void> {
+  const { docker } = scene;
+  const layer = treeTar({ seed: '1732183200000.5' });
+  const config = JSON.stringify({ config: { Cmd: ['/bin/busybox', 'cat', '/filled'], Labels: { made: scene.name('x') } }, created: '2020-01-01T00:00:00.000Z', rootfs: { type: 'layers', diff_ids: [digestOf(layer)] } });
+  const archive = treeTar({ 'manifest.json': JSON.stringify([{ Config: 'config.json', RepoTags: null, Layers: ['0000/layer.tar'] }]), 'config.json': config, '0000/VERSION': '1.0', '0000/json': '{}', '0000/layer.tar': layer });
+  await scene.say('load', async () => progress(scene, await docker.loadImage(Readable.from([archive]))), (lines) => lines.flatMap(({ stream }) => stream ?? []));
+  const made = docker.getImage(digestOf(Buffer.from(config)).slice('sha256:'.length));
+  await scene.say('sizes', () => made.inspect(), ({ Size, VirtualSize, Os, RepoTags }) => [Number(Size) < 40, Number(VirtualSize) < 40, Os, RepoTags]);
+  const [base, filled] = (await Promise.all([docker.getImage(scene.image), made].map((image) => image.inspect()))).map((image) => ((image['GraphDriver'] as Row)['Data'] as Row)['UpperDir'] as string) as [string, string];
+  mkdirSync(join(filled, 'bin'));
+  linkSync(join(base, 'bin/busybox'), join(filled, 'bin/busybox'));
+  writeFileSync(join(filled, 'filled'), 'from outside\n');
+  await made.tag({ repo: scene.name('filled'), tag: '1' });
+  const box = await docker.createContainer({ name: scene.name('a'), Image: `${scene.name('filled')}:1`, HostConfig: { NetworkMode: 'none' } });
+  await box.start();
+  await scene.say('its end', () => box.wait());
+  await scene.say('what it read', () => logsOf(box));
+  await box.remove();
+  await scene.say('remove', () => made.remove(), (rows) => (rows as Row[]).map((row) => Object.keys(row)[0]));
 }
 
 function progress(scene: NodeScene, stream: Readable): Promise<Row[]> {
