@@ -1,9 +1,10 @@
 // Images: parse the request, call one verb, present the result.
 import type { Filters, ImagesFace } from '../engine/index.ts';
 import { EngineError, invalid } from '../lib/errors.ts';
+import { isDigest } from '../oci/digest.ts';
 import type { Platform } from '../oci/manifest.ts';
 import { parsePlatform } from '../oci/platform.ts';
-import { familiarString, parseReference } from '../oci/reference.ts';
+import { familiarName, familiarString, familiarWithDigest, parseReference } from '../oci/reference.ts';
 import { queryAndForm, readPushAuth, readRegistryAuth } from './body.ts';
 import { presentDelta, presentHistory, presentImage, presentImageSummary } from './present-images.ts';
 import { progressAnswer } from './progress.ts';
@@ -47,16 +48,25 @@ export const imageRoutes = (images: ImagesFace): readonly Route[] => [
       return { status: 200, json: await images.remove(required(request, 'name'), { force: query.flag('force'), noPrune: query.flag('noprune') }) };
   } },
   { method: 'GET', path: '/distribution/{name*}/json', async handle(request) {
-      const { descriptor, platforms } = await images.distribution(required(request, 'name'), { auth: readRegistryAuth(request), signal: request.signal });
+      const name = required(request, 'name');
+      if (isDigest(name)) throw invalid('no manifest found for full image ID');
+      const { descriptor, platforms } = await images.distribution(name, { auth: readRegistryAuth(request), signal: request.signal });
       return { status: 200, json: { Descriptor: { mediaType: descriptor.mediaType, digest: descriptor.digest, size: descriptor.size }, Platforms: platforms.map(presentPlatform) } };
   } },
 ];
 
-/** The name that a pull asks for: a tag may be a digest, and stand in the query or in the name. */
-export function pullReference(fromImage: string, tag: string): { reference: string; all: boolean } {
-  if (tag !== '') return { reference: `${fromImage}${tag.includes(':') ? '@' : ':'}${tag}`, all: false };
-  const lastPart = fromImage.slice(fromImage.lastIndexOf('/') + 1);
-  return { reference: fromImage, all: !/[:@]/.test(lastPart) };
+/** The name that a pull asks for: a tag may be a digest, and stand in the query or in the name; that of the query counts. */
+function pullReference(fromImage: string, tag: string): { reference: string; all: boolean } {
+  const named = parseReference(fromImage);
+  if (familiarName(named) === 'scratch') throw new EngineError('forbidden', "'scratch' is a reserved name");
+  if (tag === '') return { reference: fromImage, all: named.tag === undefined && named.digest === undefined };
+  if (isDigest(tag)) return { reference: familiarWithDigest(named, tag), all: false };
+  return { reference: familiarString({ ...named, tag: checkedTag(tag) }), all: false };
+}
+
+function checkedTag(tag: string): string {
+  if (!/^\w[\w.-]{0,127}$/.test(tag)) throw invalid('invalid tag format');
+  return tag;
 }
 
 async function pull(images: ImagesFace, request: ApiRequest): Promise<Answer> {
@@ -77,7 +87,7 @@ async function pull(images: ImagesFace, request: ApiRequest): Promise<Answer> {
 async function push(images: ImagesFace, request: ApiRequest): Promise<Answer> {
   const { query, signal } = request;
   const [name, tag] = [required(request, 'name'), query.text('tag')];
-  if (tag !== '' && !/^\w[\w.-]{0,127}$/.test(tag)) throw invalid('invalid tag format');
+  if (tag !== '') checkedTag(tag);
   const auth = await readPushAuth(request);
   parseReference(name); // what is no name is an ordinary error, all else is told after the first line
   const deltas = query.flag('delta', true);

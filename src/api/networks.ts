@@ -10,10 +10,11 @@ import { required, since, type ApiVersion, type Route } from './routes.ts';
 import { networkConnectBody, networkCreateBody, networkDisconnectBody } from './shapes.ts';
 
 export const networkRoutes = (networks: NetworksFace): readonly Route[] => [
-  { method: 'GET', path: '/networks', async handle({ query, version }) {
+  // Some clients end this path in a slash, as Docker lets them.
+  ...['/networks', '/networks/'].map((path): Route => ({ method: 'GET', path, async handle({ query, version }) {
       // Who is in them: only clients from before 1.28 are told in the list.
       return { status: 200, json: networks.list({ filters: query.filters() }).map((view) => presentNetwork(since(version, 28) ? { ...view, endpoints: [] } : view, version)) };
-  } },
+  } })),
   { method: 'GET', path: '/networks/{name}', async handle(request) {
       assertFlag('verbose', request.query.text('verbose'));
       return { status: 200, json: presentNetwork(networks.inspect(required(request, 'name'), { scope: request.query.text('scope') }), request.version) };

@@ -50,7 +50,7 @@ export function presentEvent(event: EventLine): object {
   const { status: _status, id: _id, from: _from, ...rest } = event;
   if (event.Type !== 'container' && event.Type !== 'image') return rest;
   const from = event.Type === 'container' ? event.Actor.Attributes['image'] : undefined;
-  return { status: event.Action, id: event.Actor.ID, ...(from === undefined ? {} : { from }), ...rest };
+  return { status: event.Action, ...(event.Actor.ID === '' ? {} : { id: event.Actor.ID }), ...(from === undefined ? {} : { from }), ...rest };
 }
 
 function presentRegistries(info: SystemInfo) {

@@ -163,6 +163,7 @@ test('events carry status, id and from for containers, status and id for images,
   const event = { Actor: { ID: 'x', Attributes: { image: 'busybox' } }, Action: 'die', scope: 'local' as const, time: 1, timeNano: 2 };
   assert.deepEqual(presentEvent({ ...event, Type: 'container' }), { status: 'die', id: 'x', from: 'busybox', ...event, Type: 'container' });
   assert.deepEqual(presentEvent({ ...event, Type: 'image' }), { status: 'die', id: 'x', ...event, Type: 'image' });
+  assert.equal('id' in presentEvent({ ...event, Type: 'image', Actor: { ID: '', Attributes: {} } }), false, 'a prune is of nothing alone');
   assert.deepEqual(presentEvent({ ...event, Type: 'network', status: 'stale' }), { ...event, Type: 'network' });
 });
 

@@ -92,6 +92,12 @@ const TABLE: ReadonlyArray<[request: string, status: number, body: unknown, call
   ['POST /images/create', 400, { message: 'nothing to pull: fromImage is empty' }],
   ['POST /images/create?fromSrc=-', 501, { message: 'importing an image from a tar archive is not part of this release: pull it from a registry' }],
   ['POST /images/create?fromImage=nosuch&tag=1', 404, { message: 'pull access denied for nosuch:1' }],
+  ['POST /images/create?fromImage=nosuch:2&tag=1', 404, { message: 'pull access denied for nosuch:1' }],
+  [`POST /images/create?fromImage=nosuch:2&tag=${IMAGE_ID}`, 404, { message: `pull access denied for nosuch@${IMAGE_ID}` }],
+  ['POST /images/create?fromImage=busybox&tag=sha256:12', 400, { message: 'invalid tag format' }],
+  ['POST /images/create?fromImage=library/scratch', 403, { message: "'scratch' is a reserved name" }],
+  [`GET /distribution/${IMAGE_ID}/json`, 400, { message: 'no manifest found for full image ID' }],
+  ['GET http://proxied:80/networks/?filters={"name":["y"]}', 200, undefined, ['networks.list', { filters: { name: ['y'] } }]],
   ['POST /commit?container=probe&repo=a&tag=b&changes=CMD%20x&changes=USER%20y&pause=0', 201, { Id: IMAGE_ID },
     ['files.commit', 'probe', { repo: 'a', tag: 'b', comment: '', author: '', changes: ['CMD x', 'USER y'], pause: false, config: undefined }]],
   ['HEAD /containers/probe/archive?path=/x', 200, '', ['files.stat', 'probe', '/x', {}]],
@@ -202,10 +208,10 @@ test('progress is lines; an error before the first is an answer, after it a line
   assert.deepEqual([good.status, good.headers['content-type'], good.headers['transfer-encoding']], [200, 'application/json', 'chunked']);
   assert.deepEqual(good.body.split('\r\n').filter(Boolean).map((line) => (JSON.parse(line) as { status: string }).status), ['Pulling from library/busybox', 'Downloading', 'Status: Downloaded newer image for busybox:1']);
   assert.deepEqual(api.calls.at(-1), ['images.pull', 'busybox:1', { platform: undefined, auth: { username: 'u' }, all: false, deltas: true, dryRun: false }]);
-  const broken = await api.ask('POST', '/images/create?fromImage=breaks&tag=sha256:aa', { headers: { 'X-Registry-Auth': 'junk' } });
+  const broken = await api.ask('POST', `/images/create?fromImage=breaks&tag=${IMAGE_ID}`, { headers: { 'X-Registry-Auth': 'junk' } });
   assert.equal(broken.status, 200);
   assert.ok(broken.body.endsWith('{"errorDetail":{"message":"layer is not what was promised"},"error":"layer is not what was promised"}\r\n'));
-  assert.deepEqual(api.calls.at(-1), ['images.pull', 'breaks@sha256:aa', { platform: undefined, auth: undefined, all: false, deltas: true, dryRun: false }]);
+  assert.deepEqual(api.calls.at(-1), ['images.pull', `breaks@${IMAGE_ID}`, { platform: undefined, auth: undefined, all: false, deltas: true, dryRun: false }]);
 });
 
 test('a push says for whom it is; the tag of the query counts, and without any all tags are meant', async () => {

@@ -150,7 +150,7 @@ const stopping = () => unavailable('the engine is stopping');
 
 function openCall(needs: { find: ReturnType<typeof openRouter>; message: IncomingMessage; body: AsyncIterable<Uint8Array>; clock: Clock }): Call {
   const { message } = needs;
-  const url = message.url ?? '/';
+  const url = pathOf(message);
   const mark = url.indexOf('?');
   const { version: asked, path } = splitVersion(mark < 0 ? url : url.slice(0, mark));
   const method = message.method ?? 'GET';
@@ -174,6 +174,9 @@ function openCall(needs: { find: ReturnType<typeof openRouter>; message: Incomin
     return call(match, version.tooOld ? { status: 400, text, contentType: 'text/plain; charset=utf-8', headers: { 'X-Content-Type-Options': 'nosniff' } } : answerOf(version.refusal));
   } catch (error) { return call(undefined, answerOf(error)); }
 }
+
+/** With the query. A client behind a proxy names the whole address. */
+const pathOf = ({ url = '/' }: IncomingMessage): string => url.replace(/^https?:\/\/[^/?]*/i, '');
 
 /** As the router of dockerd has it: clients that put a name with its slash into a path are sent from /containers//web/json to /containers/web/json. */
 function movedTo(url: string): string | undefined {
@@ -206,7 +209,7 @@ async function answerCall({ match, request, refusal }: Call, log: Log, options?:
 const isSession = (outcome: Answer | Takeover): outcome is Takeover => 'session' in outcome;
 
 function isTakeover(find: ReturnType<typeof openRouter>, message: IncomingMessage): boolean {
-  const path = splitVersion((message.url ?? '/').split('?', 1)[0] ?? '/').path;
+  const path = splitVersion(pathOf(message).split('?', 1)[0] ?? '/').path;
   try { return find(message.method ?? 'GET', path)?.route.upgrade === (message.headers.upgrade ?? '').toLowerCase(); }
   catch { return false; }
 }

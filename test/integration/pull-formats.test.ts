@@ -68,6 +68,9 @@ test('of a list the image of the wanted platform is pulled, and only that', asyn
   }
   const { error, status } = await pull(daemon.socket, `${registry.host}/many/platforms:1`, { platform: 'linux/riscv64' });
   assert.deepEqual([status, error], [404, 'no matching manifest for linux/riscv64 in the manifest list entries']);
+  const alone = `${registry.host}/many/platforms@${images[0]?.manifest.digest}`;
+  const { lines } = await pull(daemon.socket, alone, { platform: 'linux/arm/v6' });
+  assert.equal(lines.at(-1)?.status, `WARNING: image with reference ${alone} was found but does not match the specified platform: wanted linux/arm/v6, actual: linux/s390x`);
 });
 
 test('a pull by digest is held to it and gives no tag', async () => {

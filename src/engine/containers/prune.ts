@@ -27,6 +27,7 @@ export async function pruneContainers(needs: ContainerNeeds, filters: Filters): 
     deleted.push(container.id);
     spaceReclaimedBytes += bytes;
   }
+  needs.events.publish({ type: 'container', action: 'prune', id: '', attributes: { reclaimed: String(spaceReclaimedBytes) } });
   return { deleted, spaceReclaimedBytes };
 }
 

@@ -3,6 +3,7 @@ import { corrupt, messageOf } from '../../lib/errors.ts';
 import { KeyedLock, Limiter } from '../../lib/lock.ts';
 import { chainIds, hexOf, parseImageId } from '../../oci/digest.ts';
 import type { Descriptor, ImageConfig } from '../../oci/manifest.ts';
+import { fitsPlatform, formatPlatform } from '../../oci/platform.ts';
 import { parseImageConfig } from '../../oci/parse-manifest.ts';
 import { isFallbackTag } from '../../oci/referrers.ts';
 import { familiarName, familiarString, familiarWithDigest, parseReference, withDefaultTag, type Reference } from '../../oci/reference.ts';
@@ -54,6 +55,16 @@ async function pullOne(needs: PullNeeds, traffic: Traffic, { reference, options 
   await store.images.add(config); // also when it was there a moment ago: it may be being removed
   const saved = delta ? undefined : savingsLine(outcomes);
   await nameImage(needs, pull, { top: resolved.top, saved });
+  warnOfPlatform(pull);
+}
+
+/** A manifest that is in no list is pulled whatever it is for. */
+function warnOfPlatform({ reference, config, options }: PullOf): void {
+  const { platform } = options;
+  const offered = { os: config.os || 'linux', architecture: config.architecture, variant: config.variant };
+  if (platform === undefined || config.architecture === '' || fitsPlatform(offered, platform)) return;
+  const wanted = formatPlatform(platform), actual = formatPlatform(offered);
+  options.onLine({ status: `WARNING: image with reference ${familiarString(reference)} was found but does not match the specified platform: wanted ${wanted}, actual: ${actual}` });
 }
 
 /** Images that are removed meanwhile leave the layers that are leased: those are collected when the lease is over. */
