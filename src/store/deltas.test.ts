@@ -62,6 +62,23 @@ test('a delta is kept over a restart, replaced by a newer one of the same pair, 
   await again.close();
 });
 
+test('while a delta is made anew there is always one to be pushed', async () => {
+  using root = temporary();
+  const store = await openWithImages(root.path);
+  const record = recordOf();
+  await add(store, { record });
+  let isOver = false;
+  const adding = (async () => { for (let n = 0; n < 20; n++) await add(store, { record }); isOver = true; })();
+  let reads = 0;
+  for (; !isOver; reads++) {
+    assert.deepEqual([store.deltas.of(target.id), await read(store, record, 0)], [[record], blobs[0]]);
+    await new Promise(setImmediate);
+  }
+  await adding;
+  assert.ok(reads > 1);
+  await store.close();
+});
+
 test('a delta goes with its target, not with its base; one that comes too late for its target is refused and leaves nothing', async () => {
   using root = temporary();
   const store = await openWithImages(root.path);

@@ -62,11 +62,14 @@ export async function openDeltas(room: Room, { known, files }: DeltaNeeds): Prom
       assert(paths.length === record.layers.length, `a delta of ${record.layers.length} layers comes in ${paths.length} files`);
       using _guard = await lock.hold(record.target);
       if (!known(record.target)) throw conflict(`image ${record.target} was removed while a delta to it was made`);
-      const older = await place(room, { record, paths, takeAway });
+      const older = await place(room, { record, paths, lost: () => { records.delete(keyOf(record)); } });
       records.set(keyOf(record), record);
       await erase(room, [older]);
     },
-    blob: (record, digest) => blobOf(room, { record, digest, known: () => records.get(keyOf(record)) !== undefined, files }),
+    async *blob(record, digest) {
+      { using _guard = await lock.hold(record.target); } // while a newer one takes its place there is none for a moment
+      yield* blobOf(room, { record, digest, known: () => records.get(keyOf(record)) !== undefined, files });
+    },
     async remove(record) {
       using _guard = await lock.hold(record.target);
       const gone = await takeAway(record);
@@ -78,10 +81,11 @@ export async function openDeltas(room: Room, { known, files }: DeltaNeeds): Prom
   return { store, collect };
 }
 
-interface Placing { record: DeltaRecord; paths: readonly string[]; takeAway: (record: DeltaRecord) => Promise<string | undefined> }
+/** `lost`: an older one of the pair is gone, and the new one is not in its place. */
+interface Placing { record: DeltaRecord; paths: readonly string[]; lost: () => void }
 
 /** Gives where an older one of the same pair is now, to be erased. */
-async function place(room: Room, { record, paths, takeAway }: Placing): Promise<string | undefined> {
+async function place(room: Room, { record, paths, lost }: Placing): Promise<string | undefined> {
   const { disk, at, clock } = room;
   const fresh = `${at.own}/${FRESH_PREFIX}delta-${clock.randomHex(8)}`;
   let older: string | undefined;
@@ -91,11 +95,12 @@ async function place(room: Room, { record, paths, takeAway }: Placing): Promise<
     await disk.write(`${fresh}/${RECORD}`, formatRecord(record), MODE.record);
     await disk.sync(`${fresh}/${RECORD}`);
     await disk.syncDir(fresh); // before the name: what has that is whole
-    older = await takeAway(record);
+    older = await moveToRemoved(room, pathOf(room, record));
     await disk.rename(fresh, pathOf(room, record));
     await disk.syncDir(at.deltas);
     return older;
   } catch (error) {
+    if (older !== undefined) lost();
     await erase(room, [fresh, older]);
     throw error;
   }
