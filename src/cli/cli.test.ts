@@ -87,6 +87,7 @@ test('what is typed wrong is answered as Docker does', async () => {
     [['search', 'x'], 1, "vaquita: this version does not have 'search' yet: searching a registry comes with a later release.\n"],
     [['push', '-a', 'x:1'], 1, 'tag can\'t be used with --all-tags/-a\n'],
     [['push', `x@sha256:${'ab'.repeat(32)}`], 1, 'cannot push a digest reference\n'],
+    [['image', 'delta', 'x:1', 'x:2', '-t', 'Bad:Tag'], 1, 'invalid reference format: repository name must be lowercase\n'],
     [['image', 'publish-deltas', 'x:2'], 1, '--from is needed: the image to make a delta from\n'],
     [['image', 'build', '--help'], 1, "vaquita: this version does not have 'image build' yet: building images comes with a later release.\nMeanwhile: build elsewhere, push to a registry, and pull here.\n"],
     [['help', 'swarm'], 1, "vaquita: there is no 'swarm', and there will be none: it belongs to Swarm, which this engine leaves out.\n"],

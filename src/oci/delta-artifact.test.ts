@@ -51,6 +51,7 @@ test('what is not as we write it is refused', () => {
     ['a size too large', text.replace('"vaquita.delta.target-bytes":"1024"', '"vaquita.delta.target-bytes":"99999999999999"')],
     ['a size that is none', text.replace('"vaquita.delta.target-bytes":"1024"', '"vaquita.delta.target-bytes":"1e3"')],
     ['a source that is none', text.replace(`${digestOf('a')},`, 'sha256:1,')],
+    ['a source twice', text.replace(`${digestOf('a')},`, `${digestOf('a')},${digestOf('a')},`)],
     ['an empty source', text.replace(`${digestOf('a')},`, ',')],
     ['no sources', text.replace('vaquita.delta.sources', 'vaquita.delta.sourced')],
     ['a layer of another type', text.replace('vnd.vaquita.delta.layer.v1', 'vnd.vaquita.delta.layer.v2')],

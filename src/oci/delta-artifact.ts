@@ -129,7 +129,7 @@ function layerFrom({ mediaType, digest, size, annotations = {} }: Descriptor, wh
   const at = (name: string) => (Object.hasOwn(annotations, name) ? annotations[name] : undefined);
   const [diffId, sources, targetBytes] = [at(DELTA_LAYER_ANNOTATIONS.diffId) ?? '', at(DELTA_LAYER_ANNOTATIONS.sources), bytesIn(at(DELTA_LAYER_ANNOTATIONS.targetBytes) ?? '')];
   const ids = sources === undefined || sources === '' ? [] : sources.split(',');
-  const isWhole = isDigest(diffId) && sources !== undefined && targetBytes !== undefined && ids.length <= MAX_LAYERS && ids.every(isDigest);
+  const isWhole = isDigest(diffId) && sources !== undefined && targetBytes !== undefined && ids.length <= MAX_LAYERS && ids.every(isDigest) && new Set(ids).size === ids.length; // each is read, and verified where something is wrong
   if (!isWhole) throw corrupt(`delta artifact: ${where} does not say which layer it makes of which`);
   return { digest, size, diffId: diffId as string as DiffId, sources: ids as string[] as DiffId[], targetBytes };
 }

@@ -1,8 +1,10 @@
 // image delta and image deltas: what an update from one image to another costs, made here, listed and thrown away.
+import { parseReference } from '../../oci/reference.ts';
 import type { ProgressLine } from '../../wire/types.ts';
 import { humanDuration, humanSize } from '../../wire/units.ts';
 import { jsonLines } from '../client.ts';
 import { imagePath, print, type Call, type Command } from '../command.ts';
+import { Failure } from '../failure.ts';
 import { flag } from '../flags.ts';
 import { showProgress } from '../progress.ts';
 import { renderRows, type Row } from '../rows.ts';
@@ -17,7 +19,9 @@ export const delta: Command = {
   ],
   run: async (call) => {
     const { flags, client, io, args: [src, dest] } = call;
-    const stream = await client.stream('POST', '/images/delta', { query: { src, dest, t: flags.text('tag') || undefined, format: flags.text('format') } });
+    const tag = flags.text('tag');
+    if (tag !== '' && parseReference(tag).digest !== undefined) throw new Failure('build tag cannot contain a digest'); // the engine says so when the delta is made
+    const stream = await client.stream('POST', '/images/delta', { query: { src, dest, t: tag || undefined, format: flags.text('format') } });
     await showProgress(jsonLines<ProgressLine>(stream), { output: io.stdout, columns: io.size()?.columns ?? 80 });
   },
 };
