@@ -155,11 +155,17 @@ class Layer {
     this.#window = new WriteWindow(files);
     this.#extraction = new Extraction({ files, crc, tarSplit: this.#tarSplit, window: this.#window, devices, inherits, idMap: job.idMap });
     try { this.#enclosure = new Enclosure(files, job.into); } catch (error) { closeSync(this.#tarSplitFd); throw error; }
-    this.#delta = job.delta && new Delta(job.delta, { files, enclosure: this.#enclosure, extraction: this.#extraction });
-    this.#reader = new TarReader(this.#delta?.handler ?? this.#extraction);
-    this.#unpacker = this.#delta
-      ? openUnpacker(Buffer.allocUnsafeSlow(UNPACKED_DELTA_BYTES), (bytes, start, end) => this.#decoder?.write(bytes, start, end))
-      : openUnpacker(crc.buffer, this.#take);
+    try {
+      this.#delta = job.delta && new Delta(job.delta, { files, enclosure: this.#enclosure, extraction: this.#extraction });
+      this.#reader = new TarReader(this.#delta?.handler ?? this.#extraction);
+      this.#unpacker = this.#delta
+        ? openUnpacker(Buffer.allocUnsafeSlow(UNPACKED_DELTA_BYTES), (bytes, start, end) => this.#decoder?.write(bytes, start, end))
+        : openUnpacker(crc.buffer, this.#take);
+    } catch (error) { // no memory: the next layer must not begin in the root of this one
+      this.#enclosure.leave();
+      closeSync(this.#tarSplitFd);
+      throw error;
+    }
   }
 
   /** Whether the bytes are to blame for an error, or what they made of a base. */
