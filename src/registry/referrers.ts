@@ -54,7 +54,8 @@ export function makeReferrers(reach: Reach, push: Pick<RegistryPush, 'putManifes
       return (await fetchManifest(reach, { ...call, reference, at: want.digest })).bytes;
     },
     async putReferrer(reference, what, call) {
-      const { digest, subjectTaken } = await push.putManifest(reference, { at: digestOf(what.bytes), mediaType: what.mediaType, bytes: what.bytes }, call);
+      const { digest, subjectTaken } = await push.putManifest(reference, { at: digestOf(what.bytes), mediaType: what.mediaType, bytes: what.bytes }, call)
+        .catch((error: unknown) => { throw tooOld(error); });
       if (subjectTaken) return { digest };
       using _turn = await lists.hold(`${reference.registry}/${reference.path}@${what.subject}`, { signal: call.signal });
       await list({ reach, push }, { reference, what, call });
@@ -131,6 +132,12 @@ async function list({ reach, push }: { reach: Reach; push: Pick<RegistryPush, 'p
     log.info('another writer has changed the list of referrers: it is written again', { subject, round });
   }
   throw unavailable(`the list of referrers of ${subject} changes faster than it can be written`);
+}
+
+/** Registries of the time before OCI 1.1 refuse an artifact in words that do not say why. */
+function tooOld(error: unknown): unknown {
+  if (!(error instanceof RegistryFailure) || error.kind !== 'invalid' || error.status === undefined) return error;
+  return new RegistryFailure(error.kind, `${error.message} (a registry that keeps artifacts of OCI 1.1 is needed; this one may be too old, or be set up to refuse them)`, { status: error.status, cause: error });
 }
 
 /** What is no list was put there by somebody who may need it: it is left. Source: OCI distribution spec 1.1, "Pushing Manifests with Subject". */

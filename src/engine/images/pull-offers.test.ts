@@ -8,6 +8,7 @@ import { chainIds, digestOf } from '../../oci/digest.ts';
 import { MEDIA, type Descriptor, type ImageConfig } from '../../oci/manifest.ts';
 import { parseReference } from '../../oci/reference.ts';
 import type { Registry } from '../../registry/index.ts';
+import type { ProgressLine } from '../../wire/types.ts';
 import { commitChain, diffIdOf, imageOf, openTestStore, temporary } from '../../../test/kit/store.ts';
 import { withDeltas } from './pull-offers.ts';
 import { findLayers, plainPlan } from './ways.ts';
@@ -38,12 +39,13 @@ async function world(registry: Partial<Registry>, { clock = systemClock, deltas 
   };
   const lease = store.layers.lease([]);
   const abort = new AbortController();
-  const options = { platform: undefined, auth: undefined, all: false, signal: abort.signal, deltas, onLine() {} };
+  const told: string[] = [];
+  const options = { platform: undefined, auth: undefined, all: false, signal: abort.signal, deltas, dryRun: true, onLine: ({ status = '' }: ProgressLine) => { told.push(status); } };
   const plan = () => withDeltas({ store, baseRoots: [], registry: offers, clock, log: silentLog },
     { reference: parseReference('r.example.com/app:2'), config: target, options, found: () => findLayers([store]) },
     { subject: SUBJECT.digest, plan: plainPlan(target, [big('a'), big('c')]), lease });
   return {
-    store, base, asked, abort, lease, plan, sizes: async () => (await plan()).map(({ offer }) => offer?.blob.size),
+    store, base, asked, told, abort, lease, plan, sizes: async () => (await plan()).map(({ offer }) => offer?.blob.size),
     [Symbol.asyncDispose]: async () => { lease[Symbol.dispose](); await store.close(); place[Symbol.dispose](); },
   };
 }
@@ -74,6 +76,7 @@ test('nothing is asked without need, and no answer costs more than the deltas', 
   for (const [what, registry, options] of cases) {
     await using w = await world(registry, options);
     assert.deepEqual(await w.sizes(), [undefined, undefined], what);
+    assert.deepEqual(w.told, what === 'it fails' ? ['Delta: the registry could not be asked: 502'] : what === 'the registry is silent' ? ['Delta: the registry could not be asked: no answer after 20 s'] : [], what);
   }
 });
 

@@ -28,6 +28,7 @@ export async function withDeltas(needs: OfferNeeds, pull: OfferPull, { subject, 
   } catch (error) {
     pull.options.signal.throwIfAborted();
     log.warn('could not ask the registry for deltas: the layers are pulled whole', { image: pull.config.id, error: messageOf(error) });
+    if (pull.options.dryRun) pull.options.onLine({ status: `Delta: the registry could not be asked: ${messageOf(error)}` });
     return plan;
   }
   const sources = pull.found(); // as they are now: until they are leased, nothing else runs
