@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'node:test';
 import { openCannedDaemon } from '../../test/kit/canned-daemon.ts';
 import { filtersParameter, jsonLines, openClient, textLines } from './client.ts';
+import { waitFor } from './commands/wait-exit.ts';
 
 test('refusals carry the words of the daemon', async () => {
   await using daemon = await openCannedDaemon({ 'GET /info': { status: 500, json: { message: 'boom' } }, 'GET /version': { status: 502, bytes: 'bad gateway' } });
@@ -16,6 +21,18 @@ test('a daemon that is not there is said to be not there', async () => {
     await assert.rejects(openClient({ host }).json('GET', '/info'), { message: `Cannot connect to the Vaquita daemon at ${host}. Is the vaquita daemon running?` });
   }
   assert.throws(() => openClient({ host: 'ftp://x' }), /unable to parse docker host/);
+});
+
+test('an answer that breaks off is no end, and says where to look', async () => {
+  await using held = new AsyncDisposableStack();
+  const directory = mkdtempSync(join(tmpdir(), 'broken-'));
+  held.defer(() => rmSync(directory, { recursive: true }));
+  const server = createServer((_request, response) => { response.writeHead(200).write('half'); setImmediate(() => response.destroy()); });
+  await new Promise<void>((resolve) => { server.listen(join(directory, 'sock'), resolve); });
+  held.defer(() => new Promise<void>((resolve) => { server.close(() => resolve()); }));
+  const client = openClient({ host: `unix://${join(directory, 'sock')}` });
+  await assert.rejects(Array.fromAsync(await client.stream('GET', '/images/get')), { name: 'Failure', message: 'unexpected EOF: the daemon broke off its answer; its log says why' });
+  await assert.rejects((await waitFor(client, 'x', 'removed')).code, { code: 125, message: /^error waiting for container: unexpected EOF/ });
 });
 
 test('queries and bodies go out as the API wants them', async () => {

@@ -69,7 +69,7 @@ export function openClient(options: ClientOptions): DaemonClient {
   return {
     host: options.host,
     apiVersion,
-    stream: (method, path, call = {}) => answer(method, path, call),
+    stream: async (method, path, call = {}) => unbroken(await answer(method, path, call)),
     text,
     json: async <T>(method: Method, path: string, call: CallOptions = {}) => JSON.parse(await text(method, path, call) || 'null') as T,
     answer: async (method, path, call = {}) => {
@@ -102,6 +102,14 @@ export function openClient(options: ClientOptions): DaemonClient {
       throw await refusal(taken.response, call, `${options.host}/v${apiVersion}${path}`);
     },
   };
+}
+
+/** What goes wrong behind the first byte cannot be told any more: then the daemon breaks off, as it does when it is killed. */
+async function* unbroken(response: IncomingMessage): AsyncGenerator<Uint8Array> {
+  try { yield* response as AsyncIterable<Uint8Array>; } catch (error) {
+    if (errnoOf(error) !== 'ECONNRESET') throw error;
+    throw new Failure('unexpected EOF: the daemon broke off its answer; its log says why');
+  }
 }
 
 /** The values of a stream of JSON lines, each as soon as it is whole. */

@@ -1,4 +1,5 @@
 // Waiting for a container's end: asked for before it starts, answered after.
+import { messageOf } from '../../lib/errors.ts';
 import type { DaemonClient } from '../client.ts';
 import { containerPath } from '../command.ts';
 import { EXIT_USAGE, Failure } from '../failure.ts';
@@ -16,7 +17,7 @@ export async function waitFor(client: DaemonClient, id: string, condition: 'next
 
 async function exitCode(stream: AsyncIterable<Uint8Array>): Promise<number> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of stream) chunks.push(chunk);
+  try { for await (const chunk of stream) chunks.push(chunk); } catch (error) { throw new Failure(`error waiting for container: ${messageOf(error)}`, EXIT_USAGE); }
   const text = Buffer.concat(chunks).toString('utf8').trim();
   if (text === '') throw new Failure('error waiting for container: the daemon went away', EXIT_USAGE);
   const answer = JSON.parse(text) as { StatusCode: number; Error?: { Message: string } | null };
