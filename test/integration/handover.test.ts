@@ -65,27 +65,36 @@ const greeting = (docker: Docker, image: string) => docker.ok(['run', '--rm', '-
 
 test('dockerd goes on with a root that this engine pulled into, and gives it back', async () => {
   const { ours, theirs } = sharedRoot('from-us');
-  let id = '';
+  let id = '', tagged = '';
+  const taggedOf = (docker: Docker) => docker.ok(['image', 'inspect', '-f', '{{.Metadata.LastTagTime}}', 'handed']);
   await withVaquita(ours, async (docker) => {
     await docker.ok(['pull', one]);
     id = await docker.ok(['image', 'inspect', '-f', '{{.Id}} {{json .RepoDigests}}', one]);
     assert.equal(await docker.run(['run', '--name', 'made-by-us', '--network', 'none', one, 'sh', '-c', 'echo kept > /kept; rm /etc/greeting; exit 3']).then(({ code }) => code), 3);
-    await docker.ok(['commit', '-c', 'CMD ["cat","/kept"]', 'made-by-us', 'handed:1']);
+    await docker.ok(['commit', '-c', 'CMD ["cat","/kept"]', 'made-by-us', 'handed']);
+    tagged = await taggedOf(docker);
+    assert.doesNotMatch(tagged, /^0001/);
   });
   await withDockerd(theirs, async (docker) => {
+    assert.equal(await taggedOf(docker), tagged);
+    await docker.ok(['tag', 'handed', 'handed:2']);
+    assert.notEqual(await taggedOf(docker), tagged);
+    tagged = await taggedOf(docker);
     assert.equal(await docker.ok(['image', 'inspect', '-f', '{{.Id}} {{json .RepoDigests}}', one]), id);
     assert.equal(await greeting(docker, one), 'hello from two layers');
     assert.equal(await docker.ok(['ps', '-a', '--format', '{{.Names}} {{.Status}}']).then((line) => line.split(' ').slice(0, 3).join(' ')), 'made-by-us Exited (3)');
     await docker.ok(['cp', 'made-by-us:/kept', join(root.path, 'kept')]);
-    assert.equal(await docker.ok(['run', '--rm', '--network', 'none', 'handed:1']), 'kept');
-    assert.notEqual((await docker.run(['run', '--rm', '--network', 'none', 'handed:1', 'cat', '/etc/greeting'])).code, 0);
-    await assertExactLayers(docker, 'handed:1');
+    assert.equal(await docker.ok(['run', '--rm', '--network', 'none', 'handed']), 'kept');
+    assert.notEqual((await docker.run(['run', '--rm', '--network', 'none', 'handed', 'cat', '/etc/greeting'])).code, 0);
+    await assertExactLayers(docker, 'handed');
     const pulled = await docker.ok(['pull', two]);
     assert.match(pulled, /Already exists/, 'dockerd finds the layers that we committed');
     await docker.ok(['rm', 'made-by-us']);
-    await docker.ok(['rmi', one, 'handed:1']);
+    await docker.ok(['rmi', one, 'handed:2']);
   });
   await withVaquita(ours, async (docker) => {
+    assert.equal(await taggedOf(docker), tagged, 'written by dockerd, read by us');
+    await docker.ok(['rmi', 'handed']);
     assert.equal(await docker.ok(['ps', '-aq']), '');
     assert.equal(await docker.ok(['images', '--format', '{{.Repository}}:{{.Tag}}']), two);
     assert.equal(await greeting(docker, two), 'hello from the second image');
