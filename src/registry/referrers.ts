@@ -137,7 +137,7 @@ async function list({ reach, push }: { reach: Reach; push: Pick<RegistryPush, 'p
 /** Registries of the time before OCI 1.1 refuse an artifact in words that do not say why. */
 function tooOld(error: unknown): unknown {
   if (!(error instanceof RegistryFailure) || error.kind !== 'invalid' || error.status === undefined) return error;
-  return new RegistryFailure(error.kind, `${error.message} (a registry that keeps artifacts of OCI 1.1 is needed; this one may be too old, or be set up to refuse them)`, { status: error.status, cause: error });
+  return new RegistryFailure(error.kind, `${error.message} (does this registry take artifacts of OCI 1.1?)`, { status: error.status, cause: error });
 }
 
 /** What is no list was put there by somebody who may need it: it is left. Source: OCI distribution spec 1.1, "Pushing Manifests with Subject". */

@@ -213,7 +213,7 @@ test('deltas are published beside their target, each once, and one that fails is
   await using strict = await openFakeRegistry();
   strict.misbehave = ({ method, path }) => (method === 'PUT' && /manifests\/sha256:/.test(path) ? { status: 400, content: '{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid"}]}' } : undefined);
   await tag(daemon.socket, `${name}:4`, `${strict.host}/strict/app`, '4');
-  assert.deepEqual(statuses(await push(daemon.socket, `${strict.host}/strict/app:4`), /^Not pushed/), Array.from({ length: 3 }, () => 'Not pushed: manifest invalid: manifest invalid'));
+  assert.deepEqual(statuses(await push(daemon.socket, `${strict.host}/strict/app:4`), /^Not pushed/), Array.from({ length: 3 }, () => 'Not pushed: manifest invalid: manifest invalid (does this registry take artifacts of OCI 1.1?)'));
   assert.ok(strict.shelf.manifest('strict/app', '4'));
 
   // A device that came by a delta pushes whole layers.
