@@ -5,7 +5,7 @@ import { createBody } from '../../src/api/shapes.ts';
 import type { CreateBody } from '../../src/wire/types.ts';
 import { brokenBodies, withField } from '../integration/create-bodies/broken.ts';
 import { CREATE_ROWS } from './requests/create.ts';
-import { LIST_ROWS, VERB_ROWS } from './requests/asks.ts';
+import { IMAGE_ROWS, LIST_ROWS, VERB_ROWS } from './requests/asks.ts';
 import { differences, jsonOf, neutral, wrongWith, type Json } from './requests/compare.ts';
 import { bodyOf, type AskRow, type CreateRow } from './requests/rows.ts';
 import { FULL_SERVICE, PLAIN_DEFAULTS, PLAIN_SERVICE } from './requests/supervisor.ts';
@@ -70,6 +70,13 @@ describe('requests are answered here as dockerd answers them', { concurrency: fa
       if (status < 400 && !NEWER.test(path.join('.'))) taken.push(`${path.join('.')} = ${JSON.stringify(value)}: ${status} ${text}`);
     }
     assert.deepEqual(taken, []);
+  });
+
+  test('images: names, prunes and removals, and what they share', async () => {
+    await compareAsks(world, IMAGE_ROWS, ([ours, theirs]) => neutral(shapeOf(ours)) === neutral(shapeOf(theirs)));
+    const shared = (await world.both({ method: 'GET', path: '/system/df' })).map((reply) => (jsonOf(reply) as { Images: Array<{ Id: string; SharedSize: number; Containers: number }> }).Images.map(({ Id, SharedSize, Containers }) => `${Id}: ${SharedSize} shared, ${Containers} containers`).toSorted((a, b) => (a < b ? -1 : 1)));
+    assert.deepEqual(shared[0], shared[1]);
+    assert.ok(shared[0]?.some((line) => /: [1-9]\d* shared/.test(line)), 'two images have the same layer');
   });
 
   test('verbs: unknown names, wrong states, bad parameters and bodies', async () => {

@@ -28,6 +28,17 @@ export const LIST_ROWS: readonly AskRow[] = [
   filters({ before: ['nosuch'] }, differs.status('404 for what is not there')), filters({ since: ['nosuch'] }, differs.status('404 for what is not there')),
 ];
 
+const imagesPrune = (filter: unknown, differ?: Differs): AskRow => ({ ask: `POST /images/prune?filters=${encodeURIComponent(JSON.stringify(filter))}`, ...(differ ? { differs: differ } : {}) });
+
+/** Names, removals and prunes of images, of which one runs. */
+export const IMAGE_ROWS: readonly AskRow[] = [
+  ...['repo=tagged:1&tag=2', 'repo=sha256'].map((query) => ({ ask: `POST /images/IMAGE/tag?${query}` })), { ask: 'POST /images/IMAGE/tag?repo=x&tag=!!', differs: BAD_REQUEST }, { ask: 'POST /images/nosuch/tag?repo=x' },
+  { ask: 'GET /images/tagged:2/history' }, { ask: `GET /images/json?filters=${encodeURIComponent('{"reference":["["]}')}`, differs: BAD_REQUEST }, { ask: `GET /images/json?filters=${encodeURIComponent('{"reference":["tagg[a-z]d"],"dangling":["true"]}')}` },
+  imagesPrune({ until: ['x'] }, BAD_REQUEST), imagesPrune({ until: ['1h', '2h'] }, BAD_REQUEST), imagesPrune({ nosuch: ['x'] }, LOWER), imagesPrune({ dangling: ['false'], until: ['2019-01-01'] }), imagesPrune({ dangling: ['false'], 'label!': ['from'], until: ['2019-01-01'] }),
+  { ask: 'DELETE /images/IMAGEID' }, { ask: 'DELETE /images/IMAGEID?force=1' }, { ask: 'DELETE /images/%20' }, { ask: 'DELETE /images/tagged:2' }, { ask: 'DELETE /images/tagged:2?noprune=1' },
+  { ask: 'POST /images/create?fromImage=scratch' }, { ask: 'POST /images/create?fromImage=x&tag=!!' }, { ask: 'GET /distribution/IMAGEID/json', differs: BAD_REQUEST },
+];
+
 const JSON_TYPE = { 'Content-Type': 'application/json' };
 const create = (body: string, differ: Differs, headers: Readonly<Record<string, string>> = JSON_TYPE): AskRow => ({ ask: 'POST /containers/create', body, headers, differs: differ });
 const post = (path: string, differ?: Differs, body?: unknown): AskRow => ({ ask: `POST /containers/${path}`, ...(body === undefined ? {} : { body }), ...(differ ? { differs: differ } : {}) });
