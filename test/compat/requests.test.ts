@@ -72,17 +72,20 @@ describe('requests are answered here as dockerd answers them', { concurrency: fa
     assert.deepEqual(taken, []);
   });
 
-  test('images: names, prunes and removals, and what they share', async () => {
-    await compareAsks(world, IMAGE_ROWS, ([ours, theirs]) => neutral(shapeOf(ours)) === neutral(shapeOf(theirs)));
-    const shared = (await world.both({ method: 'GET', path: '/system/df' })).map((reply) => (jsonOf(reply) as { Images: Array<{ Id: string; SharedSize: number; Containers: number }> }).Images.map(({ Id, SharedSize, Containers }) => `${Id}: ${SharedSize} shared, ${Containers} containers`).toSorted((a, b) => (a < b ? -1 : 1)));
-    assert.deepEqual(shared[0], shared[1]);
-    assert.ok(shared[0]?.some((line) => /: [1-9]\d* shared/.test(line)), 'two images have the same layer');
-  });
-
-  test('verbs: unknown names, wrong states, bad parameters and bodies', async () => {
-    await compareAsks(world, VERB_ROWS, ([ours, theirs]) => neutral(shapeOf(ours)) === neutral(shapeOf(theirs)));
-  });
+  test('verbs: unknown names, wrong states, bad parameters and bodies; names, prunes and removals of images', () => compareVerbs(world));
 });
+
+async function compareVerbs(world: World): Promise<void> {
+  await compareShares(world);
+  await compareAsks(world, [...IMAGE_ROWS, ...VERB_ROWS], ([ours, theirs]) => neutral(shapeOf(ours)) === neutral(shapeOf(theirs)));
+}
+
+/** What images have in common, which some do, and how many containers each has. */
+async function compareShares(world: World): Promise<void> {
+  const shared = (await world.both({ method: 'GET', path: '/system/df' })).map((reply) => (jsonOf(reply) as { Images: Array<{ Id: string; SharedSize: number; Containers: number }> }).Images.map(({ Id, SharedSize, Containers }) => `${Id}: ${SharedSize} shared, ${Containers} containers`).toSorted((a, b) => (a < b ? -1 : 1)));
+  assert.deepEqual(shared[0], shared[1]);
+  assert.ok(shared[0]?.some((line) => /: [1-9]\d* shared/.test(line)), 'two images have the same layer');
+}
 
 async function createBoth(world: World, row: CreateRow, at: number): Promise<string[]> {
   const { differs, version } = row;
