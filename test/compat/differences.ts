@@ -40,6 +40,7 @@ export const DIFFERENCES: readonly Difference[] = [
   { where: /^pull: pull 127\.0\.0\.1:1/, written: [/Get "http:\S+: dial tcp .*/g, '<cannot connect>'], why: 'this engine asks for the manifest at once and adds what may be wrong' },
   { where: /^push: push 127\.0\.0\.1:1/, written: [/(Get|Head) "http:\S+: dial tcp .*/g, '<cannot connect>'], why: 'this engine asks for the first blob at once and adds what may be wrong' },
   { where: /^pull: pull OWNDIGESTIMAGE/, written: [/^\S+: Pulling from/gm, '<digest>: Pulling from'], why: 'Docker since 23 shows the digest alone' },
+  { where: /^pull: pull --platform/, written: [/^WARNING: image with reference \S+ was found but does not match the specified platform: .*\n/m, ''], why: 'Docker since 23 warns of a manifest that is for another platform than the one asked for' },
   { where: /^exec: exec (@a |-w \/)nosuch/, written: [/^code 12[67]$/, 'code 127'], why: '127 for what is not there since Docker 23, as with run' },
   { where: /^exec: exec -w \/nosuch/, written: [/chdir.*: unknown/g, '<chdir failed>'], why: "crun's words" },
   { where: /^exec: /, written: [/OCI runtime exec failed: exec failed: unable to start container process: /g, ''], why: "crun's words" },

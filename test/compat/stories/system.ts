@@ -44,7 +44,7 @@ export const systemStories: readonly Story[] = [
     const until = String(Math.floor(Date.now() / 1000) + 1);
     await new Promise((resolve) => { setTimeout(resolve, 1100); });
     const id = 'sha256';
-    await scene.say(`events --since ${since} --until ${until} --filter type=image --filter event=tag --filter event=untag --filter event=pull --format '{{.Action}} {{.Actor.Attributes.name}}' --filter label=story=event`);
+    await scene.say(`events --since ${since} --until ${until} --filter type=image --filter event=tag --filter event=untag --filter event=pull --format '{{.Action}} {{.Actor.Attributes.name}}' --filter label=story=event --filter label=cli=${scene.name('').startsWith('d') ? 'debian' : 'newer'}`);
     scene.note('id', id);
   } },
 ];
