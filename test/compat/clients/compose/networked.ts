@@ -66,7 +66,7 @@ export async function tellNetworked(scene: ComposeScene, machine: Netns): Promis
   await scene.say('exec -T web', 'sh', '-c', 'nslookup worker 2>/dev/null | grep -c "^Address.*10[.]213[.]7[.]"');
   await scene.say('up -d --scale worker=1');
   await scene.say('exec -T web', 'sh', '-c', 'nslookup worker 2>/dev/null | grep -c "^Address.*10[.]213[.]7[.]"');
-  await scene.sayAll('stop', 'start');
+  await scene.sayAll('stop', 'start cache web worker'); // compose takes a job that has ended before it looks for one that failed
   await answers('busybox', 'wget', '-qO-', 'http://127.0.0.1:8081/');
   await scene.sayAll('exec -T worker wget -qO- http://web/', 'rm -fsv job', 'down -v', 'down -v', 'ps -a');
   await until('the kernel to have nothing of the project', () => machine.devices().join() === before.devices.join() && machine.rules().join() === before.rules.join(), 10_000)
