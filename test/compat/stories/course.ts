@@ -57,7 +57,7 @@ export const courseStories: readonly Story[] = [
     await scene.sayAll('inspect -f "{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}" @u', 'start @u', 'inspect -f "{{.State.Status}} {{.RestartCount}}" @u', 'kill @u', 'wait @u', 'inspect -f "{{.State.Status}} {{.State.ExitCode}}" @u');
     await scene.sayAll(`create --name @z --restart always:3 ${SLEEP}`, `create --name @z --restart on-failure:x ${SLEEP}`, `create --name @z --restart on-failure:-1 ${SLEEP}`, `run --rm --name @z --restart always ${SLEEP}`);
   } },
-  { name: 'autoremove', tell: async (scene) => {
+  { name: 'autoremove', once: true, tell: async (scene) => {
     const past = recorded(scene, 'a', 'b', 'c', 'd');
     await scene.say('run --rm --name @a IMAGE sh -c "exit 4"');
     await scene.say('run --rm --name @b IMAGE /no/such');

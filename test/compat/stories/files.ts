@@ -42,13 +42,13 @@ export const fileStories: readonly Story[] = [
     scene.note('diff @a', (await scene.do('diff @a')).split('\n').toSorted().join('\n')); // dockerd has no order
     await scene.sayAll('diff @nosuch', 'diff');
   } },
-  { name: 'export', tell: async (scene) => {
+  { name: 'export', once: true, tell: async (scene) => {
     await scene.do(`run --name @a IMAGE ${CHANGER}`);
     await archived(scene, 'export @a');
     await scene.sayAll('export -o FOLDER/out.tar @a', 'export -o FOLDER/no/out.tar @a', 'export -o /dev/null @a', 'export @nosuch', 'export');
     scene.note('out.tar', (lstatSync(join(scene.folder, 'out.tar')).mode & 0o777).toString(8));
   } },
-  { name: 'commit', tell: async (scene) => {
+  { name: 'commit', once: true, tell: async (scene) => {
     await scene.do(`run --name @a -e OWN=1 --label mine=yes IMAGE ${CHANGER}`);
     const named = (tag: number) => `commit/${scene.name('i')}:${tag}`;
     const image = named(1);

@@ -12,7 +12,7 @@ export const imageStories: readonly Story[] = [
     'history OWNIMAGE', 'history -q OWNIMAGE', 'history --no-trunc OWNIMAGE', 'history nosuch:1', 'tag OWNIMAGE REGISTRY/@repo:extra', 'tag nosuch:1 x:1', 'tag OWNIMAGE Bad:1', `images REGISTRY/@repo ${LIST}`,
     'rmi REGISTRY/@repo:extra', 'rmi REGISTRY/@repo:extra', 'rmi -f REGISTRY/@repo:extra', 'run --name @user OWNIMAGE true', 'rmi OWNIMAGE', 'rmi OTHERIMAGE', 'rmi OTHERIMAGE nosuch:1', 'rmi -f OWNIMAGE', `images -a ${LIST} --filter reference=REGISTRY/@repo`, 'ps -a --filter name=@user --format "{{.Names}} {{.Image}}"', 'start -a @user', 'inspect -f {{.Config.Image}} @user', 'rm @user', 'rmi',
   ) },
-  { name: 'rmi', tell: async (scene) => {
+  { name: 'rmi', once: true, tell: async (scene) => {
     const id = await scene.do('pull -q RMIIMAGE').then(() => scene.do('inspect -f {{.Id}} RMIIMAGE'));
     await scene.do('tag RMIIMAGE @two:1');
     await scene.say(`rmi ${id}`);

@@ -35,7 +35,7 @@ export const lifecycleStories: readonly Story[] = [
     await scene.do(`run -d --name @b ${SLEEP}`);
     await scene.sayAll('pause @b', 'kill @b', 'unpause @b', 'wait @b', 'rm -f @b');
   } },
-  { name: 'remove', tell: async (scene) => {
+  { name: 'remove', once: true, tell: async (scene) => {
     await scene.do(`run -d --name @a ${SLEEP}`);
     await scene.sayAll('rm @a', 'rm -f @a', 'rm @a', 'rm -f @a', 'rm', `create --name @b ${SLEEP}`, 'rm -v @b', 'container prune -f --filter label=nosuch');
     await scene.say('run --rm --name @c IMAGE true');

@@ -6,7 +6,7 @@ const SERVE = 'sh -c "mkdir -p /w; hostname > /w/index.html; exec httpd -f -p 80
 const ADDRESSES = '{{range $name, $one := .NetworkSettings.Networks}}{{$name}} {{$one.IPAddress}}/{{$one.IPPrefixLen}} {{$one.Gateway}} {{$one.MacAddress}} {{$one.GlobalIPv6Address}} {{end}}';
 
 export const networkStories: readonly Story[] = [
-  { name: 'networks-verbs', tell: async (scene) => {
+  { name: 'networks-verbs', once: true, tell: async (scene) => {
     await scene.sayAll(
       'network create @one', 'network create @one', 'network create --label x=1 --label y -o com.docker.network.driver.mtu=1400 @two', 'network create --internal @three', 'network create bridge', 'network create host', 'network create none',
       'network create', 'network create a b', 'network create -d null @no', 'network create -d host @no', 'network create --scope swarm @no', 'network create -o com.docker.network.driver.mtu=x @no', 'network create -o com.docker.network.bridge.enable_icc=maybe @no', 'network create --subnet 10.211.0.0/24 -o com.docker.network.bridge.name=@b1 @no',

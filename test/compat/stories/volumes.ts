@@ -16,7 +16,7 @@ export const volumeImage = (): BuiltImage => busyboxImage({
 });
 
 export const volumeStories: readonly Story[] = [
-  { name: 'volumes-verbs', tell: async (scene) => {
+  { name: 'volumes-verbs', once: true, tell: async (scene) => {
     await scene.sayAll(
       'volume create @aa', 'volume create @aa', 'volume create --label x=1 --label y @bb', 'volume create -d local @cc', 'volume create a', 'volume create a/b', 'volume create Ä', 'volume create -o foo=1 @no', 'volume create -o type=tmpfs @no',
       'volume create -o device=tmpfs @no', 'volume create -o o=bind @no', 'volume create -o size=10m @no', 'volume create -o size=zz @no', 'volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,uid=7 @dd', 'volume inspect @aa @bb @dd', 'volume inspect @no @aa',
