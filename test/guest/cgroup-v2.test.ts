@@ -10,7 +10,7 @@ const fact = <T>(name: string): T => {
   assert.ok(facts.has(name), `the guest told ${JSON.stringify(name)}; it failed with: ${String(facts.get('failure'))}`);
   return facts.get(name) as T;
 };
-before(async () => { facts = await runStaged('cgroup-v2.ts'); });
+before(async () => { facts = await runStaged('cgroup-v2.ts', { cpus: 2 }); });
 
 test('the program in the guest came to its end', () => { assert.equal(facts.get('failure'), undefined); assert.equal(fact('end'), 'well'); });
 

@@ -19,6 +19,8 @@ export interface GuestOptions {
   /** Becomes the guest's second disk, mounted at /bench: what is in it may be changed there and is lost. */
   folder: string;
   machine?: Machine;
+  /** One by default: guests run beside each other. */
+  cpus?: number;
   init?: Init;
   /** For the kernel's command line. AppArmor is off unless it is asked for: its programs are not in the guest. */
   kernelWords?: string;
@@ -26,13 +28,13 @@ export interface GuestOptions {
 }
 
 /** Facts by name, in the order told. Fails with the console's last words when the guest hangs, crashes, or its program fails. */
-export async function runGuest({ program, folder, machine = 'amd64', init = 'plain', kernelWords = 'apparmor=0', timeoutMs = 480_000 }: GuestOptions): Promise<Map<string, unknown>> {
+export async function runGuest({ program, folder, machine = 'amd64', cpus = 1, init = 'plain', kernelWords = 'apparmor=0', timeoutMs = 480_000 }: GuestOptions): Promise<Map<string, unknown>> {
   const base = guestBase(machine, init);
   await bundleInto(folder, program);
   const disk = `${folder}.img`;
   makeDisk(folder, { path: disk, sizeBytes: WORK_BYTES });
   try {
-    const { text, late } = await emulate(base, { machine, disk, kernelWords, timeoutMs });
+    const { text, late } = await emulate(base, { machine, cpus, disk, kernelWords, timeoutMs });
     const lines = text.split(/\r*\n/).filter((line) => line.startsWith(MARK)).map((line) => JSON.parse(line.slice(MARK.length)) as { name: string; value: unknown });
     const facts = new Map(lines.map(({ name, value }) => [name, value]));
     if (late || !facts.has('end')) throw new Error(`the guest ${late ? `did not end within ${timeoutMs / 1000} s` : 'ended early'}; its console:\n${text.slice(-CONSOLE_TAIL)}`);
@@ -58,12 +60,12 @@ const EMULATORS = {
   arm64: { program: 'qemu-system-aarch64', board: 'virt', cpu: 'cortex-a72', console: 'ttyAMA0' },
 } as const;
 
-interface Emulated { machine: Machine; disk: string; kernelWords: string; timeoutMs: number }
+interface Emulated { machine: Machine; cpus: number; disk: string; kernelWords: string; timeoutMs: number }
 
-function emulate(base: Base, { machine, disk, kernelWords, timeoutMs }: Emulated): Promise<{ text: string; late: boolean }> {
+function emulate(base: Base, { machine, cpus, disk, kernelWords, timeoutMs }: Emulated): Promise<{ text: string; late: boolean }> {
   const emulator = EMULATORS[machine];
   const child = spawn(emulator.program, [
-    '-accel', 'tcg', '-machine', emulator.board, '-cpu', emulator.cpu, '-smp', '2', '-m', String(MEMORY_MB), '-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio', '-no-reboot',
+    '-accel', 'tcg', '-machine', emulator.board, '-cpu', emulator.cpu, '-smp', String(cpus), '-m', String(MEMORY_MB), '-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio', '-no-reboot',
     '-kernel', base.kernel, '-initrd', base.initrd, '-append', `console=${emulator.console} quiet loglevel=1 panic=-1 systemd.show_status=0 ${kernelWords}`,
     // What the guest writes is lost with it.
     '-drive', `file=${base.disk},format=raw,if=virtio,snapshot=on`, '-drive', `file=${disk},format=raw,if=virtio,snapshot=on`,
