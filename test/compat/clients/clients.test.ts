@@ -34,21 +34,20 @@ describe('client libraries find here what they find at dockerd', { concurrency: 
     await compare(world, told, assertSameSaid);
   }); };
   const stage = (engine: Engine, place: { prefix: string; folder: string }) => ({ ...place, socket: engine.socket, images: world.images, registry: world.registry.host });
-  // The longest first: nothing is left to run beside them at the end.
-  for (const story of composeStories) {
-    tellBoth('compose', story.name, async (engine, place) => {
-      const scene = new ComposeScene({ ...stage(engine, place), host: engine.host, configDir: join(world.root, 'client') });
-      try { await story.tell(scene); }
-      finally { await scene.end(); }
-      return scene.said;
-    });
-  }
   for (const story of pythonStories()) tellBoth('docker-py', story, (engine, place) => tellInPython(story, { ...stage(engine, place), door: world.door(engine) }));
   for (const story of [...containerStories, ...streamStories, ...systemStories]) {
     tellBoth('dockerode', story.name, async (engine, place) => {
       const scene = new NodeScene(stage(engine, place));
       try { await story.tell(scene); }
       catch (cause) { throw new Error(`${cause instanceof Error ? cause.message : String(cause)} after ${JSON.stringify(scene.said.at(-1))}`, { cause }); }
+      return scene.said;
+    });
+  }
+  for (const story of composeStories) {
+    tellBoth('compose', story.name, async (engine, place) => {
+      const scene = new ComposeScene({ ...stage(engine, place), host: engine.host, configDir: join(world.root, 'client') });
+      try { await story.tell(scene); }
+      finally { await scene.end(); }
       return scene.said;
     });
   }
