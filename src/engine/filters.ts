@@ -1,5 +1,6 @@
 // Filters as every list of Docker knows them: known keys, label matching, booleans.
 import { invalid } from '../lib/errors.ts';
+import { parseTime } from '../wire/time.ts';
 import type { StringMap } from '../wire/types.ts';
 import { parseTruth } from '../wire/truth.ts';
 import type { Filters } from './index.ts';
@@ -17,6 +18,21 @@ export function matchesLabels(wanted: readonly string[], labels: Readonly<String
     const have = labels?.[key];
     return have !== undefined && (at < 0 || have === want.slice(at + 1));
   });
+}
+
+/** The filters `label` and `label!`: all of the first, none of the second. */
+export function fitsLabels(filters: Filters, labels: Readonly<StringMap> | null): boolean {
+  return matchesLabels(filters.get('label') ?? [], labels) && !(filters.get('label!') ?? []).some((label) => matchesLabels([label], labels));
+}
+
+/** The filter `until` of a prune, in ns since the epoch; undefined when it is not given. */
+export function untilFilter(filters: Filters, nowNanos: () => bigint): bigint | undefined {
+  const [until, ...more] = filters.get('until') ?? [];
+  if (more.length > 0) throw invalid('more than one until filter specified');
+  if (until === undefined) return undefined;
+  const limit = parseTime(until, nowNanos);
+  if (limit === undefined) throw invalid(`failed to parse value as time or duration: ${JSON.stringify(until)}`);
+  return limit;
 }
 
 /** A boolean filter such as dangling: undefined when it is not given. */

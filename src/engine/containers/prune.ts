@@ -1,8 +1,7 @@
 // prune: every container that does not run is removed, as far as the filters let it.
 import { formatNanos } from '../../lib/clock.ts';
-import { invalid, kindOf } from '../../lib/errors.ts';
-import { parseTime } from '../../wire/time.ts';
-import { assertFilterKeys, matchesLabels } from '../filters.ts';
+import { kindOf } from '../../lib/errors.ts';
+import { assertFilterKeys, fitsLabels, untilFilter } from '../filters.ts';
 import type { Filters } from '../index.ts';
 import type { Container } from './container.ts';
 import type { ContainerNeeds } from './needs.ts';
@@ -32,12 +31,7 @@ export async function pruneContainers(needs: ContainerNeeds, filters: Filters): 
 }
 
 function meantBy({ clock }: ContainerNeeds, filters: Filters): (container: Container) => boolean {
-  const [until, ...more] = filters.get('until') ?? [];
-  if (more.length > 0) throw invalid('more than one until filter specified');
-  const limit = until === undefined ? undefined : parseTime(until, () => clock.nowNanos());
-  if (until !== undefined && limit === undefined) throw invalid(`failed to parse value as time or duration: ${JSON.stringify(until)}`);
+  const limit = untilFilter(filters, () => clock.nowNanos());
   const latest = limit === undefined ? undefined : formatNanos(limit).replace(/Z$/, '');
-  return ({ record }) => (latest === undefined || record.Created.replace(/Z$/, '') < latest)
-    && matchesLabels(filters.get('label') ?? [], record.Config.Labels)
-    && !(filters.get('label!') ?? []).some((label) => matchesLabels([label], record.Config.Labels));
+  return ({ record }) => (latest === undefined || record.Created.replace(/Z$/, '') < latest) && fitsLabels(filters, record.Config.Labels);
 }

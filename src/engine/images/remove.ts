@@ -6,12 +6,11 @@ import { hexOf, type ImageId } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import { familiarName, parseReference } from '../../oci/reference.ts';
 import type { Store } from '../../store/index.ts';
-import { parseTime } from '../../wire/time.ts';
 import type { Events } from '../events.ts';
-import { assertFilterKeys, booleanFilter, matchesLabels } from '../filters.ts';
+import { assertFilterKeys, booleanFilter, fitsLabels, untilFilter } from '../filters.ts';
 import type { Filters } from '../index.ts';
 import { findImage } from './find.ts';
-import { childrenOf, layersOf } from './view.ts';
+import { layersOf, parentsOf } from './view.ts';
 
 export type Removal = { Untagged: string } | { Deleted: string };
 
@@ -46,7 +45,7 @@ async function removeFound(needs: RemoveNeeds, found: Found, { force, noPrune }:
   const { removals, parent: first } = await remove(needs, found.config, decideRemoval(needs, found, force));
   for (let parent = noPrune ? undefined : first; parent !== undefined;) {
     const config = images.get(parent);
-    if (!config || names.of(parent).length > 0 || needs.users(parent).length > 0 || childrenOf(needs.store, parent).length > 0) break;
+    if (!config || names.of(parent).length > 0 || needs.users(parent).length > 0 || parentsOf(needs.store).has(parent)) break;
     const next = await remove(needs, config, { gone: [], deleteImage: true, told: 0 });
     removals.push(...next.removals);
     parent = next.parent;
@@ -64,7 +63,7 @@ function decideRemoval(needs: RemoveNeeds, { config, byName, word }: Found, forc
   const containers = needs.users(id);
   const [first] = containers;
   const running = containers.find((user) => user.running);
-  const hasChildren = childrenOf(needs.store, id).length > 0;
+  const hasChildren = parentsOf(needs.store).has(id);
   if (byName !== undefined) {
     if (first && !force && isSingle(names))
       throw conflict(`conflict: unable to remove repository reference "${word}" (must force) - container ${short(first.id)} is using its referenced image ${short(hexOf(id))}`);
@@ -139,7 +138,8 @@ export async function pruneImages(needs: RemoveNeeds & RemoveTurn, filters: Filt
   const isMeant = meantBy(needs, filters);
   const before = totalBytes(store);
   const deleted: Removal[] = [];
-  const meant = store.images.list().filter((config) => isMeant(config) && (store.names.of(config.id).length > 0 || childrenOf(store, config.id).length === 0));
+  const parents = parentsOf(store);
+  const meant = store.images.list().filter((config) => isMeant(config) && (store.names.of(config.id).length > 0 || !parents.has(config.id)));
   for (const config of meant) {
     const names = store.names.of(config.id);
     if (onlyDangling && names.some(isTag)) continue;
@@ -165,13 +165,9 @@ async function removeUnlessKept(needs: RemoveNeeds & RemoveTurn, found: Found): 
 }
 
 function meantBy({ clock }: RemoveNeeds, filters: Filters): (config: ImageConfig) => boolean {
-  const [until, ...more] = filters.get('until') ?? [];
-  if (more.length > 0) throw invalid('more than one until filter specified');
-  const limit = until === undefined ? undefined : parseTime(until, () => clock.nowNanos());
-  if (until !== undefined && limit === undefined) throw invalid(`failed to parse value as time or duration: ${JSON.stringify(until)}`);
+  const limit = untilFilter(filters, () => clock.nowNanos());
   const isOldEnough = (created: bigint | undefined) => limit === undefined || created === undefined || created <= limit;
-  return ({ created, config }) => isOldEnough(parseNanos(created))
-    && matchesLabels(filters.get('label') ?? [], config.Labels) && !(filters.get('label!') ?? []).some((label) => matchesLabels([label], config.Labels));
+  return ({ created, config }) => isOldEnough(parseNanos(created)) && fitsLabels(filters, config.Labels);
 }
 
 /** Of all layers, those included that wait for a pull to be tried again, and of the deltas that are kept beside images. */

@@ -5,7 +5,7 @@ import { chainIds, type ImageId } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import type { LayerInfo, Store } from '../../store/index.ts';
 import { parseTime } from '../../wire/time.ts';
-import { assertFilterKeys, booleanFilter, matchesLabels } from '../filters.ts';
+import { assertFilterKeys, booleanFilter, fitsLabels } from '../filters.ts';
 import type { Filters, ImageHistoryEntry, ImageView } from '../index.ts';
 import { findImage } from './find.ts';
 import { matcherOf } from './match.ts';
@@ -29,8 +29,8 @@ export function layersOf(store: Store, config: ImageConfig): LayerInfo[] {
   return chainIds(config.diffIds).map((chainId) => store.layers.get(chainId)).filter((layer) => layer !== undefined);
 }
 
-/** Images that were made from this one, as far as that is on record: pulled ones have no parents. */
-export const childrenOf = (store: Store, id: ImageId): ImageConfig[] => store.images.list().filter((image) => store.images.parentOf(image.id) === id);
+/** Images that others were made from, as far as that is on record: pulled ones have no parents. Reads a file for each image. */
+export const parentsOf = (store: Store): ReadonlySet<ImageId> => new Set(store.images.list().flatMap(({ id }) => store.images.parentOf(id) ?? []));
 
 /** Bytes of all layers of an image. */
 export const totalOf = (store: Store, config: ImageConfig): number => layersOf(store, config).reduce((sum, layer) => sum + layer.sizeBytes, 0);
@@ -78,12 +78,13 @@ function selectImages(store: Store, { all, filters, usersOf, clock }: ListOption
   const since = (filters.get('since') ?? []).map(time);
   const until = (filters.get('until') ?? []).map((text) => untilMs(text, clock));
   const patterns = (filters.get('reference') ?? []).map(matcherOf);
+  let parents: ReadonlySet<ImageId> | undefined; // asked for only where an image has no name
+  const isParent = (id: ImageId) => (parents ??= parentsOf(store)).has(id);
   return store.images.list()
     .map((config) => viewImage(store, config, usersOf(config.id)))
     .filter((view) => {
       const created = Date.parse(view.config.created) || 0;
-      return isShown(store, view, { all, dangling }) && matchesLabels(filters.get('label') ?? [], view.config.config.Labels)
-        && !(filters.get('label!') ?? []).some((label) => matchesLabels([label], view.config.config.Labels))
+      return isShown(view, { all, dangling, isParent }) && fitsLabels(filters, view.config.config.Labels)
         && before.every((limit) => created < limit) && since.every((limit) => created > limit) && until.every((limit) => created <= limit);
     })
     .map((view) => (patterns.length === 0 ? view : {
@@ -96,10 +97,10 @@ function selectImages(store: Store, { all, filters, usersOf, clock }: ListOption
 }
 
 /** What has a digest alone dangles as well, but is not left out where dangling ones are not wanted. */
-function isShown(store: Store, { config, repoTags, repoDigests }: ImageView, { all, dangling }: { all: boolean; dangling: boolean | undefined }): boolean {
+function isShown({ config, repoTags, repoDigests }: ImageView, { all, dangling, isParent }: { all: boolean; dangling: boolean | undefined; isParent: (id: ImageId) => boolean }): boolean {
   if (repoTags.length > 0) return dangling !== true;
   if (repoDigests.length > 0) return true;
-  return dangling !== false && ((all && dangling === undefined) || childrenOf(store, config.id).length === 0);
+  return dangling !== false && ((all && dangling === undefined) || !isParent(config.id));
 }
 
 function untilMs(text: string, clock: Clock): number {

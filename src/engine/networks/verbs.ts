@@ -2,10 +2,9 @@
 import { parseNanos } from '../../lib/clock.ts';
 import { invalid } from '../../lib/errors.ts';
 import type { NetworkRecord } from '../../store/index.ts';
-import { parseTime } from '../../wire/time.ts';
 import { connectContainer, disconnectContainer } from '../containers/connect.ts';
 import type { ContainerNeeds } from '../containers/needs.ts';
-import { assertFilterKeys, booleanFilter, matchesLabels } from '../filters.ts';
+import { assertFilterKeys, booleanFilter, fitsLabels, matchesLabels, untilFilter } from '../filters.ts';
 import type { Filters, NetworksFace, NetworkView } from '../index.ts';
 import { noSuchNetwork, type Networks } from './networks.ts';
 import { isPredefined } from './predefined.ts';
@@ -58,12 +57,10 @@ function matchesText(pattern: string, text: string): boolean {
 /** Templates stay, since nobody can be in them; one that resists is told of in the log, and does not keep the others. */
 async function pruneNetworks({ networks, clock, events, log }: ContainerNeeds, filters: Filters): Promise<string[]> {
   assertFilterKeys(filters, PRUNE_KEYS);
-  const untilNs = untilOf(filters, clock.nowNanos());
-  const labels = filters.get('label') ?? [];
-  const unwanted = filters.get('label!') ?? [];
+  const untilNs = untilFilter(filters, () => clock.nowNanos());
   const accepts = (network: NetworkRecord) => !isPredefined(network.Name) && !network.ConfigOnly
     && (untilNs === undefined || (parseNanos(network.Created) ?? 0n) <= untilNs)
-    && matchesLabels(labels, network.Labels) && !unwanted.some((label) => matchesLabels([label], network.Labels));
+    && fitsLabels(filters, network.Labels);
   const deleted: string[] = [];
   for (const network of networks.all()) {
     try { if (await networks.removeIf(network, accepts)) deleted.push(network.Name); }
@@ -71,12 +68,4 @@ async function pruneNetworks({ networks, clock, events, log }: ContainerNeeds, f
   }
   events.publish({ type: 'network', action: 'prune', id: '', attributes: { reclaimed: '0' } });
   return deleted;
-}
-
-function untilOf(filters: Filters, nowNs: bigint): bigint | undefined {
-  const [until, ...more] = filters.get('until') ?? [];
-  if (more.length > 0) throw invalid('more than one until filter specified');
-  const limit = until === undefined ? undefined : parseTime(until, () => nowNs);
-  if (until !== undefined && limit === undefined) throw invalid(`failed to parse value as time or duration: ${JSON.stringify(until)}`);
-  return limit;
 }

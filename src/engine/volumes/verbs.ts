@@ -2,7 +2,7 @@
 import { kindOf } from '../../lib/errors.ts';
 import type { StoredVolume } from '../../store/index.ts';
 import type { ContainerNeeds } from '../containers/needs.ts';
-import { assertFilterKeys, booleanFilter, matchesLabels } from '../filters.ts';
+import { assertFilterKeys, booleanFilter, fitsLabels, matchesLabels } from '../filters.ts';
 import type { Filters, VolumesFace, VolumeView } from '../index.ts';
 import { ANONYMOUS, LOCAL } from './volumes.ts';
 
@@ -60,8 +60,7 @@ async function pruneVolumes(needs: Needs, filters: Filters): Promise<{ deleted: 
   let spaceReclaimedBytes = 0;
   for (const volume of store.volumes.list()) {
     const { name, labels } = volume;
-    const isMeant = isPlain(volume) && (all || labels?.[ANONYMOUS] !== undefined) && matchesLabels(filters.get('label') ?? [], labels)
-      && !(filters.get('label!') ?? []).some((label) => matchesLabels([label], labels));
+    const isMeant = isPlain(volume) && (all || labels?.[ANONYMOUS] !== undefined) && fitsLabels(filters, labels);
     if (!isMeant || volumes.users(name).length > 0) continue;
     const sizeBytes = await store.volumes.sizeBytes(name).catch(() => 0);
     try { await volumes.remove(name); } catch (error) {
