@@ -4,7 +4,7 @@ import { EngineError, invalid } from '../lib/errors.ts';
 import { isDigest } from '../oci/digest.ts';
 import type { Platform } from '../oci/manifest.ts';
 import { parsePlatform } from '../oci/platform.ts';
-import { familiarName, familiarString, familiarWithDigest, parseReference } from '../oci/reference.ts';
+import { assertTag, familiarName, familiarString, familiarWithDigest, parseReference } from '../oci/reference.ts';
 import { queryAndForm, readPushAuth, readRegistryAuth } from './body.ts';
 import { presentDelta, presentHistory, presentImage, presentImageSummary } from './present-images.ts';
 import { progressAnswer } from './progress.ts';
@@ -61,12 +61,8 @@ function pullReference(fromImage: string, tag: string): { reference: string; all
   if (familiarName(named) === 'scratch') throw new EngineError('forbidden', "'scratch' is a reserved name");
   if (tag === '') return { reference: fromImage, all: named.tag === undefined && named.digest === undefined };
   if (isDigest(tag)) return { reference: familiarWithDigest(named, tag), all: false };
-  return { reference: familiarString({ ...named, tag: checkedTag(tag) }), all: false };
-}
-
-function checkedTag(tag: string): string {
-  if (!/^\w[\w.-]{0,127}$/.test(tag)) throw invalid('invalid tag format');
-  return tag;
+  assertTag(tag);
+  return { reference: familiarString({ ...named, tag }), all: false };
 }
 
 async function pull(images: ImagesFace, request: ApiRequest): Promise<Answer> {
@@ -87,7 +83,7 @@ async function pull(images: ImagesFace, request: ApiRequest): Promise<Answer> {
 async function push(images: ImagesFace, request: ApiRequest): Promise<Answer> {
   const { query, signal } = request;
   const [name, tag] = [required(request, 'name'), query.text('tag')];
-  if (tag !== '') checkedTag(tag);
+  if (tag !== '') assertTag(tag);
   const auth = await readPushAuth(request);
   parseReference(name); // what is no name is an ordinary error, all else is told after the first line
   const deltas = query.flag('delta', true);

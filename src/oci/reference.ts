@@ -68,11 +68,16 @@ export function familiarString(ref: Reference): string {
   return familiarName(ref) + (ref.tag === undefined ? '' : `:${ref.tag}`) + (ref.digest === undefined ? '' : `@${ref.digest}`);
 }
 
+/** Error: invalid, in Docker's words, for what can be no tag. */
+export function assertTag(tag: string): void {
+  if (!TAG.test(tag)) throw invalid('invalid tag format');
+}
+
 /** What an image is called when it is tagged, in full; a `tag` counts before one that stands in `repo`. */
 export function nameToTag(repo: string, tag: string): string {
   const target = parseReference(repo);
   if (target.digest !== undefined) throw invalid('refusing to create a tag with a digest reference');
-  if (tag !== '' && !TAG.test(tag)) throw invalid('invalid tag format');
+  if (tag !== '') assertTag(tag);
   const name = familiarString({ ...target, tag: tag === '' ? target.tag ?? DEFAULT_TAG : tag });
   if (name.startsWith('sha256:')) throw invalid('refusing to create an ambiguous tag using digest algorithm as name');
   return name;
