@@ -9,7 +9,7 @@ import { kindOf } from '../lib/errors.ts';
 import { hexOf, type ChainId } from '../oci/digest.ts';
 import { until } from '../../test/kit/poll.ts';
 import { RecordingDisk } from '../../test/kit/recording-disk.ts';
-import { commitChain, diffIdOf, openTestStore, plainExtractors, quickDisk, seeded, stageText, temporary, topOf } from '../../test/kit/store.ts';
+import { afterPowerCuts, commitChain, diffIdOf, openTestStore, plainExtractors, quickDisk, seeded, stageText, temporary, topOf } from '../../test/kit/store.ts';
 import type { Store } from './index.ts';
 import { KEEP_MS } from './kept.ts';
 
@@ -95,30 +95,26 @@ test('after any power cut a layer that was kept is there, whole, or else nothing
   await store.layers.kept.clear();
   const cleared = disk.ops.length;
   await store.close();
-  for (const state of disk.crashStates({ from, perStep: 3, random: seeded(2) })) {
-    using after = temporary();
-    state.materialize(after.path);
-    const again = await openKeeping(after.path);
-    const about = `after step ${state.after}`;
-    assert.deepEqual(again.recovered.quarantined, [], about);
-    const [layer, isKept] = [again.layers.get(topOf('a', 'b')), again.layers.kept.has(diffIdOf('b'))];
-    if (state.after >= kept) assert.ok(isKept || layer, `b was kept before ${about}`);
-    if (state.after >= committed) assert.ok(layer, about);
+  for await (const { after, at, reopened } of afterPowerCuts(disk, { from, perStep: 3, random: seeded(2) }, openKeeping)) {
+    const about = `after step ${after}`;
+    assert.deepEqual(reopened.recovered.quarantined, [], about);
+    const [layer, isKept] = [reopened.layers.get(topOf('a', 'b')), reopened.layers.kept.has(diffIdOf('b'))];
+    if (after >= kept) assert.ok(isKept || layer, `b was kept before ${about}`);
+    if (after >= committed) assert.ok(layer, about);
     if (layer) assert.equal(read(`${layer.diffPath}/content`), 'b', about);
-    if (state.after === second) assert.ok(again.layers.kept.has(diffIdOf('c')), about);
-    if (state.after === cleared) assert.equal(again.layers.kept.has(diffIdOf('c')), false, about);
-    const waiting = ['b', 'c'].filter((text) => again.layers.kept.has(diffIdOf(text)));
-    assert.deepEqual([staging(after.path).length, snapshots(after.path)], [waiting.length, waiting.length + again.layers.list().length], about);
+    if (after === second) assert.ok(reopened.layers.kept.has(diffIdOf('c')), about);
+    if (after === cleared) assert.equal(reopened.layers.kept.has(diffIdOf('c')), false, about);
+    const waiting = ['b', 'c'].filter((text) => reopened.layers.kept.has(diffIdOf(text)));
+    assert.deepEqual([staging(at).length, snapshots(at)], [waiting.length, waiting.length + reopened.layers.list().length], about);
     // Whatever is kept is what it was; only one that was on its way out may be found incomplete, and is refused then.
-    await commitChain(again, 'a');
+    await commitChain(reopened, 'a');
     for (const text of waiting) {
-      const takes = async () => (await (await again.layers.kept.stage(diffIdOf(text), { parent: topOf('a') })).commit()).diffPath;
-      const isGoing = text === 'c' && state.after > second;
+      const takes = async () => (await (await reopened.layers.kept.stage(diffIdOf(text), { parent: topOf('a') })).commit()).diffPath;
+      const isGoing = text === 'c' && after > second;
       const diffPath = await takes().catch((error: unknown) => { if (isGoing && kindOf(error) === 'corrupt') return undefined; throw error; });
       if (diffPath !== undefined) assert.equal(read(`${diffPath}/content`), text, about);
     }
-    assert.deepEqual([staging(after.path).length, snapshots(after.path)], [0, again.layers.list().length], about);
-    await again.close();
+    assert.deepEqual([staging(at).length, snapshots(at)], [0, reopened.layers.list().length], about);
   }
 });
 

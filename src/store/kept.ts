@@ -3,7 +3,7 @@ import { messageOf } from '../lib/errors.ts';
 import { KeyedLock, Limiter } from '../lib/lock.ts';
 import { parseChainId, parseDiffId, type DiffId } from '../oci/digest.ts';
 import type { StagedRecord } from './layer-state.ts';
-import { diffPath, isSnapshotId } from './layout.ts';
+import { diffPath, isSnapshotId, MODE } from './layout.ts';
 import { chainOn } from './layer-load.ts';
 import { readLink } from './overlay.ts';
 import { matching, needWord, readWord } from './records.ts';
@@ -97,7 +97,7 @@ export class KeptLayers implements Disposable {
 /** Also after a failed start of it, when only some of it is there. */
 export async function discard({ disk, at }: Room, layer: Pick<StagedFiles, 'cacheId' | 'link' | 'writeSet' | 'wholeSinceMs'>): Promise<void> {
   if (layer.wholeSinceMs !== undefined) { // before anything of it goes; emptying a file takes no room on a full disk
-    await disk.write(sizePath(layer), '', 0o644);
+    await disk.write(sizePath(layer), '', MODE.plain);
     await disk.sync(sizePath(layer));
   }
   await disk.remove(`${at.overlay}/${layer.cacheId}`);

@@ -40,11 +40,11 @@ export function openTestStore(root: string, options: { disk?: Disk & { syncAll?(
 }
 
 /** A store opened on each disk that a power cut could leave; closed, and its folder `at` gone, before the next. `after`: how many of the disk's steps had been done. */
-export async function* afterPowerCuts(disk: RecordingDisk, how: Parameters<RecordingDisk['crashStates']>[0]): AsyncGenerator<{ after: number; at: string; reopened: Store }> {
+export async function* afterPowerCuts(disk: RecordingDisk, how: Parameters<RecordingDisk['crashStates']>[0], open: (root: string) => Promise<Store> = openTestStore): AsyncGenerator<{ after: number; at: string; reopened: Store }> {
   for (const state of disk.crashStates(how)) {
     using folder = temporary();
     state.materialize(folder.path);
-    const reopened = await openTestStore(folder.path);
+    const reopened = await open(folder.path);
     yield { after: state.after, at: folder.path, reopened };
     await reopened.close();
   }
