@@ -2,6 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { open, readdir, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { createGunzip } from 'node:zlib';
 import { errnoOf } from '../lib/errors.ts';
 
@@ -25,19 +26,33 @@ export interface LogFile {
  */
 export const liveName = (path: string): string => `${path}.now`;
 
+/** What is renamed, compressed or deleted while it is opened is looked for again so often: then what is there has to do. */
+const MOST_TRIES = 10;
+
 /** The handles are the caller's to close. */
 export async function openLogFiles(path: string): Promise<LogFile[]> {
+  for (let tries = 1; ; tries++) {
+    const { files, settled } = await openAsFound(path);
+    if (settled || tries === MOST_TRIES) return files;
+    await Promise.all(files.map((file) => file.handle.close()));
+  }
+}
+
+/** `settled` unless the rotated files changed meanwhile: one that is compressed goes by the name under which it was found. */
+async function openAsFound(path: string): Promise<{ files: LogFile[]; settled: boolean }> {
   // Against the way that files go: one renamed between the calls is then met twice, which is seen, and never missed.
   const live = await openLogFile(liveName(path));
   const found = [await openLogFile(path), live];
-  for (const name of await rotatedNames(path)) found.push(await openLogFile(`${dirname(path)}/${name}`));
+  const names = await rotatedNames(path);
+  for (const name of names) found.push(await openLogFile(`${dirname(path)}/${name}`));
+  const settled = !found.includes(undefined, 2) && isDeepStrictEqual(await rotatedNames(path), names);
   const files: LogFile[] = [];
   for (const file of found) {
     if (!file) continue;
     if (files.some((known) => known.identity === file.identity)) await file.handle.close();
     else files.unshift(file);
   }
-  return files;
+  return { files, settled };
 }
 
 export const identityOf = ({ dev, ino }: { dev: bigint; ino: bigint }): string => `${dev}:${ino}`;

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { systemClock } from '../lib/clock.ts';
+import { compress } from './compress.ts';
 import type { LogQuery, LogRecord } from './index.ts';
 import { readFiles } from './read.ts';
 import { LineCutter, parseRecord } from './record.ts';
@@ -50,6 +51,20 @@ test('streams, since and until choose', async (t) => {
   assert.deepEqual(await read(path, { stderr: false }), ['l1\n', 'l3\n']);
   assert.deepEqual(await read(path, { sinceNs: at(2), untilNs: at(3) }), ['l2\n', 'l3\n']);
   assert.deepEqual(await read(path, { tail: 3, stdout: false }), ['l2\n', 'l4\n']);
+});
+
+test('a log that is compressed while it is read is whole, each time', async (t) => {
+  const path = `${scratch(t)}/log`;
+  const clock = { ...systemClock, sleep: () => Promise.resolve() };
+  const lines = Array.from({ length: 30 }, (_, n) => `l${n}\n`);
+  for (let round = 0; round < 40; round++) {
+    rmSync(`${path}.1.gz`, { force: true });
+    writeFileSync(`${path}.1`, lines.map((one, n) => line(n, one.trimEnd())).join(''));
+    let over = false;
+    const compressed = compress(`${path}.1`, { clock, signal: new AbortController().signal }).finally(() => { over = true; });
+    do assert.deepEqual(await read(path), lines); while (!over);
+    await compressed;
+  }
 });
 
 test('tail finds its beginning in any file, and counts a line in parts as one that is joined', async (t) => {
