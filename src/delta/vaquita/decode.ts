@@ -5,6 +5,7 @@
 import { crc32 } from 'node:zlib';
 import { assert, corrupt, kindOf, messageOf } from '../../lib/errors.ts';
 import type { ByteView, Decoder as PatchDecoder, Output } from '../bytes.ts';
+import { Arena } from './exe/arena.ts';
 import { decodeExe } from './exe/decode.ts';
 import { ExeModels } from './exe/models.ts';
 import { Check, Cursor, FRAME, readHeader, type VaquitaHeader } from './format.ts';
@@ -90,7 +91,7 @@ class Patch {
   /** Where the content of each entry so far begins, and how long it is. */
   readonly #starts: Float64Array;
   readonly #sizes: Float64Array;
-  #models: ExeModels | undefined;
+  #exe: { models: ExeModels; arena: Arena } | undefined;
   #planned = 0;
   #done = 0;
   #madeBytes = 0;
@@ -253,10 +254,10 @@ class Patch {
     const literals = (count: number) => {
       for (let left = count; left > 0;) left -= this.#fresh.give(left, put);
     };
-    this.#models ??= new ExeModels();
+    const { patches } = this.#header.limits, { models, arena } = this.#exe ??= { models: new ExeModels(), arena: new Arena(patches) };
     const before = this.#madeBytes;
     try {
-      decodeExe(this.#models, bytes.subarray(start, end), { old: this.#base.view(source), newBytes: sizeBytes, literals, emit: put, memoryBytes: this.#header.limits.patches });
+      decodeExe(models, bytes.subarray(start, end), { old: this.#base.view(source), newBytes: sizeBytes, literals, emit: put, memoryBytes: patches, arena });
     } catch (error) {
       if (kindOf(error) !== 'corrupt') throw error;
       throw corrupt(`the delta's patch and ${this.#base.name(source)} do not belong together: ${messageOf(error)}`, { cause: error });

@@ -71,3 +71,14 @@ test('patches of executables', async (t) => {
   assert.ok(right);
   assert.ok(peakBytes <= declaredBytes, `${peakBytes} of ${declaredBytes} bytes`);
 });
+
+test('patches of many executables take no more than that of the largest', async (t) => {
+  await using root = openTempRoot();
+  const programs = Array.from({ length: 30 }, (_none, n) => ({ name: `program-${n}`, ...linkedTwice('x86-64', { seed: n, functions: n === 0 ? 3000 : 1500 }) }));
+  const base = layer(programs.map(({ name, old }) => ({ name, content: old })));
+  const { delta } = makeDelta([base], layer(programs.map(({ name, made }) => ({ name, content: made }))));
+  const { declaredBytes, peakBytes, right } = applyAlone(root.path, delta, [base]);
+  t.diagnostic(`${base.tar.length} bytes of programs, ${delta.length} of delta, ${peakBytes} of memory, ${declaredBytes} declared`);
+  assert.ok(right);
+  assert.ok(peakBytes <= declaredBytes, `${peakBytes} of ${declaredBytes} bytes`);
+});

@@ -1,5 +1,6 @@
 // Codes a region of the new file by the old bytes aligned with it: blocks of about 16 bytes, in which references are predicted through the mapper.
 import type { ByteView } from '../../bytes.ts';
+import { newArrays, type Arrays } from './arena.ts';
 import { Block, type BlockNeeds, type Stretch } from './block.ts';
 import { spanAt, type Span } from './elf.ts';
 import { WINDOW_AFTER, WINDOW_BEFORE } from './scanner.ts';
@@ -16,19 +17,23 @@ export interface CodecNeeds extends BlockNeeds {
   readonly wanted: ByteView | undefined;
   /** Is given what is made. */
   readonly emit: (bytes: Buffer, start: number, end: number) => void;
+  readonly arrays?: Arrays | undefined;
 }
 
 export class ExeCodec {
   readonly #needs: CodecNeeds;
   readonly #block: Block;
-  readonly #old = Buffer.alloc(WINDOW_BEFORE + CHUNK_BYTES + 2 * WINDOW_AFTER);
-  readonly #made = Buffer.alloc(CHUNK_BYTES + CHUNK_REACH_BYTES);
+  readonly #old: Buffer;
+  readonly #made: Buffer;
   /** What the window holds of the old file. */
   #oldStart = 0;
   #oldEnd = 0;
 
   constructor(needs: CodecNeeds) {
+    const { arrays = newArrays } = needs;
     this.#needs = needs;
+    this.#old = arrays.bytes(WINDOW_BEFORE + CHUNK_BYTES + 2 * WINDOW_AFTER);
+    this.#made = arrays.bytes(CHUNK_BYTES + CHUNK_REACH_BYTES);
     this.#block = new Block(needs, this.#old, this.#made);
   }
 

@@ -2,6 +2,7 @@
 import { corrupt } from '../../../lib/errors.ts';
 import type { ByteView, Output } from '../../bytes.ts';
 import { Decoder } from '../range-coder.ts';
+import type { Arena } from './arena.ts';
 import { ExeCodec } from './codec.ts';
 import { decodeFacts, exeMemoryBytes, predictorOf } from './facts.ts';
 import type { ExeModels } from './models.ts';
@@ -18,12 +19,15 @@ export interface ExeDecoding {
   readonly emit: Output;
   /** What decoding may take, models included, the patch itself not. */
   readonly memoryBytes: number;
+  /** Of that size; the same for one file after the other. */
+  readonly arena: Arena;
 }
 
 /** Puts out exactly `newBytes` bytes, through `literals` and `emit` in turns. Error: corrupt, when the patch or the old file is not what it was. */
 export function decodeExe(models: ExeModels, patch: Uint8Array, exe: ExeDecoding): void {
-  const { old, newBytes, memoryBytes } = exe, oldBytes = old.sizeBytes;
+  const { old, newBytes, memoryBytes, arena } = exe, oldBytes = old.sizeBytes;
   if (oldBytes > MAX_EXE_BYTES || newBytes > MAX_EXE_BYTES) throw corrupt(`an executable of ${newBytes} bytes by one of ${oldBytes}: ${MAX_EXE_BYTES} are the most`);
+  arena.reset();
   const coder = new Decoder(patch);
   const facts = decodeFacts(coder, models, old);
   const fits = (counts: { regions: number; hints: number }): number => memoryBytes - exeMemoryBytes(oldBytes, { facts, ...counts });
@@ -32,10 +36,10 @@ export function decodeExe(models: ExeModels, patch: Uint8Array, exe: ExeDecoding
   const count = codeCount(coder, models.regions.count, { count: 0, most: Math.min(newBytes, Math.floor(none / (none - one))), what: 'regions' });
   const left = fits({ regions: count, hints: 0 }), leftWithOne = fits({ regions: count, hints: 1 });
   const hints = codeHints(coder, models.regions, { hints: undefined, most: facts === undefined ? 0 : Math.floor(left / (left - leftWithOne)) });
-  const regions = emptyRegions(count);
+  const regions = emptyRegions(count, arena);
   codeRegions(coder, models.regions, { regions, decoding: true, oldBytes, newBytes });
-  const predictor = facts === undefined ? undefined : predictorOf(old, facts, { regions, hints });
-  const codec = new ExeCodec({ models, coder, predictor, old, wanted: undefined, emit: exe.emit });
+  const predictor = facts === undefined ? undefined : predictorOf(old, facts, { regions, hints, arrays: arena });
+  const codec = new ExeCodec({ models, coder, predictor, old, wanted: undefined, emit: exe.emit, arrays: arena });
   let end = 0;
   for (let k = 0; k < count; k++) {
     const at = regions.newAt[k] ?? 0, bytes = regions.bytes[k] ?? 0;

@@ -8,6 +8,7 @@ import { linkedTwice, MACHINES, ofUnknownMachine, withoutTables } from '../../..
 import { rng } from '../../../../test/kit/random.ts';
 import { kindOf } from '../../../lib/errors.ts';
 import type { ByteView } from '../../bytes.ts';
+import { Arena } from './arena.ts';
 import { decodeExe } from './decode.ts';
 import { readElf } from './elf.ts';
 import { ExeModels } from './models.ts';
@@ -36,9 +37,9 @@ function make(old: Buffer, made: Buffer, { models = new ExeModels(), memoryBytes
   return { patch: encodeExe(models, plan, pair), literals, plan };
 }
 
-interface Applying { old: Buffer; patch: Uint8Array; literals: Buffer; newBytes: number; models?: ExeModels; memoryBytes?: number }
+interface Applying { old: Buffer; patch: Uint8Array; literals: Buffer; newBytes: number; models?: ExeModels; memoryBytes?: number; arena?: Arena }
 
-function apply({ old, patch, literals, newBytes, models = new ExeModels(), memoryBytes = EXE_DECODER_BYTES }: Applying): Buffer {
+function apply({ old, patch, literals, newBytes, models = new ExeModels(), memoryBytes = EXE_DECODER_BYTES, arena = new Arena(memoryBytes) }: Applying): Buffer {
   const out: Buffer[] = [];
   let bytes = 0, taken = 0;
   const put = (part: Buffer): void => {
@@ -46,7 +47,7 @@ function apply({ old, patch, literals, newBytes, models = new ExeModels(), memor
     out.push(part);
   };
   decodeExe(models, patch, {
-    old: strictView(old), newBytes, memoryBytes,
+    old: strictView(old), newBytes, memoryBytes, arena,
     literals(count) { put(Buffer.concat([literals.subarray(taken, taken += count), Buffer.alloc(Math.max(0, taken - Math.max(taken - count, literals.length)))])); },
     emit: (part, start, end) => put(Buffer.from(part.subarray(start, end))),
   });
@@ -82,10 +83,10 @@ test('executables of this machine come back exactly, alone and one after another
     [module('ISO8859-2'), module('ISO8859-3')], [module('EUC-KR'), module('EUC-CN')], [module('BIG5'), module('BIG5HKSCS')], [read('/sbin/tc').subarray(0, 200_000), read('/sbin/ip').subarray(0, 150_000)],
     [read('/sbin/e2fsck'), read('/sbin/tune2fs')], [busybox, Buffer.concat([busybox.subarray(0, 90_001), busybox.subarray(90_007)])], [read(process.execPath).subarray(0, 300_000), busybox],
   ];
-  const sending = new ExeModels(), receiving = new ExeModels();
+  const sending = new ExeModels(), receiving = new ExeModels(), arena = new Arena(EXE_DECODER_BYTES);
   for (const [old, made] of pairs) {
     const { patch, literals } = make(old, made, { models: sending });
-    assert.ok(apply({ old, patch, literals, newBytes: made.length, models: receiving }).equals(made));
+    assert.ok(apply({ old, patch, literals, newBytes: made.length, models: receiving, arena }).equals(made));
   }
   const { patch, literals } = make(module('ISO8859-2'), module('ISO8859-3'));
   assert.ok(patch.length + literals.length < module('ISO8859-3').length / 4, `${patch.length} and ${literals.length} bytes`);

@@ -2,6 +2,7 @@
 import { corrupt } from '../../../lib/errors.ts';
 import type { ByteView } from '../../bytes.ts';
 import type { Coder } from '../range-coder.ts';
+import type { Arrays } from './arena.ts';
 import type { Predictor } from './block.ts';
 import { MAX_SEGMENTS, readElf, type Anchors, type ElfImage, type Span } from './elf.ts';
 import { Mapper, mapperBytes } from './mapper.ts';
@@ -53,10 +54,10 @@ export function withFunctionData(image: ElfImage, address: number): ElfImage {
   return image.go === undefined ? image : { ...image, anchors: { ...image.anchors, go: [...image.anchors.go.slice(0, GO_FUNCTION_DATA), address] } };
 }
 
-export function predictorOf(old: ByteView, facts: Facts, alignment: { regions: Regions; hints: readonly Hint[] }): Predictor {
+export function predictorOf(old: ByteView, facts: Facts, { arrays, ...alignment }: { regions: Regions; hints: readonly Hint[]; arrays?: Arrays }): Predictor {
   const { image, anchors, armCode } = facts, { segments } = anchors;
-  const references = new References(image, { tables: readWordTables(old, image), anchors, armCode });
-  return { image, references, segments, mapper: new Mapper(image, { ...alignment, segments }, old.sizeBytes) };
+  const references = new References(image, { tables: readWordTables(old, image, arrays), anchors, armCode });
+  return { image, references, segments, mapper: new Mapper(image, { ...alignment, segments }, { oldBytes: old.sizeBytes, arrays }) };
 }
 
 /** Each address as its difference from the old one. */

@@ -1,4 +1,5 @@
 // Where an address of the old file went: as learned from references before, as the hints and the alignment say, or as its neighbourhood did.
+import { newArrays, type Arrays } from './arena.ts';
 import { MAX_SPREAD, spanAt, type ElfImage, type Span } from './elf.ts';
 import type { Hint, Regions } from './regions.ts';
 
@@ -25,6 +26,8 @@ function slotBits(oldBytes: number): number {
   return bits;
 }
 
+interface Alignment { readonly regions: Regions; readonly hints: readonly Hint[]; readonly segments: readonly Span[] }
+
 export class Mapper {
   /** How sure the last projection is. */
   confidence = SURE;
@@ -41,17 +44,17 @@ export class Mapper {
   readonly #nearKeys: Uint32Array;
   readonly #nearDeltas: Int32Array;
 
-  constructor(image: ElfImage, alignment: { regions: Regions; hints: readonly Hint[]; segments: readonly Span[] }, oldBytes: number) {
+  constructor(image: ElfImage, alignment: Alignment, { oldBytes, arrays = newArrays }: { oldBytes: number; arrays?: Arrays | undefined }) {
     const slots = 2 ** slotBits(oldBytes);
     this.low = image.low;
-    this.#hints = rangesOfHints(alignment.hints, image.low);
-    this.#regions = rangesOfRegions(image, alignment);
+    this.#hints = rangesOfHints(alignment.hints, image.low, arrays);
+    this.#regions = rangesOfRegions(image, alignment, arrays);
     this.#mask = slots - 1;
-    this.#keys = new Uint32Array(2 * slots);
-    this.#deltas = new Int32Array(2 * slots);
-    this.#counts = new Uint8Array(2 * slots);
-    this.#nearKeys = new Uint32Array(2 * slots);
-    this.#nearDeltas = new Int32Array(2 * slots);
+    this.#keys = arrays.words(2 * slots);
+    this.#deltas = arrays.integers(2 * slots);
+    this.#counts = arrays.bytes(2 * slots);
+    this.#nearKeys = arrays.words(2 * slots);
+    this.#nearDeltas = arrays.integers(2 * slots);
   }
 
   /** The new address; `data` is 1 for a reference in data, 0 for one in code. */
@@ -158,11 +161,11 @@ class Ranges {
   }
 }
 
-const rangesOfLength = (length: number) => ({ count: 0, starts: new Uint32Array(length), ends: new Uint32Array(length), deltas: new Int32Array(length) });
+const rangesOfLength = (length: number, arrays: Arrays) => ({ count: 0, starts: arrays.words(length), ends: arrays.words(length), deltas: arrays.integers(length) });
 
 /** Hints outside of the image or beyond 32 bits are of no use. */
-function rangesOfHints(hints: readonly Hint[], low: number): Ranges {
-  const ranges = rangesOfLength(hints.length);
+function rangesOfHints(hints: readonly Hint[], low: number, arrays: Arrays): Ranges {
+  const ranges = rangesOfLength(hints.length, arrays);
   for (const { start, end, delta } of hints) {
     if (start < low || end > low + 2 * MAX_SPREAD || delta < -MAX_INT32 || delta >= MAX_INT32) continue;
     ranges.starts[ranges.count] = start - low;
@@ -173,8 +176,8 @@ function rangesOfHints(hints: readonly Hint[], low: number): Ranges {
 }
 
 /** Regions as addresses. Of two that overlap the longer keeps what it has. */
-function rangesOfRegions(image: ElfImage, { regions, segments }: { regions: Regions; segments: readonly Span[] }): Ranges {
-  const order = sortedByOldPlace(regions), ranges = rangesOfLength(order.length);
+function rangesOfRegions(image: ElfImage, { regions, segments }: Alignment, arrays: Arrays): Ranges {
+  const order = sortedByOldPlace(regions, arrays), ranges = rangesOfLength(order.length, arrays);
   const { starts, ends, deltas } = ranges, old = image.anchors.segments;
   for (const k of order) {
     const oldAt = regions.oldAt[k] ?? 0, newAt = regions.newAt[k] ?? 0, from = spanAt(old, oldAt), to = spanAt(segments, newAt);
@@ -198,11 +201,11 @@ function rangesOfRegions(image: ElfImage, { regions, segments }: { regions: Regi
 }
 
 /** Numbers of the regions that are long enough, by old place; of those at one place the longest first, then in their order. */
-function sortedByOldPlace(regions: Regions): Uint32Array {
+function sortedByOldPlace(regions: Regions, arrays: Arrays): Uint32Array {
   const { oldAt, bytes } = regions;
   let count = 0;
   for (let k = 0; k < regions.count; k++) if ((bytes[k] ?? 0) >= MIN_REGION_BYTES) count++;
-  let order = new Uint32Array(count), next = new Uint32Array(count);
+  let order = arrays.words(count), next = arrays.words(count);
   for (let k = 0, n = 0; k < regions.count; k++) if ((bytes[k] ?? 0) >= MIN_REGION_BYTES) order[n++] = k;
   // A radix sort, least important byte first: it needs no more memory than the result again, and keeps the order of equals.
   const places = new Uint32Array(257);

@@ -62,7 +62,7 @@ export function encodeExe(models: ExeModels, plan: ExePlan, { old, made }: ExePa
   codeCount(coder, models.regions.count, { count: regions.count, most: Infinity, what: 'regions' });
   codeHints(coder, models.regions, { hints, most: Infinity });
   codeRegions(coder, models.regions, { regions, decoding: false, oldBytes: old.sizeBytes, newBytes: made.sizeBytes });
-  const predictor = facts === undefined ? undefined : predictorOf(old, facts, plan);
+  const predictor = facts === undefined ? undefined : predictorOf(old, facts, { regions, hints });
   const codec = new ExeCodec({ models, coder, predictor, old, wanted: made, emit: () => undefined });
   for (let k = 0; k < regions.count; k++) codec.region(regions.newAt[k] ?? 0, regions.oldAt[k] ?? 0, regions.bytes[k] ?? 0);
   return coder.finish();
@@ -101,7 +101,7 @@ function imagesOf({ old, made }: ExePair): Images | undefined {
 }
 
 function mapperOf({ old }: ExePair, { image, anchors }: { image: ElfImage; anchors: Facts['anchors'] }, alignment: { regions: Regions; hints: readonly Hint[] }): Mapper {
-  return new Mapper(image, { ...alignment, segments: anchors.segments }, old.sizeBytes);
+  return new Mapper(image, { ...alignment, segments: anchors.segments }, { oldBytes: old.sizeBytes });
 }
 
 function hintsOf(pair: ExePair, { facts, oldReader, newReader }: Images, regions: Regions): Hint[] {

@@ -1,6 +1,7 @@
 // How two files are aligned: runs of bytes of the new file, in order, each like a run of the old one; and hints on where addresses went.
 import { corrupt } from '../../../lib/errors.ts';
 import { IntModel, Model, type Coder } from '../range-coder.ts';
+import type { Arrays } from './arena.ts';
 
 /** Three numbers per run. What lies between runs of the new file is new. */
 export interface Regions {
@@ -13,8 +14,8 @@ export interface Regions {
 /** Old addresses from `start` to `end` moved by `delta`, whatever the regions say. */
 export interface Hint { readonly start: number; readonly end: number; readonly delta: number }
 
-export function emptyRegions(count: number): Regions {
-  return { count, newAt: new Uint32Array(count), oldAt: new Uint32Array(count), bytes: new Uint32Array(count) };
+export function emptyRegions(count: number, arrays: Arrays): Regions {
+  return { count, newAt: arrays.words(count), oldAt: arrays.words(count), bytes: arrays.words(count) };
 }
 
 /** Runs most often go on along a diagonal (old place minus new place) of a moment ago. */

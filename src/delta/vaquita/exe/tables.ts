@@ -1,5 +1,6 @@
 // Which words of two tables are addresses: exception frames and Go's functions are walked once, and a bit or four are kept for each word.
 import { type ByteView } from '../../bytes.ts';
+import { newArrays, type Arrays } from './arena.ts';
 import { spanAt, type ElfImage, type Table } from './elf.ts';
 
 /** Longer tables are not looked into: what is kept of them is held in memory by a device. */
@@ -19,10 +20,10 @@ export function wordTableBytes(image: ElfImage): number {
   return (frames === undefined ? 0 : bitBytes(Math.min(frames.bytes, MAX_TABLE_BYTES))) + (go === undefined || go.bytes > MAX_TABLE_BYTES ? 0 : kindBytes(go.bytes));
 }
 
-export function readWordTables(file: ByteView, image: ElfImage): WordTables {
+export function readWordTables(file: ByteView, image: ElfImage, arrays: Arrays = newArrays): WordTables {
   return {
-    frames: image.frames === undefined ? undefined : walkFrames(file, image.frames),
-    go: image.go === undefined || image.go.bytes > MAX_TABLE_BYTES ? undefined : walkGo(file, image, image.go),
+    frames: image.frames === undefined ? undefined : walkFrames(file, image.frames, arrays),
+    go: image.go === undefined || image.go.bytes > MAX_TABLE_BYTES ? undefined : walkGo({ file, image, arrays }, image.go),
   };
 }
 
@@ -35,9 +36,9 @@ const bitBytes = (bytes: number): number => (bytes >> 5) + 2;
 const kindBytes = (bytes: number): number => (bytes >> 3) + 2;
 
 /** Entries one behind the other: length, 0 or the distance to the owner, start of the function … An entry of no length or one that is not whole ends them. */
-function walkFrames(file: ByteView, table: Table): Table & { starts: Uint8Array } {
-  const limit = Math.min(table.bytes, MAX_TABLE_BYTES), words = new WordReader(file, { offset: table.offset, bytes: limit });
-  const starts = new Uint8Array(bitBytes(limit));
+function walkFrames(file: ByteView, table: Table, arrays: Arrays): Table & { starts: Uint8Array } {
+  const limit = Math.min(table.bytes, MAX_TABLE_BYTES), words = new WordReader(file, { offset: table.offset, bytes: limit }, arrays);
+  const starts = arrays.bytes(bitBytes(limit));
   let at = 0;
   while (at + 8 <= limit) {
     const length = words.at(at);
@@ -56,8 +57,8 @@ const TEXT = 1, FUNCTIONS = 2, NAMES = 3, CODE_TABLES = 4, UNITS = 5, FILES = 6,
 const MAX_CODE_TABLES = 64, FUNCTION_BYTES = 44;
 
 /** The list of functions (place of the code, place of the description), each description, and the list of files. */
-function walkGo(file: ByteView, image: ElfImage, table: Table): Table & { kinds: Uint8Array } {
-  const kinds = new Uint8Array(kindBytes(table.bytes));
+function walkGo({ file, image, arrays }: { file: ByteView; image: ElfImage; arrays: Arrays }, table: Table): Table & { kinds: Uint8Array } {
+  const kinds = arrays.bytes(kindBytes(table.bytes));
   const mark = (at: number, kind: number): void => {
     if (at < 0 || at + 4 > table.bytes || (at & 3) !== 0) return;
     const shift = (at >> 2 & 1) * 4;
@@ -68,7 +69,7 @@ function walkGo(file: ByteView, image: ElfImage, table: Table): Table & { kinds:
   const start = functions - (section?.address ?? 0);
   const result = { offset: table.offset, bytes: table.bytes, kinds };
   if (start < 0 || start + count * 8 + 4 > table.bytes) return result;
-  const list = new WordReader(file, table), details = new WordReader(file, table);
+  const list = new WordReader(file, table, arrays), details = new WordReader(file, table, arrays);
   let last = 0;
   for (let k = 0; k < count; k++) {
     const at = start + k * 8, description = start + list.at(at + 4);
@@ -101,13 +102,14 @@ function markFunction(go: { words: WordReader; mark: (at: number, kind: number) 
 class WordReader {
   readonly #file: ByteView;
   readonly #table: Table;
-  readonly #window = Buffer.alloc(WINDOW_BYTES);
+  readonly #window: Buffer;
   #from = 0;
   #bytes = 0;
 
-  constructor(file: ByteView, table: Table) {
+  constructor(file: ByteView, table: Table, arrays: Arrays) {
     this.#file = file;
     this.#table = table;
+    this.#window = arrays.bytes(WINDOW_BYTES);
   }
 
   /** 32 bits, low byte first; `at` lies 4 bytes before the end or earlier. */
