@@ -12,12 +12,13 @@ import { openRegistry, DEFAULT_REGISTRY_LIMITS } from '../registry/index.ts';
 import { openRuntime, runProgram } from '../runtime/index.ts';
 import { openBaseRoot, openStore, remappedRoot, type BaseRoot } from '../store/index.ts';
 import { systemClock as clock } from '../lib/clock.ts';
+import { collectAsBytesPass } from '../lib/collect.ts';
 import { bundleSettings, containerDefaults } from './container-options.ts';
 import { gatherFacts } from './facts.ts';
 import { openIdMap } from './userns.ts';
 import { GIT_COMMIT, VERSION } from '../lib/version.ts';
 import { daemonHelp } from './flags.ts';
-import { collectAsBytesPass, keepTrim } from './memory.ts';
+import { COLLECT_EVERY_BYTES, keepTrim } from './memory.ts';
 import { listenTargets, socketFiles } from './listen.ts';
 import { holdPidFile, readDaemonId } from './files.ts';
 import { processNumbers } from './process-numbers.ts';
@@ -65,7 +66,7 @@ async function serve(config: Config, { live, log, selfCommand, env, stopped, rer
   parts.use(holdPidFile(config.pidFile, kernel));
   const runtime = await openRuntime({ kernel, log, clock, execRoot: config.execRoot, runtimes: config.containers.runtimes, settings: bundleSettings(config.containers), cgroupDriver: config.resources.cgroupDriver });
   parts.defer(() => runtime.close());
-  const onBytes = collectAsBytesPass();
+  const onBytes = collectAsBytesPass(COLLECT_EVERY_BYTES);
   const registry = openRegistry({
     log, clock, onReceived: onBytes,
     config: {

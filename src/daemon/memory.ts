@@ -1,25 +1,14 @@
 // The daemon's memory on a small device: garbage of a transfer is collected as it arises, and what a burst left goes back when it is over.
 import type { Kernel } from '../kernel/index.ts';
 import type { Clock } from '../lib/clock.ts';
+import { collector } from '../lib/collect.ts';
 
 const LOOK_MS = 5_000;
 /** Less CPU time than this within LOOK_MS is idleness: a health probe or two. */
 const IDLE_CPU_MICROS = 20_000;
 
 /** Chunks from sockets live outside V8's heap, so that V8 sees little reason to collect them: 18 MB lay around in a pull. */
-const COLLECT_EVERY_BYTES = 512 << 10;
-
-/** To be told of bytes that were received and handed on. Measured: a collection of the young takes under a millisecond. */
-export function collectAsBytesPass(): (bytes: number) => void {
-  const collect = collector();
-  let passed = 0;
-  return (bytes) => {
-    passed += bytes;
-    if (passed < COLLECT_EVERY_BYTES) return;
-    passed = 0;
-    collect({ type: 'minor', execution: 'sync' });
-  };
-}
+export const COLLECT_EVERY_BYTES = 512 << 10;
 
 /**
  * One trim per idle period. Measured: a collection of last resort and malloc_trim take 18-40 ms once and bring 26 MB back to 10.
@@ -46,10 +35,4 @@ export function keepTrim({ kernel, clock }: { kernel: Kernel; clock: Clock }): D
 function trim(kernel: Kernel): void {
   collector()({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   kernel.processes.trimMemory();
-}
-
-/** V8's collector, where the executable was started with --expose-gc; otherwise nothing. */
-function collector(): (options: { type: string; execution: string; flavor?: string }) => void {
-  const collect: unknown = Reflect.get(globalThis, 'gc');
-  return typeof collect === 'function' ? (options) => { Reflect.apply(collect, undefined, [options]); } : () => {};
 }

@@ -4,6 +4,7 @@ import { fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 import type { ByteView } from '../../src/delta/bytes.ts';
 import { openVaquitaPatch } from '../../src/delta/vaquita/decode.ts';
 import { readVaquitaHeader } from '../../src/delta/vaquita/format.ts';
+import { collectAsBytesPass } from '../../src/lib/collect.ts';
 
 /** A file, read where it is asked for. */
 function fileView(path: string): ByteView {
@@ -27,6 +28,7 @@ const delta = fileView(deltaPath), input = Buffer.alloc(1 << 16), head = Buffer.
 delta.read(0, head, { start: 0, end: head.length });
 const header = readVaquitaHeader(head), sources = new Map(header.sources.map(({ diffId }, index) => [diffId, fileView(sourcePaths[index] ?? '')]));
 const fd = openSync(outPath, 'w+'), sha256 = createHash('sha256');
+const passed = collectAsBytesPass(4 << 20);
 let madeBytes = 0, peakBytes = 0, calls = 0;
 const made: ByteView = { get sizeBytes() { return madeBytes; }, read: (position, into, { start, end }) => { readSync(fd, into, start, end - start, position); } };
 globalThis.gc?.();
@@ -38,6 +40,7 @@ const decoder = openVaquitaPatch({
     writeSync(fd, bytes, start, end - start);
     sha256.update(bytes.subarray(start, end));
     madeBytes += end - start;
+    passed(end - start);
     look();
   },
 });
