@@ -214,6 +214,26 @@ test('tokens are asked for with the right to push, and anew when they end in the
   await assert.rejects(w.client.registry.upload(w.reference, source().open, CALL), { kind: 'unauthorized', message: /denied/ });
 });
 
+test('a sending that was refused while it waited for its source does not count for the next one', async () => {
+  await using w = await world();
+  w.server.auth = { kind: 'bearer', grants: /./, tokenUses: 2 };
+  await w.client.registry.blobSize(w.reference, DIGEST, CALL);
+  const again = Promise.withResolvers<void>();
+  let begun = 0;
+  async function* slow() {
+    const isFirst = ++begun === 1;
+    yield CONTENT.subarray(0, 10);
+    if (isFirst) await again.promise;
+    else {
+      again.resolve();
+      await new Promise((resolve) => { setImmediate(resolve); }); // the first one goes on now
+    }
+    yield CONTENT.subarray(10);
+  }
+  assert.deepEqual(await w.client.registry.upload(w.reference, slow, KNOWN), { digest: DIGEST, size: CONTENT.length });
+  assert.deepEqual([begun, spoken(w.server), w.server.shelf.blob('a/b', DIGEST)], [2, ['POST 202', 'PUT 401', 'PUT 201'], CONTENT]);
+});
+
 test('a manifest is put as it is, and the registry\'s answer is held to it', async () => {
   await using w = await world();
   const bytes = Buffer.from('{"schemaVersion":2}');

@@ -123,28 +123,30 @@ async function uploadOnce(reach: Reach, what: Upload): Promise<{ digest: Digest;
   return result;
 }
 
-/** The bytes on their way, counted and hashed; `held` says what was sent, and that it was what had been promised. */
+/**
+ * The bytes on their way, counted and hashed; `held` says what was sent, and that it was what had been promised. Who has sent in vain may still
+ * wait for its source when it is begun anew, so each sending counts for itself, and the last one holds.
+ */
 function counting({ open, call }: Upload): { open: () => AsyncGenerator<Uint8Array>; held: () => { digest: Digest; size: number } } {
-  let size = 0, isWhole = false;
-  let hash = createHash('sha256');
+  let last = { size: 0, isWhole: false, hash: createHash('sha256') };
   return {
     async *open() {
-      [size, isWhole, hash] = [0, false, createHash('sha256')];
+      const sending = last = { size: 0, isWhole: false, hash: createHash('sha256') };
       for await (const chunk of open()) {
-        size += chunk.length;
-        if (size > (call.sizeBytes ?? MAX_BLOB_BYTES)) throw corrupt(`upload of ${call.digest ?? 'a blob'}: there are more than ${call.sizeBytes ?? MAX_BLOB_BYTES} bytes`);
-        hash.update(chunk);
+        sending.size += chunk.length;
+        if (sending.size > (call.sizeBytes ?? MAX_BLOB_BYTES)) throw corrupt(`upload of ${call.digest ?? 'a blob'}: there are more than ${call.sizeBytes ?? MAX_BLOB_BYTES} bytes`);
+        sending.hash.update(chunk);
         yield chunk;
-        call.onProgress?.(size);
+        call.onProgress?.(sending.size);
       }
-      if (size < (call.sizeBytes ?? 0)) throw corrupt(`upload of ${call.digest ?? 'a blob'}: there are ${size} of ${call.sizeBytes} bytes`);
-      isWhole = true;
+      if (sending.size < (call.sizeBytes ?? 0)) throw corrupt(`upload of ${call.digest ?? 'a blob'}: there are ${sending.size} of ${call.sizeBytes} bytes`);
+      sending.isWhole = true;
     },
     held() {
-      const digest = `sha256:${hash.copy().digest('hex')}`;
-      if (!isWhole) throw new RegistryFailure('unavailable', 'the registry called the upload done before it was', { transient: true });
+      const digest = `sha256:${last.hash.copy().digest('hex')}`;
+      if (!last.isWhole) throw new RegistryFailure('unavailable', 'the registry called the upload done before it was', { transient: true });
       if (!isDigest(digest) || (call.digest !== undefined && digest !== call.digest)) throw corrupt(`upload of ${call.digest}: content hashes to ${digest}`);
-      return { digest, size };
+      return { digest, size: last.size };
     },
   };
 }
