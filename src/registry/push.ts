@@ -128,10 +128,11 @@ async function uploadOnce(reach: Reach, what: Upload): Promise<{ digest: Digest;
  * wait for its source when it is begun anew, so each sending counts for itself, and the last one holds.
  */
 function counting({ open, call }: Upload): { open: () => AsyncGenerator<Uint8Array>; held: () => { digest: Digest; size: number } } {
-  let last = { size: 0, isWhole: false, hash: createHash('sha256') };
+  const none = () => ({ size: 0, isWhole: false, hash: createHash('sha256') });
+  let last = none();
   return {
     async *open() {
-      const sending = last = { size: 0, isWhole: false, hash: createHash('sha256') };
+      const sending = last = none();
       for await (const chunk of open()) {
         sending.size += chunk.length;
         if (sending.size > (call.sizeBytes ?? MAX_BLOB_BYTES)) throw corrupt(`upload of ${call.digest ?? 'a blob'}: there are more than ${call.sizeBytes ?? MAX_BLOB_BYTES} bytes`);
