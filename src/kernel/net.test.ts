@@ -218,6 +218,20 @@ real('flows are forgotten by any of their ends, or by their port', async ({ a })
   assert.deepEqual(forget({ addresses: ['2001:db8::1', '192.0.2.1'] }), [2, 0]);
 });
 
+real('more is asked for than the kernel has room to answer at once', async ({ a }) => {
+  const many = Array.from({ length: 1200 }, (_none, index) => index);
+  a.setLink('lo', { up: true });
+  await a.run(['iptables-restore'], '*nat\n-A OUTPUT -p udp --dport 53 -j DNAT --to 127.0.0.1:6000\nCOMMIT\n'); // so that flows are tracked
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve) => { socket.bind({ fd: a.udpSocket({ address: '0.0.0.0', port: 0 }).fd }, resolve); });
+  for (const index of many) await new Promise((resolve) => { socket.send('x', 7000 + index, '127.0.0.11', resolve); });
+  socket.close();
+  assert.deepEqual([a.forgetFlows({ addresses: ['127.0.0.11'] }), a.forgetFlows({ addresses: ['127.0.0.11'] })], [many.length, 0]);
+  a.addBridge({ name: 'br0' });
+  await a.removeLinks([...many.map((index) => `none${index}`), 'br0']);
+  assert.deepEqual(names(a), ['lo']);
+});
+
 test('linux: the namespace of a process is held beyond its end', { skip }, async () => {
   await using ns = openNetns();
   const net = openNet();

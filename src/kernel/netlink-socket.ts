@@ -15,11 +15,13 @@ const MSG_DONTWAIT = 0x40, MSG_TRUNC = 0x20;
 const ANSWER_BYTES = 256 << 10;
 /** A list is asked for again when it changed while it was told. */
 const LIST_TRIES = 50;
+/** Sent before their verdicts are taken: one socket has room for some 270 of those, and the kernel throws away what comes beyond that. */
+const MAX_REQUESTS_AT_ONCE = 64;
 
 export interface NetlinkSocket extends Disposable {
   /**
-   * Sends all of them at once: the kernel works them off without coming back to this process, so that it cannot die between two of them. Every one
-   * is tried, whatever became of those before; gives the verdict of each.
+   * Sends all of them at once (of many 64 at a time): the kernel works them off without coming back to this process, so that it cannot die between
+   * two of them. Every one is tried, whatever became of those before; gives the verdict of each.
    */
   tell(requests: readonly Request[]): Verdict[];
   /** The same on a thread of libuv's, for what takes the kernel long. Nothing else may be asked of this socket meanwhile. */
@@ -48,12 +50,16 @@ class Socket implements NetlinkSocket {
 
   constructor(fd: number) { this.#fd = fd; }
 
-  tell(requests: readonly Request[]): Verdict[] { return this.#verdicts(requests, this.#send(requests)); }
+  tell(requests: readonly Request[]): Verdict[] { return inParts(requests).flatMap((part) => this.#verdicts(part, this.#send(part))); }
 
   async tellInBackground(requests: readonly Request[]): Promise<Verdict[]> {
-    const { first, bytes } = this.#encode(requests);
-    await promisify(write)(this.#fd, bytes); // to a socket that is bound to nobody this is a message to the kernel
-    return this.#verdicts(requests, first);
+    const verdicts: Verdict[] = [];
+    for (const part of inParts(requests)) {
+      const { first, bytes } = this.#encode(part);
+      await promisify(write)(this.#fd, bytes); // to a socket that is bound to nobody this is a message to the kernel
+      verdicts.push(...this.#verdicts(part, first));
+    }
+    return verdicts;
   }
 
   ask(request: Request): Uint8Array | undefined {
@@ -114,6 +120,10 @@ class Socket implements NetlinkSocket {
     }
     return requests.map((_request, index) => verdicts.get(index) ?? { errno: 0, words: '' });
   }
+}
+
+function inParts(requests: readonly Request[]): Array<readonly Request[]> {
+  return Array.from({ length: Math.ceil(requests.length / MAX_REQUESTS_AT_ONCE) }, (_part, n) => requests.slice(n * MAX_REQUESTS_AT_ONCE, (n + 1) * MAX_REQUESTS_AT_ONCE));
 }
 
 /** "add eth0: EEXIST (File exists, in the kernel's words)" */
