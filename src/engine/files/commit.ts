@@ -13,6 +13,7 @@ import { completeConfig } from '../containers/defaults.ts';
 import { mergeImageConfig } from '../containers/merge.ts';
 import { publish, type ContainerNeeds } from '../containers/needs.ts';
 import { pauseContainer, unpauseContainer } from '../containers/stop.ts';
+import { commitHeld } from '../images/held.ts';
 import type { CommitOptions } from '../index.ts';
 import { appliedChanges } from './instructions.ts';
 import { openView } from './view.ts';
@@ -39,7 +40,7 @@ export async function commitContainer({ needs, rootfs, engineVersion }: Needs, c
   if (!parent) throw new EngineError('system', `cannot commit container ${container.id}: its image ${container.record.Image} is gone`);
   await using _running = await stilled(needs, container, options.pause);
   using lease = needs.store.layers.lease([]);
-  const diffId = await storeLayer({ needs, rootfs }, container, { parent: chainIds(parent.diffIds).at(-1), lease, signal: options.signal });
+  const diffId = await storeLayer({ needs, rootfs }, container, { below: parent.diffIds, lease, signal: options.signal });
   const image = imageOf({ parent, config, container, diffId, options, engineVersion, created: formatNanos(needs.clock.nowNanos()) });
   await needs.store.images.add(image, { parent: parent.id });
   if (name !== undefined) {
@@ -60,10 +61,10 @@ async function stilled(needs: ContainerNeeds, container: Container, pause: boole
   } };
 }
 
-interface LayerInput { parent: ChainId | undefined; lease: { add(chainId: ChainId): void }; signal: AbortSignal }
+interface LayerInput { below: readonly DiffId[]; lease: { add(chainId: ChainId): void }; signal: AbortSignal }
 
 /** The layer's diffID; undefined when nothing has changed. */
-async function storeLayer({ needs, rootfs }: Pick<Needs, 'needs' | 'rootfs'>, container: Container, { parent, lease, signal }: LayerInput): Promise<DiffId | undefined> {
+async function storeLayer({ needs, rootfs }: Pick<Needs, 'needs' | 'rootfs'>, container: Container, { below, lease, signal }: LayerInput): Promise<DiffId | undefined> {
   let source: AsyncIterable<Uint8Array>;
   const reading = new AbortController(); // who reads must end also when nobody takes what it reads
   using _ends = { [Symbol.dispose]: () => reading.abort() };
@@ -72,11 +73,10 @@ async function storeLayer({ needs, rootfs }: Pick<Needs, 'needs' | 'rootfs'>, co
     await using held = await openView(needs, container);
     source = await rootfs.layer(held.view, { signal: AbortSignal.any([signal, reading.signal]) });
   }
-  await using staged = await needs.store.layers.stage({ diffId: undefined, parent, compression: 'none', source, signal });
+  await using staged = await needs.store.layers.stage({ diffId: undefined, parent: chainIds(below).at(-1), compression: 'none', source, signal });
   if (staged.diffId === EMPTY_LAYER) return undefined;
   signal.throwIfAborted();
-  const { chainId } = await staged.commit();
-  lease.add(chainId);
+  await commitHeld(staged, { below, lease });
   return staged.diffId;
 }
 

@@ -15,6 +15,7 @@ import { formatDuration } from '../../wire/duration.ts';
 import type { Events } from '../events.ts';
 import type { TransferFace } from '../index.ts';
 import { findImage } from './find.ts';
+import { commitHeld } from './held.ts';
 import { bar } from './progress.ts';
 
 export interface DeltaNeeds { store: Store; maker: Maker; events: Events; clock: Clock; log: Log }
@@ -168,9 +169,8 @@ async function recordImage(needs: DeltaNeeds, { pair, made, workshop, lease, sig
       diffId: common ? EMPTY_LAYER_DIFF_ID : undefined, parent, compression: 'none', signal, source: delta === undefined ? only(EMPTY_LAYER) : layerOf(delta, workshop),
     });
     diffIds.push(staged.diffId);
-    for (const chainId of chainIds([...below, staged.diffId]).slice(-1)) lease.add(chainId); // before anyone could collect it
     signal.throwIfAborted();
-    await staged.commit();
+    await commitHeld(staged, { below, lease });
   }
   const image = imageOf(pair, { diffIds, created: formatNanos(needs.clock.nowNanos()) });
   await store.images.add(image);

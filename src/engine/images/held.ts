@@ -1,8 +1,8 @@
 // Layers that a verb reads for a while, whoever removes their images meanwhile.
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
-import type { ChainId } from '../../oci/digest.ts';
-import type { Store } from '../../store/index.ts';
+import { chainIds, type ChainId, type DiffId } from '../../oci/digest.ts';
+import type { StagedLayer, Store } from '../../store/index.ts';
 
 interface HeldNeeds { store: { images: Pick<Store['images'], 'get' | 'list'>; layers: Pick<Store['layers'], 'lease'>; collect(): Promise<unknown> }; log: Pick<Log, 'warn'> }
 
@@ -24,4 +24,10 @@ export function holdLayers({ store, log }: HeldNeeds, chain: readonly ChainId[])
       try { await store.collect(); } catch (error) { log.warn('layers that are not needed any more could not be removed', { error: messageOf(error) }); }
     },
   };
+}
+
+/** Commits a layer on those of `below`, the bottom first. It is leased before it is there: whoever waits to collect looks at it in the moment of its commit. */
+export async function commitHeld(staged: Pick<StagedLayer, 'diffId' | 'commit'>, { below, lease }: { below: readonly DiffId[]; lease: { add(chainId: ChainId): void } }): Promise<void> {
+  for (const chainId of chainIds([...below, staged.diffId]).slice(-1)) lease.add(chainId);
+  await staged.commit();
 }
