@@ -173,6 +173,7 @@ class Room implements Network {
   }
 
   async settle({ keep }: { keep: readonly string[] } = { keep: [] }): Promise<void> {
+    this.#parts.names.settle();
     const sandboxes = [...this.#sandboxes.values()];
     this.#parts.traces.sweep(sandboxes.map(({ sandboxId }) => sandboxId));
     await this.#parts.firewall.settle().catch((error: unknown) => this.#needs.log.error('rules that nothing needs any more stay until the next start', { error }));

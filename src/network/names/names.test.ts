@@ -9,6 +9,8 @@ import { openLinux, type NetNamespace, type Programs } from '../../kernel/index.
 import { systemClock, type Clock } from '../../lib/clock.ts';
 import type { Fields, Log } from '../../lib/log.ts';
 import { openNames, type Names, type NamesNeeds } from './names.ts';
+import { readQuery } from './message.ts';
+import { ask } from './upstream.ts';
 import type { ZoneEndpoint } from './zone.ts';
 
 const kernel = openLinux({ selfCommand: [process.execPath] });
@@ -33,11 +35,12 @@ before(() => {
 });
 after(() => stack.disposeAsync());
 
-function openTestNames(needs: Partial<NamesNeeds> = {}): { names: Names; said: string[] } & AsyncDisposable {
+function openTestNames(needs: Partial<NamesNeeds> = {}, { settled = true } = {}): { names: Names; said: string[] } & AsyncDisposable {
   const said: string[] = [];
   const put = (message: string, _fields?: Fields) => { said.push(message); };
   const log: Log = { debug() {}, info: put, warn: put, error: put, with: () => log };
   const names = openNames({ log, clock: systemClock, settings: { dns: [], dnsOptions: [] }, hostNamespace: host, programs: kernel.programs, readHostFile: (path) => (path === '/etc/resolv.conf' ? hostFile : undefined), ...needs });
+  if (settled) names.settle();
   return { names, said, [Symbol.asyncDispose]: async () => { names.end(); await flush(); } };
 }
 
@@ -199,6 +202,38 @@ test('a later daemon takes the same ports, or mends the rules when they are take
   assert.deepEqual([mended.length, mended.some((line) => line.includes(`:${port}`))], [6, false]);
   closeSync(taken.fd);
   names.close(id);
+});
+
+test('right after a start nobody is told that nobody has a name before all are known who were there', async () => {
+  hostFile = `nameserver ${OUTSIDE}\n`;
+  await using server = await serve(host, OUTSIDE, '9.9.9.9');
+  await using world = openTestNames({}, { settled: false });
+  const { names } = world;
+  names.join('a'.repeat(64), place(['web']));
+  await names.open(box({ adopted: true }));
+  let told = 0;
+  const later = Promise.all(['db', 'example.test'].map(async (name) => { const found = await first(name); told++; return found; }));
+  const overTcp = sendOverTcp(inside, [encodeQuery({ name: 'db' })]);
+  assert.equal(await first('web'), '10.99.0.9', 'who is known is answered at once');
+  assert.deepEqual([told, server.asked], [0, []]);
+  names.join('b', place(['db'], { ipv4: '10.99.0.8', ipv6: '' }));
+  names.settle();
+  assert.deepEqual(await later, ['10.99.0.8', '9.9.9.9']);
+  assert.equal((await overTcp).map(decodeReply)[0]?.answers[0]?.data, '10.99.0.8');
+  assert.deepEqual(server.asked, ['udp example.test']);
+  assert.equal(await first('other.test'), '9.9.9.9');
+});
+
+test('a question that is given up in the moment in which it goes to the next server harms nobody', async () => {
+  const stop = new AbortController();
+  const nowhere: NetNamespace = { ...host, udpSocket: () => { throw new Error('no socket'); } };
+  const given: NetNamespace = { ...host, udpSocket: (at) => { queueMicrotask(() => stop.abort()); return host.udpSocket(at); } };
+  const message = encodeQuery({ name: 'example.test' });
+  const { query } = readQuery(message);
+  assert.ok(query);
+  const servers = [nowhere, given].map((namespace) => ({ address: OUTSIDE, namespace }));
+  assert.equal(await ask({ message, question: query.question, servers, transport: 'udp', clock: systemClock, signal: stop.signal }), undefined);
+  await new Promise((resolve) => { setImmediate(resolve); }); // a failure would come by now, and end the daemon
 });
 
 test('without rules it is answered at port 53 itself, and the log says so', async () => {

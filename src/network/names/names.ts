@@ -42,6 +42,8 @@ export interface Names {
   rename(id: string, networkId: string, names: readonly string[]): void;
   /** Answers nothing more and forgets its names. Fine when it was never opened. */
   close(id: string): void;
+  /** Everybody who was there at the start has joined: until then an adopted sandbox that asks for what is not known here waits for its answer. */
+  settle(): void;
   end(): void;
 }
 
@@ -62,6 +64,8 @@ export function openNames(needs: NamesNeeds): Names {
   const hostServers = openHostServers(needs);
   const open = new Map<string, Open>();
   const limits = { asking: 0, loggedAt: Number.NEGATIVE_INFINITY };
+  const settled = Promise.withResolvers<void>();
+  const start = { over: false, settled: settled.promise };
   const close = (id: string) => {
     const one = open.get(id);
     open.delete(id);
@@ -73,12 +77,13 @@ export function openNames(needs: NamesNeeds): Names {
       assert(!open.has(sandbox.id), `sandbox ${sandbox.id} is opened once`);
       const answer = (message: Buffer, transport: Transport) => {
         const one = open.get(sandbox.id);
-        return one && answerTo({ needs, zone, hostServers, limits }, one, { message, transport });
+        return one && answerTo({ needs, zone, hostServers, limits, start }, one, { message, transport });
       };
       using undo = new DisposableStack();
       const listener = undo.use(await listen({ needs, redirect }, sandbox, answer));
       // A client may ask from a port again that it asked an earlier resolver from, which the kernel would lead there for 30 s more.
-      sandbox.namespace.forgetFlows({ addresses: [RESOLVER_ADDRESS] });
+      try { sandbox.namespace.forgetFlows({ addresses: [RESOLVER_ADDRESS] }); }
+      catch (error) { needs.log.debug('tracked connections to a resolver cannot be forgotten', { container: sandbox.id, error }); }
       undo.move();
       open.set(sandbox.id, { listener, stop: new AbortController(), asking: 0, sandbox });
     },
@@ -92,22 +97,41 @@ export function openNames(needs: NamesNeeds): Names {
       close(id);
       zone.leaveAll(id);
     },
+    settle() {
+      start.over = true;
+      settled.resolve();
+    },
     end() { for (const id of open.keys()) close(id); },
   };
 }
 
-interface Answering { needs: NamesNeeds; zone: Zone; hostServers: HostServers; limits: { asking: number; loggedAt: number } }
+interface Answering { needs: NamesNeeds; zone: Zone; hostServers: HostServers; limits: { asking: number; loggedAt: number }; start: { over: boolean; settled: Promise<void> } }
+interface Asked { message: Buffer; transport: Transport; query: Query }
 
 /** Never rejects. */
 function answerTo(answering: Answering, one: Open, { message, transport }: { message: Buffer; transport: Transport }): Buffer | undefined | Promise<Buffer | undefined> {
   const reading = readQuery(message);
   if (!reading.query) return reading.reply;
-  const { query } = reading;
-  const finding = find(answering.zone, one.sandbox.id, query.question);
-  if (finding) return writeAnswer(message, query, { finding: turned(finding, answering.needs.clock), ttlSeconds: TTL_SECONDS, limitBytes: limitOf(query, transport) });
-  // The client comes again with a search domain.
-  if (isAddressType(query.question) && !query.question.name.includes('.') && wantsDots(optionsOf(answering, one))) return writeAnswer(message, query, { finding: {}, ttlSeconds: 0, limitBytes: MAX_MESSAGE_BYTES });
-  return forward(answering, one, { message, transport, query });
+  const asked = { message, transport, query: reading.query };
+  const known = knownAnswer(answering, one, asked);
+  if (known) return known;
+  if (answering.start.over || !one.sandbox.adopted) return answerWithoutDots(answering, one, asked) ?? counted(answering, one, { asked, work: () => forward(answering, one, asked) });
+  // Somebody who was there before the start may have that name: a client that is told that nobody has does not ask again.
+  return counted(answering, one, { asked, work: async () => {
+    await answering.start.settled;
+    return knownAnswer(answering, one, asked) ?? answerWithoutDots(answering, one, asked) ?? await forward(answering, one, asked);
+  } });
+}
+
+function knownAnswer({ zone, needs }: Answering, one: Open, { message, transport, query }: Asked): Buffer | undefined {
+  const finding = find(zone, one.sandbox.id, query.question);
+  return finding && writeAnswer(message, query, { finding: turned(finding, needs.clock), ttlSeconds: TTL_SECONDS, limitBytes: limitOf(query, transport) });
+}
+
+/** The client comes again with a search domain. */
+function answerWithoutDots(answering: Answering, one: Open, { message, query }: Asked): Buffer | undefined {
+  if (!isAddressType(query.question) || query.question.name.includes('.') || !wantsDots(optionsOf(answering, one))) return undefined;
+  return writeAnswer(message, query, { finding: {}, ttlSeconds: 0, limitBytes: MAX_MESSAGE_BYTES });
 }
 
 /** What is known here; undefined: others must be asked. Of a name that is known nothing is asked elsewhere, whatever the type. */
@@ -122,8 +146,8 @@ function find(zone: Zone, id: string, { name, type, internet }: Question): Findi
   return addresses && (isAddressType({ type }) ? { addresses } : {});
 }
 
-async function forward({ needs, zone, hostServers, limits }: Answering, one: Open, { message, transport, query }: { message: Buffer; transport: Transport; query: Query }): Promise<Buffer | undefined> {
-  const { question } = query;
+/** What takes a while, as far as there is room for it. */
+async function counted({ needs, limits }: Answering, one: Open, { asked: { message, query }, work }: { asked: Asked; work: () => Promise<Buffer | undefined> }): Promise<Buffer | undefined> {
   if (one.asking >= MAX_QUESTIONS_PER_SANDBOX || limits.asking >= MAX_QUESTIONS) {
     logFull(needs, limits, one.sandbox.id);
     return writeFailure(message, query, RCODE.failed);
@@ -131,16 +155,7 @@ async function forward({ needs, zone, hostServers, limits }: Answering, one: Ope
   one.asking++;
   limits.asking++;
   try {
-    const endpoints = zone.endpoints(one.sandbox.id);
-    const servers = decideServers({
-      dns: one.sandbox.dns.length > 0 ? one.sandbox.dns : needs.settings.dns, host: hostServers,
-      namespaces: { sandbox: one.sandbox.namespace, host: needs.hostNamespace },
-      external: endpoints.some(({ internal }) => !internal), ipv6: endpoints.some(({ ipv6 }) => ipv6 !== ''),
-    });
-    const answer = await ask({ message, question, servers, transport, clock: needs.clock, signal: one.stop.signal });
-    if (one.stop.signal.aborted) return undefined;
-    if (!answer) return writeFailure(message, query, RCODE.failed);
-    return transport === 'udp' && answer.length > query.answerLimitBytes ? writeTruncated(answer, query) : answer;
+    return await work();
   } catch (error) {
     needs.log.warn('a question of a container could not be passed on', { container: one.sandbox.id, error });
     return writeFailure(message, query, RCODE.failed);
@@ -148,6 +163,19 @@ async function forward({ needs, zone, hostServers, limits }: Answering, one: Ope
     one.asking--;
     limits.asking--;
   }
+}
+
+async function forward({ needs, zone, hostServers }: Answering, one: Open, { message, transport, query }: Asked): Promise<Buffer | undefined> {
+  const endpoints = zone.endpoints(one.sandbox.id);
+  const servers = decideServers({
+    dns: one.sandbox.dns.length > 0 ? one.sandbox.dns : needs.settings.dns, host: hostServers,
+    namespaces: { sandbox: one.sandbox.namespace, host: needs.hostNamespace },
+    external: endpoints.some(({ internal }) => !internal), ipv6: endpoints.some(({ ipv6 }) => ipv6 !== ''),
+  });
+  const answer = await ask({ message, question: query.question, servers, transport, clock: needs.clock, signal: one.stop.signal });
+  if (one.stop.signal.aborted) return undefined;
+  if (!answer) return writeFailure(message, query, RCODE.failed);
+  return transport === 'udp' && answer.length > query.answerLimitBytes ? writeTruncated(answer, query) : answer;
 }
 
 function logFull({ log, clock }: NamesNeeds, limits: Answering['limits'], id: string): void {

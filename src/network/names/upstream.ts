@@ -56,7 +56,10 @@ function overUdp({ message, question, clock, signal }: Asking, { address, namesp
     try { fd = namespace.udpSocket({ address: family === 'udp6' ? '::' : '0.0.0.0', port: 0 }).fd; }
     catch { return resolve(undefined); }
     const socket = createSocket({ type: family, lookup: given(family) });
+    let closed = false;
     const done = (reply?: Reply) => {
+      if (closed) return;
+      closed = true;
       timeout[Symbol.dispose]();
       signal.removeEventListener('abort', stop);
       socket.removeAllListeners('message').removeAllListeners('error').on('error', () => {});
@@ -71,7 +74,12 @@ function overUdp({ message, question, clock, signal }: Asking, { address, namesp
       const facts = readAnswer(bytes, { id, question });
       if (facts) done({ message: bytes, ...facts });
     });
-    socket.bind({ fd }, () => { socket.connect(DNS_PORT, address, (error?: Error | null) => { if (error) stop(); else socket.send(withId(message, id)); }); });
+    socket.bind({ fd }, () => {
+      socket.connect(DNS_PORT, address, (error?: Error | null) => {
+        if (error) stop();
+        else if (!closed) socket.send(withId(message, id)); // it may have been told to stop since
+      });
+    });
   });
 }
 
