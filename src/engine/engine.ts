@@ -1,6 +1,7 @@
 // The parts of the engine put together, its recovery at the start and its rest at the end.
 import type { Kernel } from '../kernel/index.ts';
 import type { Clock } from '../lib/clock.ts';
+import { Limiter } from '../lib/lock.ts';
 import type { Log } from '../lib/log.ts';
 import type { Logs } from '../logs/index.ts';
 import type { Network } from '../network/index.ts';
@@ -72,7 +73,8 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
   const execs = new ExecTable((exec) => forgetNote(needs, exec));
   const volumes = new Volumes({ ...needs, events, table });
   const networks = await openNetworks({ ...needs, events, table, daemonId: facts.daemonId });
-  const most = { ...needs, networks, defaults: needs.defaults ?? NO_DEFAULTS, events, table, volumes, execs, metrics: new Metrics(clock), hostName: facts.hostName, platform: facts.platform, daemonId: facts.daemonId };
+  const turn = new Limiter(1); // see NamingTurn
+  const most = { ...needs, turn, networks, defaults: needs.defaults ?? NO_DEFAULTS, events, table, volumes, execs, metrics: new Metrics(clock), hostName: facts.hostName, platform: facts.platform, daemonId: facts.daemonId };
   const health = openHealthWatch(most, (container) => { if (facts.experimental) restartUnhealthy(parts, container); });
   const parts: ContainerNeeds = { ...most, health };
   const users = (id: string) => table.all().filter((container) => container.record.Image === id).map((container) => ({ id: container.id, running: container.running }));
@@ -94,7 +96,7 @@ export async function openEngine(needs: EngineNeeds): Promise<OpenedEngine> {
   const wanted = await recover(parts); // watching already: an adopted task may end at any moment
   await needs.network.settle({ keep: networks.broken() });
   return {
-    images: openImages({ ...needs, maxConcurrentUploads: needs.maxConcurrentUploads ?? DEFAULT_UPLOADS, baseRoots: needs.baseRoots ?? [], rootfs: openRootFs({ kernel: needs.kernel, idMap: needs.store.idMap }), events, users, platform: facts.platform }),
+    images: openImages({ ...needs, turn, maxConcurrentUploads: needs.maxConcurrentUploads ?? DEFAULT_UPLOADS, baseRoots: needs.baseRoots ?? [], rootfs: openRootFs({ kernel: needs.kernel, idMap: needs.store.idMap }), events, users, platform: facts.platform }),
     containers: openContainers(parts),
     volumes: openVolumes(parts),
     networks: openNetworkVerbs(parts),

@@ -7,6 +7,7 @@ import type { Platform } from '../../oci/manifest.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import type { Store } from '../../store/index.ts';
 import type { Events } from '../events.ts';
+import type { NamingTurn } from '../images/held.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Container } from './container.ts';
 import type { ResourceDefaults } from './placement.ts';
@@ -17,7 +18,7 @@ import type { Networks } from '../networks/networks.ts';
 import type { Volumes } from '../volumes/volumes.ts';
 import type { ContainerTable } from './table.ts';
 
-export interface ContainerNeeds {
+export interface ContainerNeeds extends NamingTurn {
   store: Store;
   runtime: Runtime;
   logs: Logs;

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { Kernel } from '../../kernel/index.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
+import { Limiter } from '../../lib/lock.ts';
 import { silentLog } from '../../lib/log.ts';
 import { parseImageConfig } from '../../oci/parse-manifest.ts';
 import type { Logs } from '../../logs/index.ts';
@@ -87,7 +88,7 @@ function world(failAt: number): World {
     volumes: new Volumes({ store: store as unknown as Store, kernel: kernel as unknown as Kernel, events, table, clock: systemClock, log: silentLog }),
     store: store as unknown as Store, runtime: runtime as unknown as Runtime, kernel: kernel as unknown as Kernel, logs: logsOf(step, live),
     events, clock: systemClock, log: silentLog, table, execs: new ExecTable(() => {}), health: { follow: () => {}, rest: () => {}, recall: () => {}, close: async () => {} }, metrics: new Metrics(systemClock), hostName: 'host', platform: { os: 'linux', architecture: 'amd64' }, daemonId: 'one', defaults: NO_DEFAULTS,
-    network: networkOf(step, live), networks: NETWORKS,
+    network: networkOf(step, live), networks: NETWORKS, turn: new Limiter(1),
   };
   return w;
 }

@@ -42,6 +42,7 @@ export async function commitContainer({ needs, rootfs, engineVersion }: Needs, c
   using lease = needs.store.layers.lease([]);
   const diffId = await storeLayer({ needs, rootfs }, container, { below: parent.diffIds, lease, signal: options.signal });
   const image = imageOf({ parent, config, container, diffId, options, engineVersion, created: formatNanos(needs.clock.nowNanos()) });
+  using _turn = await needs.turn.hold();
   await needs.store.images.add(image, { parent: parent.id });
   if (name !== undefined) {
     await needs.store.images.tagged(image.id, formatNanos(needs.clock.nowNanos()));

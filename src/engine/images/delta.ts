@@ -15,10 +15,10 @@ import { formatDuration } from '../../wire/duration.ts';
 import type { Events } from '../events.ts';
 import type { TransferFace } from '../index.ts';
 import { findImage } from './find.ts';
-import { commitHeld } from './held.ts';
+import { commitHeld, type NamingTurn } from './held.ts';
 import { bar } from './progress.ts';
 
-export interface DeltaNeeds { store: Store; maker: Maker; events: Events; clock: Clock; log: Log }
+export interface DeltaNeeds extends NamingTurn { store: Store; maker: Maker; events: Events; clock: Clock; log: Log }
 
 type Options = Parameters<TransferFace['delta']>[0];
 
@@ -66,9 +66,11 @@ async function createFrom(needs: DeltaNeeds, { options, pair, lease }: Creating)
     onLine({ status: `Created delta: ${pair.target.id} from ${pair.base.id}` });
     return;
   }
-  const id = await recordImage(needs, { pair, made, workshop, lease, signal });
-  onLine({ status: `Created delta: ${id}` });
-  if (tag !== '') await nameDelta(needs, { id, tag, onLine });
+  const image = await makeImage(needs, { pair, made, workshop, lease, signal });
+  using _turn = await needs.turn.hold({ signal });
+  await store.images.add(image);
+  onLine({ status: `Created delta: ${image.id}` });
+  if (tag !== '') await nameDelta(needs, { id: image.id, tag, onLine });
 }
 
 export const deltasOf = (store: Store, name: string): DeltaRecord[] =>
@@ -156,8 +158,8 @@ function recordOf(clock: Clock, { base, target }: Pair, made: readonly MadeDelta
 
 interface Recording { pair: Pair; made: readonly MadeDelta[]; workshop: Workshop; lease: { add(chainId: ChainId): void }; signal: AbortSignal }
 
-/** Layers of its own, one upon the other, then the image's record. */
-async function recordImage(needs: DeltaNeeds, { pair, made, workshop, lease, signal }: Recording): Promise<ImageId> {
+/** Layers of its own, one upon the other, and the image that they make, which is to be recorded while they are leased. */
+async function makeImage(needs: DeltaNeeds, { pair, made, workshop, lease, signal }: Recording): Promise<ImageConfig> {
   const { store } = needs;
   const diffIds: DiffId[] = [];
   const next = made.values();
@@ -172,9 +174,7 @@ async function recordImage(needs: DeltaNeeds, { pair, made, workshop, lease, sig
     signal.throwIfAborted();
     await commitHeld(staged, { below, lease });
   }
-  const image = imageOf(pair, { diffIds, created: formatNanos(needs.clock.nowNanos()) });
-  await store.images.add(image);
-  return image.id;
+  return imageOf(pair, { diffIds, created: formatNanos(needs.clock.nowNanos()) });
 }
 
 // eslint-disable-next-line typescript/require-await

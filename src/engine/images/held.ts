@@ -1,8 +1,16 @@
 // Layers that a verb reads for a while, whoever removes their images meanwhile.
 import { messageOf } from '../../lib/errors.ts';
+import type { Limiter } from '../../lib/lock.ts';
 import type { Log } from '../../lib/log.ts';
 import { chainIds, type ChainId, type DiffId } from '../../oci/digest.ts';
 import type { StagedLayer, Store } from '../../store/index.ts';
+
+/**
+ * One at a time holds it: a removal or a prune from its look at the names to the end, and whoever gives an image a name from the look at the image,
+ * or its record, to the name. Of two removals that each take a name and see the other's, neither would take the image; and one that has
+ * seen no other name would take an image that has just been given one, behind the back of a pull that was told to have succeeded.
+ */
+export interface NamingTurn { turn: Limiter }
 
 interface HeldNeeds { store: { images: Pick<Store['images'], 'get' | 'list'>; layers: Pick<Store['layers'], 'lease'>; collect(): Promise<unknown> }; log: Pick<Log, 'warn'> }
 

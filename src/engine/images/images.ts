@@ -1,6 +1,5 @@
 // The verbs on images, put together from their parts.
 import { formatNanos } from '../../lib/clock.ts';
-import { Limiter } from '../../lib/lock.ts';
 import { nameToTag, parseReference, withDefaultTag } from '../../oci/reference.ts';
 import type { ImagesFace } from '../index.ts';
 import { createDelta, deltasOf, removeDeltas, type DeltaNeeds } from './delta.ts';
@@ -14,11 +13,10 @@ import { makeSave } from './save.ts';
 import { historyOf, listImages, viewImage } from './view.ts';
 
 export function openImages(needs: PullNeeds & PushNeeds & RemoveNeeds & DeltaNeeds & LoadNeeds): ImagesFace {
-  const { store, registry, events } = needs;
+  const { store, registry, events, turn } = needs;
   const usersOf = (id: string) => needs.users(id as Parameters<RemoveNeeds['users']>[0]).length;
   const pull = makePull(needs);
   const pusher = makePusher(needs);
-  const turn = new Limiter(1);
   const delta: ImagesFace['delta'] = (options) => createDelta(needs, options);
   return {
     pull,
@@ -38,8 +36,8 @@ export function openImages(needs: PullNeeds & PushNeeds & RemoveNeeds & DeltaNee
       await store.names.update({ set: [[familiar, config.id]] });
       events.publish({ type: 'image', action: 'tag', id: config.id, attributes: { ...config.config.Labels, name: familiar } });
     },
-    remove: (name, options) => removeImage({ ...needs, turn }, name, options),
-    prune: ({ filters }) => pruneImages({ ...needs, turn }, filters),
+    remove: (name, options) => removeImage(needs, name, options),
+    prune: ({ filters }) => pruneImages(needs, filters),
     save: makeSave(needs),
     load: makeLoad(needs),
     delta,

@@ -10,14 +10,14 @@ import type { BaseRoot, Store } from '../../store/index.ts';
 import type { ProgressLine } from '../../wire/types.ts';
 import type { Events } from '../events.ts';
 import { deltaOf, findDeltaBase } from './delta-base.ts';
-import { holdLayers } from './held.ts';
+import { holdLayers, type NamingTurn } from './held.ts';
 import { LayerMaking, shownLayer, type Wanted } from './load-layers.ts';
 import { Parts } from './load-parts.ts';
 import { readPlan, type Archived } from './load-plan.ts';
 import { layerProgress, type LayerProgress } from './progress.ts';
 import { unpacked } from './unpacked.ts';
 
-export interface LoadNeeds {
+export interface LoadNeeds extends NamingTurn {
   store: Store;
   rootfs: Pick<RootFs, 'unpack'>;
   events: Events;
@@ -66,6 +66,7 @@ async function load(needs: LoadNeeds, archive: AsyncIterable<Uint8Array>, { opti
   signal.throwIfAborted();
   course.committing = true;
   await making.commit();
+  using _turn = await needs.turn.hold();
   for (const { target, parent } of images) await store.images.add(target, parent === undefined ? {} : { parent });
   await nameImages(needs, images, options);
 }

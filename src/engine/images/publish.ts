@@ -13,12 +13,12 @@ import type { ProgressLine } from '../../wire/types.ts';
 import { humanSize } from '../../wire/units.ts';
 import type { TransferFace } from '../index.ts';
 import { findImage } from './find.ts';
-import { holdLayers } from './held.ts';
+import { holdLayers, type NamingTurn } from './held.ts';
 import { bytesOf, lineOf, pushDelta, wholeBytes, type DeltaPush } from './push-deltas.ts';
 import type { Pushed } from './push-image.ts';
 import type { Pusher } from './push.ts';
 
-export interface PublishNeeds {
+export interface PublishNeeds extends NamingTurn {
   store: Store;
   registry: Registry;
   clock: Clock;

@@ -12,9 +12,10 @@ import type { BaseRoot, LayerWrite, StagedLayer, Store } from '../../store/index
 import type { ProgressLine, RegistryAuth } from '../../wire/types.ts';
 import type { Events } from '../events.ts';
 import type { FlightEvents, Flights } from './flights.ts';
+import type { NamingTurn } from './held.ts';
 import { waysOf, type Found, type LayerOffer, type LayerPlan, type Outcome, type Way } from './ways.ts';
 
-export interface PullNeeds {
+export interface PullNeeds extends NamingTurn {
   store: Store;
   /** Roots that are only read: bases of deltas are looked for in them too. */
   baseRoots: readonly BaseRoot[];

@@ -51,7 +51,7 @@ async function pullOne(needs: PullNeeds, traffic: Traffic, { reference, options 
     return tellDryRun(needs, pull, { top: resolved.top, plan: isKnown ? [] : await makePlan(), isNew });
   }
   const outcomes = isKnown ? [] : await fetchLayers(needs, pull, { traffic, plan: await makePlan() });
-  options.signal.throwIfAborted();
+  using _turn = await needs.turn.hold({ signal: options.signal });
   await store.images.add(config); // also when it was there a moment ago: it may be being removed
   const saved = delta ? undefined : savingsLine(outcomes);
   await nameImage(needs, pull, { top: resolved.top, saved });

@@ -39,8 +39,11 @@ export async function pushImage(needs: PushLayerNeeds, push: Pushing): Promise<P
   const tag = reference.tag ?? DEFAULT_TAG;
   const { digest } = await registry.putManifest(reference, { at: tag, mediaType: MEDIA.dockerManifest, bytes }, { auth, signal });
   const byDigest = familiarWithDigest(reference, digest);
-  const isHere = store.images.get(config.id) !== undefined; // it may have been removed since
-  if (isHere && store.names.get(byDigest) !== config.id) await store.names.update({ set: [[byDigest, config.id]] });
+  {
+    using _turn = await needs.turn.hold();
+    const isHere = store.images.get(config.id) !== undefined; // it may have been removed since
+    if (isHere && store.names.get(byDigest) !== config.id) await store.names.update({ set: [[byDigest, config.id]] });
+  }
   onLine({ status: `${tag}: digest: ${digest} size: ${bytes.length}` });
   onLine({ progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: bytes.length } });
   return { manifest: { mediaType: MEDIA.dockerManifest, digest, size: bytes.length }, sizes: new Map(layers.map(({ diffId }, i) => [diffId, descriptors[i]?.size ?? 0])) };

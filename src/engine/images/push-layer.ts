@@ -11,9 +11,10 @@ import { canonicalName, parseReference, type Reference } from '../../oci/referen
 import type { Registry } from '../../registry/index.ts';
 import type { LayerInfo, Store } from '../../store/index.ts';
 import type { ProgressLine, RegistryAuth } from '../../wire/types.ts';
+import type { NamingTurn } from './held.ts';
 import { layerProgress, type LayerProgress } from './progress.ts';
 
-export interface PushLayerNeeds { store: Store; registry: Registry; clock: Clock; log: Log }
+export interface PushLayerNeeds extends NamingTurn { store: Store; registry: Registry; clock: Clock; log: Log }
 
 export interface LayerPush {
   reference: Reference;

@@ -1,7 +1,6 @@
 // Untag, delete, prune: names first, then configs, bytes last by collection.
 import { parseNanos, type Clock } from '../../lib/clock.ts';
 import { conflict, errnoOf, invalid, kindOf } from '../../lib/errors.ts';
-import type { Limiter } from '../../lib/lock.ts';
 import { hexOf, type ImageId } from '../../oci/digest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import { familiarName, parseReference } from '../../oci/reference.ts';
@@ -10,6 +9,7 @@ import type { Events } from '../events.ts';
 import { assertFilterKeys, booleanFilter, fitsLabels, untilFilter } from '../filters.ts';
 import type { Filters } from '../index.ts';
 import { findImage } from './find.ts';
+import type { NamingTurn } from './held.ts';
 import { layersOf, parentsOf } from './view.ts';
 
 export type Removal = { Untagged: string } | { Deleted: string };
@@ -22,9 +22,6 @@ export interface RemoveNeeds {
   users(id: ImageId): ReadonlyArray<{ id: string; running: boolean }>;
 }
 
-/** What a removal has to itself, from its look at the names to the end: of two that each take a name and see the other's, neither would take the image. */
-export interface RemoveTurn { turn: Limiter }
-
 const short = (hex: string) => hex.slice(0, 12);
 
 /**
@@ -32,7 +29,7 @@ const short = (hex: string) => hex.slice(0, 12);
  * the image, unless it has several. What was built on it keeps an image, and a running container does, whatever `force` says; a stopped one keeps
  * it without `force`. Without `noPrune`, parents go too that have no name, no container and nothing else built on them.
  */
-export async function removeImage(needs: RemoveNeeds & RemoveTurn, word: string, options: { force: boolean; noPrune: boolean }): Promise<Removal[]> {
+export async function removeImage(needs: RemoveNeeds & NamingTurn, word: string, options: { force: boolean; noPrune: boolean }): Promise<Removal[]> {
   if (word.trim() === '') throw invalid('image name cannot be blank');
   using _turn = await needs.turn.hold();
   return await removeFound(needs, { ...findImage(needs.store, word), word }, options);
@@ -131,7 +128,7 @@ const PRUNE_KEYS = ['dangling', 'label', 'label!', 'until'] as const;
  * Dangling images that no container uses, or with dangling=false every name that does not keep a container's image. What others were built on
  * stays, unless it has a name. Unless only some images are meant, what pulls that failed have left goes too.
  */
-export async function pruneImages(needs: RemoveNeeds & RemoveTurn, filters: Filters): Promise<{ deleted: Removal[]; spaceReclaimedBytes: number }> {
+export async function pruneImages(needs: RemoveNeeds & NamingTurn, filters: Filters): Promise<{ deleted: Removal[]; spaceReclaimedBytes: number }> {
   const { store } = needs;
   assertFilterKeys(filters, PRUNE_KEYS);
   const onlyDangling = booleanFilter(filters, 'dangling') ?? true;
@@ -151,11 +148,12 @@ export async function pruneImages(needs: RemoveNeeds & RemoveTurn, filters: Filt
   return { deleted, spaceReclaimedBytes };
 }
 
-async function removeUnlessKept(needs: RemoveNeeds & RemoveTurn, found: Found): Promise<Removal[]> {
+async function removeUnlessKept(needs: RemoveNeeds & NamingTurn, found: Found): Promise<Removal[]> {
   const { names, images } = needs.store;
   using _turn = await needs.turn.hold();
-  // It may have gone with the one before it.
-  if (found.byName === undefined ? !images.get(found.config.id) : names.get(found.byName) !== found.config.id) return [];
+  // It may have gone with the one before it, or have got a name.
+  const { config: { id }, byName } = found;
+  if (byName === undefined ? !images.get(id) || names.of(id).length > 0 : names.get(byName) !== id) return [];
   try {
     return await removeFound(needs, found, { force: false, noPrune: false });
   } catch (error) {
