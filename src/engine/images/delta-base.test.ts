@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { commitChain, diffIdOf, imageOf, openTestStore, temporary } from '../../../test/kit/store.ts';
+import { chainIds } from '../../oci/digest.ts';
 import { parseImageConfig } from '../../oci/parse-manifest.ts';
 import type { ImageConfig } from '../../oci/manifest.ts';
 import { decideDeltaSteps, deltaOf, findDeltaBase } from './delta-base.ts';
+import { LayerMaking } from './load-layers.ts';
+import type { Parts } from './load-parts.ts';
 
 const BASE = imageOf('a', 'b');
 const deltaImage = (labels: Record<string, string>, layers: readonly string[]): ImageConfig =>
@@ -47,4 +50,28 @@ test('a base is found in the first root that has it whole; each layer of the tar
   await store.images.add(BASE);
   assert.equal(findDeltaBase(roots, BASE.id).root, store);
   await Promise.all([store.close(), second.close()]);
+});
+
+test('a layer that was to be copied and goes before its turn is made of the delta', async () => {
+  using own = temporary();
+  const store = await openTestStore(own.path);
+  await commitChain(store, 'a', 'b');
+  await store.images.add(BASE);
+  await commitChain(store, 'x'); // of an image that has just been removed
+  const target = imageOf('a', 'new', 'x');
+  const read: string[] = [];
+  // The test store takes a delta for what it makes.
+  const parts = {
+    find: (path: string) => ({ kind: 'bytes', bytes: Buffer.from(path) }),
+    async *tar({ bytes }: { bytes: Buffer }) {
+      read.push(bytes.toString());
+      await store.collect();
+      yield bytes;
+    },
+  } as unknown as Parts;
+  await using making = new LayerMaking({ store, parts, signal: new AbortController().signal, onLayer() {} });
+  await making.add({ target, layers: ['a', 'new', 'x'], base: findDeltaBase([store], BASE.id) });
+  await making.commit();
+  assert.deepEqual([read, chainIds(target.diffIds).every((chainId) => store.layers.get(chainId))], [['new', 'x'], true]);
+  await store.close();
 });

@@ -59,13 +59,13 @@ export class LayerMaking implements AsyncDisposable {
     return part.staged;
   }
 
-  /** A layer that could be copied, but is damaged, is made of the delta, where there is one. */
+  /** A layer that could be copied, but is damaged, or has been removed since, is made of the delta, where there is one. */
   async #stageByDelta(layer: Layer, base: DeltaBase, step: DeltaStep | undefined): Promise<StagedLayer> {
     assert(step && step.way !== 'here', `layer ${layer.index} is not here`);
     if (step.way === 'copy') {
       try {
         return await this.#stage(layer, step.from.tar(step.chainId));
-      } catch (error) { if (step.common || kindOf(error) !== 'corrupt') throw error; }
+      } catch (error) { if (step.common || !['corrupt', 'not-found'].includes(kindOf(error))) throw error; }
     }
     try {
       return await this.#stage(layer, this.#needs.parts.tar(this.#part(layer)), { diffId: layer.diffId, delta: { format: 'rsync', base: base.layers } });
