@@ -143,7 +143,7 @@ export interface Network {
   remains(networkId: string, subnets: readonly string[]): { bridge: string | undefined; elsewhere: boolean };
   /** Makes its device and its rules, or adopts those that are there. All or nothing. */
   open(network: NetworkRecord): Promise<void>;
-  /** Takes them away again; only devices of our own making. */
+  /** Takes them away again; only devices of our own making. Sandboxes in it that are being released are waited for; another one in it is a bug. */
   close(network: NetworkRecord): Promise<void>;
   /** Addresses and ports for a run; the kernel's devices are not touched yet. Errors before anything was changed: forbidden (address in use, outside …), conflict-like system errors for ports, in Docker's words. */
   prepare(wish: SandboxWish): Promise<Sandbox>;

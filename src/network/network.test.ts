@@ -27,7 +27,7 @@ const endpointOf = (sandbox: Sandbox, { Id }: { Id: string }) => {
   assert.ok(endpoint);
   return endpoint;
 };
-const pings = (container: Container, address: string, seconds = 2): boolean => {
+const pings = (container: Container, address: string, seconds = 20): boolean => {
   try { container.run('busybox', 'ping', '-c1', `-W${seconds}`, address); return true; }
   catch { return false; }
 };
@@ -71,7 +71,7 @@ test('containers of the default bridge have address, gateway and each other, and
   const settings = ['net.ipv4.conf.eth0.rp_filter', 'net.ipv6.conf.lo.disable_ipv6', 'net.ipv6.conf.eth0.disable_ipv6'];
   assert.deepEqual(two.container.run('sysctl', '-n', ...settings).split('\n'), ['2', '0', '1']);
   assert.ok(pings(one.container, '172.17.0.3') && pings(one.container, '172.17.0.1'));
-  await machine.netns.ok('busybox', 'ping', '-c1', '-W2', '172.17.0.2');
+  await machine.netns.ok('busybox', 'ping', '-c1', '-W20', '172.17.0.2');
   assert.deepEqual(await heard(machine, { from: one.container, to: two.container, address: '172.17.0.3' }), ['tcp hello', 'udp hello']);
   assert.match(machine.netns.rules().join('\n'), /-A POSTROUTING -s 172\.17\.0\.0\/16 ! -o docker0 -j MASQUERADE/);
   assert.equal(readlinkSync(one.sandbox.key), `/proc/${one.container.pid}/ns/net`);
@@ -139,6 +139,27 @@ test('the way out, and with it the published ports, follow the networks', async 
   assert.deepEqual([again.interfaceName, container.run('sysctl', '-n', 'net.ipv4.conf.wan.log_martians'), targetsOf(machine)], ['wan', '1', ['172.17.0.2:80']]);
   for (const one of [other, { sandbox, container }]) await stop(one);
   for (const one of Object.values(nets)) await room.close(one);
+});
+
+test('what a container that ends still has is waited for: its port, its address, its network', async () => {
+  await using root = openTempRoot();
+  await using machine = openMachine(root.path);
+  const room = await machine.open();
+  const net = network('net', ['10.18.0.0/24 10.18.0.1'], { IPAM: { Driver: 'default', Options: null, Config: [{ Subnet: '10.18.0.0/24', IPRange: '', Gateway: '', AuxiliaryAddresses: {} }] } });
+  await room.open(net);
+  const wish = () => sandboxWish([place(net, { ipv4: '10.18.0.9' })], { ports: [{ ...ANY_PORT, hostPorts: { first: 8080, last: 8080 } }] });
+  const one = await room.prepare(wish());
+  await assert.rejects(room.prepare(wish()), /Address already in use/);
+  void one.release();
+  const two = await room.prepare(wish());
+  assert.deepEqual([endpointOf(two, net).ipv4, two.published[0]?.hostPort], ['10.18.0.9', 8080]);
+  const other = await start(room, machine, sandboxWish([]));
+  void two.release();
+  assert.equal((await other.sandbox.connect(place(net, { ipv4: '10.18.0.9' }))).ipv4, '10.18.0.9');
+  void other.sandbox.release();
+  await room.close(net);
+  await other.container.end();
+  await until('its container to be gone', () => machine.netns.devices().length === 0);
 });
 
 test('a new daemon finds containers as the records say, and takes away what a dead one left', async () => {

@@ -70,7 +70,7 @@ class Room implements Network {
       notes: openNotes(needs.daemonId), leases: new Leases(), // What a port is bound to that names no address is said by its network.
       ports: openPorts({ net: host, log, clock, settings: { ...settings, hostIp: '' } }),
       names: openNames({ log, clock, settings, hostNamespace: host, programs: needs.kernel.programs, readHostFile }), traces: new Traces(needs.execRoot),
-      isOpen: (id) => this.#open.has(id),
+      isOpen: (id) => this.#open.has(id), leaving: () => this.#leaving(),
       reap: (devices) => this.#reap(devices),
       onRelease: (sandbox) => { if (this.#sandboxes.get(sandbox.id) === sandbox) this.#sandboxes.delete(sandbox.id); },
     };
@@ -141,7 +141,12 @@ class Room implements Network {
       : new EngineError('system', `network ${standInOf(other)} is already using parent interface ${parentOf(network)}`);
   }
 
+  #leaving(networkId?: string): Array<Promise<void>> {
+    return [...this.#sandboxes.values()].filter((sandbox) => networkId === undefined || sandbox.uses(networkId)).flatMap(({ leaving }) => leaving ?? []);
+  }
+
   async close(network: NetworkRecord): Promise<void> {
+    await Promise.all(this.#leaving(network.Id)); // their records may say already that they are gone
     const user = [...this.#sandboxes.values()].find((sandbox) => sandbox.uses(network.Id));
     assert(user === undefined, `network ${network.Name} is used by container ${user?.id}`);
     if (network.Driver === 'bridge') {

@@ -29,6 +29,8 @@ export interface SandboxNeeds extends BridgeNeeds {
   names: Names;
   traces: Traces;
   isOpen(networkId: string): boolean;
+  /** Those that are on their way out and have not given back everything yet. */
+  leaving(): ReadonlyArray<Promise<void>>;
   /** Looks after a while whether the kernel has taken these devices with their namespace, and takes those that are left. */
   reap(devices: readonly string[]): void;
   /** It is no more. */
@@ -65,6 +67,8 @@ export class LiveSandbox implements Sandbox {
   get published(): readonly PublishedPort[] { return this.#reservation?.published ?? []; }
   /** Networks with a place in it are not closed. */
   uses(networkId: string): boolean { return this.#places.has(networkId); }
+  /** Resolves when it has given back everything; undefined while nobody has told it to. */
+  get leaving(): Promise<void> | undefined { return this.#released; }
   /** Endpoints whose devices are to stay. */
   get endpointIds(): string[] { return [...this.#places.values()].map(({ wish }) => wish.endpointId); }
 
@@ -77,8 +81,8 @@ export class LiveSandbox implements Sandbox {
   /** Addresses and ports, and the rules for them begun: those need no namespace. A failure leaves nothing. */
   async prepare(): Promise<void> {
     try {
-      for (const wish of this.#wish.endpoints) this.#places.set(wish.network.Id, this.#take(wish));
-      await this.#reserve(decideWayOut(this.#places.values()));
+      for (const wish of this.#wish.endpoints) this.#places.set(wish.network.Id, await this.#whenFree(() => this.#take(wish)));
+      await this.#whenFree(() => this.#reserve(decideWayOut(this.#places.values())));
       this.#rule();
     } catch (error) {
       await this.release();
@@ -112,7 +116,7 @@ export class LiveSandbox implements Sandbox {
     const namespace = this.#namespace;
     if (namespace === undefined) throw new EngineError('system', `container ${this.id} has no network namespace of ours`);
     await using undo = new AsyncDisposableStack();
-    const place = this.#take(wish);
+    const place = await this.#whenFree(() => this.#take(wish));
     undo.defer(() => this.#give(place));
     this.#make(place, namespace);
     undo.defer(() => this.#unmake(place, namespace));
@@ -229,6 +233,16 @@ export class LiveSandbox implements Sandbox {
     this.#places.clear();
     this.#needs.reap(places.filter(({ wish }) => wish.network.Driver === 'bridge').map(({ wish }) => vethOf(wish.endpointId)));
     this.#needs.onRelease(this);
+  }
+
+  /** An exit is seen before everything of it is given back: an address or a port that cannot be had is asked for again when those are gone who were going. */
+  async #whenFree<T>(get: () => T | Promise<T>): Promise<T> {
+    const leaving = this.#needs.leaving();
+    try { return await get(); } catch (error) {
+      if (leaving.length === 0) throw error;
+      await Promise.all(leaving);
+      return await get();
+    }
   }
 
   #take(wish: EndpointWish): Place {

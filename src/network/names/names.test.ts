@@ -111,7 +111,10 @@ test('what is not known here is passed on as it came, each time from another por
 });
 
 test('servers are asked in their order until one settles it, and nobody is believed who was not asked', async () => {
-  const quick: Clock = { ...systemClock, after: (ms, run) => systemClock.after(ms / 20, run) };
+  // Nobody's patience ends before all that is going to answer has done so, on however busy a machine.
+  const patience = new Set<() => void>();
+  const clock: Clock = { ...systemClock, after: (_ms, run) => { patience.add(run); return { [Symbol.dispose]: () => { patience.delete(run); } }; } };
+  const endPatience = () => { const due = [...patience]; for (const run of due) run(); };
   const codes: Record<string, number> = { failed: 0x8182, refused: 0x8185, unknown: 0x8183, none: 0x8583, all: 0x8182 };
   await using one = await startDnsServer(host, OUTSIDE, (message, { name }) => {
     const [word = ''] = name.split('.');
@@ -122,19 +125,27 @@ test('servers are asked in their order until one settles it, and nobody is belie
   });
   await using two = await startDnsServer(host, OUTSIDE_TOO, (message, { name }) => encodeReply(message, name.startsWith('all') ? { flags: 0x8185 } : { data: [address('2.2.2.2')] }));
   hostFile = `nameserver ${OUTSIDE}\nnameserver ${OUTSIDE_TOO}\n`;
-  await using world = openTestNames({ clock: quick });
+  await using world = openTestNames({ clock });
   world.names.join('a'.repeat(64), place(['web']));
   await world.names.open(box());
   const outcome = async (name: string) => { const { rcode, answers } = await dig(inside, name); return answers[0]?.data ?? rcode; };
-  assert.deepEqual(await Promise.all(['fine.t', 'failed.t', 'refused.t', 'unknown.t', 'none.t', 'all.t', 'silent.t', 'number.t', 'question.t'].map(outcome)),
-    ['1.1.1.1', '2.2.2.2', '2.2.2.2', '2.2.2.2', 3, 5, '2.2.2.2', '2.2.2.2', '2.2.2.2']);
+  const late = Promise.all(['silent.t', 'number.t', 'question.t'].map(outcome));
+  assert.deepEqual(await Promise.all(['fine.t', 'failed.t', 'refused.t', 'unknown.t', 'none.t', 'all.t'].map(outcome)), ['1.1.1.1', '2.2.2.2', '2.2.2.2', '2.2.2.2', 3, 5]);
+  await until('all to be asked', () => one.asked.length === 9);
+  endPatience();
+  assert.deepEqual(await late, ['2.2.2.2', '2.2.2.2', '2.2.2.2']);
   assert.deepEqual([one.asked.length, two.asked.toSorted()], [9, ['all', 'failed', 'number', 'question', 'refused', 'silent', 'unknown'].map((name) => `udp ${name}.t`)]);
   // Nobody listens at the first (an error at once), nobody is at the second (silence), and a fourth is not asked.
   world.names.close('a'.repeat(64));
   world.names.join('a'.repeat(64), place(['web']));
   await world.names.open(box({ adopted: true, dns: ['10.99.0.9', '10.99.0.77', '10.99.0.9', OUTSIDE] }));
-  assert.equal((await dig(inside, 'fine.t')).rcode, 2);
-  assert.equal(decodeReply((await sendOverTcp(inside, [encodeQuery({ name: 'fine.t' })]))[0] ?? Buffer.alloc(0)).rcode, 2);
+  for (const ask of [() => dig(inside, 'fine.t'), async () => decodeReply((await sendOverTcp(inside, [encodeQuery({ name: 'fine.t' })]))[0] ?? Buffer.alloc(0))]) {
+    let told: number | undefined;
+    const asking = ask().then(({ rcode }) => { told = rcode; });
+    await until('an answer', () => { endPatience(); return told !== undefined; });
+    await asking;
+    assert.equal(told, 2);
+  }
 });
 
 test('a server is asked from where it is reached, and a network without a way out asks nobody through the host', async () => {
