@@ -101,7 +101,7 @@ function* entryOf(packing: Packing, placed: Placed): Generator<Uint8Array> {
     yield tarPadding(node.sizeBytes);
   } else yield tarHeader(item);
   if (node.links > 1 && node.type !== 'dir') seen.set(node.key, name);
-  if (options.overlay && node.type === 'dir' && isOpaque(tree, path)) yield opaqueOf(packing, placed);
+  if (options.overlay && node.type === 'dir' && attempt(packing, path, () => isOpaque(tree, path))) yield opaqueOf(packing, placed);
 }
 
 function itemOf({ tree, options }: Packing, { path, name, node }: Placed): TarItem {

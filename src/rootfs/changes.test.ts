@@ -1,7 +1,7 @@
 // Changes of a container: every kind of change, in trees in memory; and modes, places and owners as Docker has them.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Node, SourceTree } from '../archive/pack.ts';
+import { packTree, type Node, type SourceTree } from '../archive/pack.ts';
 import { changesJson, changesOf } from './changes.ts';
 import { goMode, isWithin } from './paths.ts';
 import { ownerOf } from './users.ts';
@@ -46,6 +46,24 @@ for (const [what, upper, lower, want] of [
   ['an owner, a capability', { '/a': { uid: 5 }, '/b': { capability: 'x' } }, { '/a': {}, '/b': {} }, ['C /a', 'C /b']],
   ['siblings of a changed folder stay untold', { '/a': DIR, '/a/b': DIR, '/a/c': DIR, '/a/c/f': {} }, { '/a': DIR, '/a/b': DIR, '/a/c': DIR }, ['C /a', 'C /a/c', 'A /a/c/f']],
 ] as const) test(`changes: ${what}`, () => assert.deepEqual(changes(upper, lower), want));
+
+test('what a running container removes while it is looked at is left out, at whatever moment it goes', () => {
+  const files: Record<string, Fake> = { '/upper/d': { ...DIR, opaque: true }, '/upper/d/f': { capability: 'x', size: 0 }, '/lower/d': DIR, '/lower/d/f': { size: 0 }, '/upper/s': { size: 0 } };
+  const { '/upper/s': stays = {}, '/lower/d': below = {}, '/lower/d/f': file = {} } = files;
+  let asked = 0;
+  for (let after = 0, last = false; !last; after++) {
+    /** From the call with that number on the directory is not there. */
+    const going = (): SourceTree => {
+      asked = 0;
+      const now = (): SourceTree => treeOf(asked++ < after ? files : { '/upper/s': stays, '/lower/d': below, '/lower/d/f': file });
+      return { stat: (path) => now().stat(path), list: (path) => now().list(path), readLink: (path) => now().readLink(path), xattr: (path, name) => now().xattr(path, name), read: (path, size) => now().read(path, size) };
+    };
+    assert.equal([...changesOf(going(), { upper: '/upper', lower: '/lower' })].at(-1)?.path, '/s');
+    last = asked < after;
+    assert.ok([...packTree(going(), '/upper', { as: undefined, overlay: true, onSkipped: (path) => assert.fail(path) })].some((piece) => Buffer.from(piece).toString('latin1').startsWith('s\0')));
+    last &&= asked < after;
+  }
+});
 
 test('changes are a JSON list in pieces, or null', () => {
   assert.equal([...changesJson([])].join(''), 'null\n');

@@ -71,9 +71,9 @@ function sameTime(a: bigint, b: bigint): boolean {
   return a === b || (a / NS === b / NS && (a % NS === 0n || b % NS === 0n));
 }
 
-const capability = (tree: SourceTree, path: string): string => Buffer.from(tree.xattr(path, CAPABILITIES) ?? '').toString('latin1');
+const capability = (tree: SourceTree, path: string): string => xattr(tree, path, CAPABILITIES);
 const isWhiteout = (node: Node): boolean => node.type === 'char' && node.devMajor === 0 && node.devMinor === 0;
-const isOpaque = (tree: SourceTree, path: string): boolean => Buffer.from(tree.xattr(path, OPAQUE) ?? '').toString('latin1') === 'y';
+const isOpaque = (tree: SourceTree, path: string): boolean => xattr(tree, path, OPAQUE) === 'y';
 
 function stat(tree: SourceTree, path: string): Node | undefined {
   try { return tree.stat(path); } catch (error) { return absent(error, undefined); }
@@ -81,6 +81,10 @@ function stat(tree: SourceTree, path: string): Node | undefined {
 
 function listed(tree: SourceTree, path: string): string[] {
   try { return tree.list(path); } catch (error) { return absent(error, []); }
+}
+
+function xattr(tree: SourceTree, path: string, name: string): string {
+  try { return Buffer.from(tree.xattr(path, name) ?? '').toString('latin1'); } catch (error) { return absent(error, ''); }
 }
 
 /** A running container goes on meanwhile. */
