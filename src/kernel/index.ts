@@ -271,6 +271,6 @@ export interface Kernel {
 export { openLinux } from './linux.ts'; // openLinux({ selfCommand }: { selfCommand: readonly string[] }): Kernel
 export { openFiles } from './files.ts'; // openFiles(): Files, for a worker that needs nothing else
 export { openMounts } from './mounts.ts'; // openMounts(): Mounts, likewise
-export { dieWithParent } from './workers.ts'; // dieWithParent(): void, for a worker
+export { dieWithParent, stayLean } from './workers.ts'; // dieWithParent(): void, stayLean(): void, for a worker
 export { openConfined } from './confined.ts'; // openConfined(): Confined
 export { openSourceTree, openTargetTree } from './trees.ts'; // files for archive/pack.ts and archive/unpack.ts

@@ -48,6 +48,7 @@ const { functions } = dlopen('libc.so.6', {
   memfd_create: { return: 'i32', arguments: ['string', 'u32'] },
   // Variadic in C; with one integer behind the command both supported conventions pass it like this.
   fcntl: { return: 'i32', arguments: ['i32', 'i32', 'i32'] },
+  mallopt: { return: 'i32', arguments: ['i32', 'i32'] },
   malloc_trim: { return: 'i32', arguments: ['u64'] },
   // Variadic in C as well; its four further arguments are all of type unsigned long.
   prctl: { return: 'i32', arguments: ['i32', 'u64', 'u64', 'u64', 'u64'] },

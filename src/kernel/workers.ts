@@ -1,6 +1,7 @@
 // Children of our own executable, spoken to by pipes: bytes and lines in, lines out, the end of stderr for the obituary.
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
 import type { Worker, Workers } from './index.ts';
 import { lastErrno, libc, systemError } from './sys.ts';
 
@@ -30,6 +31,18 @@ export function openWorkers(selfCommand: readonly string[]): Workers {
 /** For a worker whose work is of no use to anybody else: from now on it is killed when its parent dies. One that has died before is not noticed. */
 export function dieWithParent(): void {
   if (libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0n, 0n, 0n) !== 0) throw systemError(lastErrno(), { syscall: 'prctl', detail: 'PR_SET_PDEATHSIG' });
+}
+
+/** Source: malloc.h of the C library. */
+const M_TRIM_THRESHOLD = -1, TRIM_BYTES = 128 << 10;
+
+/**
+ * For a worker that is to have little memory: what it frees goes back to the kernel, instead of a growing part staying for later; and V8
+ * collects in one go, some 10 ms, instead of letting the young pile up while it marks. Measured where 566 programs are patched: 27 MB instead of 37.
+ */
+export function stayLean(): void {
+  libc.mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
+  setFlagsFromString('--no-incremental-marking');
 }
 
 function workerOf(child: Child, pid: number, role: string): Worker {

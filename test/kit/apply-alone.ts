@@ -4,6 +4,7 @@ import { fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 import type { ByteView } from '../../src/delta/bytes.ts';
 import { openVaquitaPatch } from '../../src/delta/vaquita/decode.ts';
 import { readVaquitaHeader } from '../../src/delta/vaquita/format.ts';
+import { stayLean } from '../../src/kernel/index.ts';
 import { collectAsBytesPass } from '../../src/lib/collect.ts';
 
 /** A file, read where it is asked for. */
@@ -23,6 +24,7 @@ function fileView(path: string): ByteView {
 
 const anonymousBytes = () => Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? NaN) * 1024;
 
+stayLean();
 const [deltaPath = '', outPath = '', ...sourcePaths] = process.argv.slice(2);
 const delta = fileView(deltaPath), input = Buffer.alloc(1 << 16), head = Buffer.alloc(Math.min(delta.sizeBytes, input.length));
 delta.read(0, head, { start: 0, end: head.length });
