@@ -7,6 +7,7 @@ import { collect, openTestClient, type ClientOptions } from '../../test/kit/regi
 import { MEDIA, type Descriptor } from '../oci/manifest.ts';
 import { parseReference } from '../oci/reference.ts';
 import { digestOf } from '../oci/digest.ts';
+import { systemClock, type Clock } from '../lib/clock.ts';
 import { kindOf, messageOf } from '../lib/errors.ts';
 import type { BlobCall } from './index.ts';
 
@@ -40,6 +41,21 @@ async function world(misbehave: (seen: Seen) => Misbehaviour | undefined = () =>
   };
 }
 
+/** Time passes when it is told to; how many were waiting for it. */
+function stillClock(): { clock: Clock; pass: (ms: number) => number } {
+  const timers = new Set<() => void>();
+  let nowMs = 0;
+  return {
+    clock: { ...systemClock, monotonicMs: () => nowMs, after: (_ms, run) => { timers.add(run); return { [Symbol.dispose]: () => { timers.delete(run); } }; } },
+    pass: ms => {
+      nowMs += ms;
+      const due = [...timers]; // those that run set others
+      for (const run of due) run();
+      return due.length;
+    },
+  };
+}
+
 test('a blob arrives in one request', async () => {
   await using w = await world();
   assert.deepEqual(await w.fetch(), BLOB);
@@ -58,17 +74,18 @@ test('a connection that is cut again and again is resumed where it broke, and no
 });
 
 test('a stalled connection is given up and resumed', async () => {
-  await using w = await world(({ nth }) => (nth === 1 ? { stallAfterBytes: 400_000 } : undefined));
+  await using w = await world(({ nth }) => (nth === 1 ? { stallAfterBytes: 400_000 } : undefined), { limits: { stallMs: 300, attempts: 20 } });
   assert.deepEqual(await w.fetch(), BLOB);
-  assert.match(w.retries.join(), /no data for 150 ms/);
+  assert.match(w.retries.join(), /no data for 300 ms/);
   assert.equal(w.server.seen('blob')[1]?.range, 'bytes=400000-');
 });
 
 test('a slow reader is no stalled server', async () => {
-  await using w = await world();
+  const { clock, pass } = stillClock();
+  await using w = await world(undefined, { clock });
   const stream = w.stream();
   let size = (await stream.next()).value?.length ?? 0;
-  await new Promise((resolve) => { setTimeout(resolve, 250); });
+  assert.ok(pass(3_600_000) > 0, 'the server is watched');
   for (let next = await stream.next(); !next.done; next = await stream.next()) size += next.value.length;
   assert.deepEqual([size, w.retries], [SIZE, []]);
 });
@@ -149,8 +166,12 @@ test('bytes that are not the promised ones are corrupt, and both sizes or digest
 });
 
 test('a connection that hangs after the last byte has done its work', async () => {
-  await using w = await world(() => ({ headers: { 'Transfer-Encoding': 'chunked' }, stallAfterBytes: SIZE, endAfterBytes: SIZE }));
-  assert.deepEqual(await w.fetch(), BLOB);
+  const { clock, pass } = stillClock();
+  await using w = await world(() => ({ headers: { 'Transfer-Encoding': 'chunked' }, stallAfterBytes: SIZE, endAfterBytes: SIZE }), { clock });
+  const fetched = w.fetch();
+  await until(() => Promise.resolve(w.bytesReceived === SIZE));
+  pass(3_600_000);
+  assert.deepEqual(await fetched, BLOB);
   assert.equal(w.server.seen('blob').length, 1);
 });
 
@@ -178,9 +199,9 @@ test('an abort ends the wait between attempts', async () => {
 });
 
 async function until(holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 5000;
+  const deadline = Date.now() + 20_000;
   while (!await holds()) {
-    if (Date.now() > deadline) assert.fail('not so within 5 s');
+    if (Date.now() > deadline) assert.fail('not so within 20 s');
     await new Promise((resolve) => { setTimeout(resolve, 5); });
   }
 }

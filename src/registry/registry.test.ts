@@ -109,7 +109,7 @@ test('what cannot be reached fails at once, and says whom and why', async () => 
   const started = performance.now();
   await assert.rejects(client.registry.resolve(parseReference('registry.invalid/a/b'), CALL), { kind: 'unavailable', message: /^Get "https:\/\/registry\.invalid\/v2\/a\/b\/manifests\/latest": lookup registry\.invalid: (no such host|the DNS does not answer)/ });
   await assert.rejects(client.registry.resolve(parseReference('127.0.0.1:1/a/b'), CALL), { kind: 'unavailable', message: /127\.0\.0\.1: connection refused/ });
-  assert.ok(performance.now() - started < 5000);
+  assert.ok(performance.now() - started < 25_000, 'the 30 s before another try were not waited for');
 });
 
 test('mirrors are asked first for names of the hub, and the hub for what they lack', async () => {

@@ -30,6 +30,7 @@ after(async () => {
   const unfinished = readdirSync(`${dir}/run/tasks`);
   for (const id of unfinished) await runtime.delete(id); // of a test that failed
   await runtime.close();
+  await until(() => conmons().length === 0);
   const left = ['crun', 'exits', 'tasks', 'execs'].flatMap((name) => readdirSync(`${dir}/run/${name}`));
   for (const name of readdirSync('/sys/fs/cgroup')) if (existsSync(`/sys/fs/cgroup/${name}${CGROUP}`)) rmdirSync(`/sys/fs/cgroup/${name}${CGROUP}`);
   rmSync(dir, { recursive: true });

@@ -61,9 +61,9 @@ export async function openRecorder(directory: string, sizeBytes: number): Promis
   if (pid === undefined) throw new Error('qemu-storage-daemon does not start: run scripts/setup');
   undo.defer(async () => {
     signal(pid, 'SIGTERM');
-    await eventually('end of qemu-storage-daemon', 10_000, () => !isAlive(pid));
+    await eventually('end of qemu-storage-daemon', 60_000, () => !isAlive(pid));
   });
-  await eventually(`qemu-storage-daemon exports its disk ${said}`, 10_000, () => statSync(exported).size === sizeBytes);
+  await eventually(`qemu-storage-daemon exports its disk ${said}`, 60_000, () => statSync(exported).size === sizeBytes);
   undo.use(await mountLoop(exported, mountPoint));
   const held = undo.move();
   const stop = () => held.disposeAsync();

@@ -72,7 +72,7 @@ export async function startEngine(name: EngineName, options: EngineOptions): Pro
     for (const below of [options.dataRoot, scratch]) await unmountBelow(below);
   });
   const ask = (method: string, path: string, body?: unknown) => askEngine({ socket, method, path, body });
-  await eventually(`${name} answers`, options.startLimitMs ?? 20_000, async () => {
+  await eventually(`${name} answers`, options.startLimitMs ?? 60_000, async () => {
     if (!isAlive(pid)) throw new Error('it ended');
     return ask('GET', '/_ping').then((reply) => reply.status === 200, () => false);
   }).catch((cause: unknown) => { throw new Error(`${name} does not start: ${String(cause)}: ${readFileSync(logFile, 'utf8').trim().slice(-400)}`); });
@@ -82,7 +82,7 @@ export async function startEngine(name: EngineName, options: EngineOptions): Pro
     pull: (reference, query) => pull(ask, reference, query),
     async stop() {
       signal(pid, 'SIGTERM');
-      try { await eventually(`${name} stops`, 30_000, () => !isAlive(pid)); }
+      try { await eventually(`${name} stops`, 60_000, () => !isAlive(pid)); }
       finally { await held.disposeAsync(); }
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),

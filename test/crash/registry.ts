@@ -39,10 +39,10 @@ export async function openRegistry(directory: string): Promise<TestRegistry> {
   await using undo = new AsyncDisposableStack();
   undo.defer(async () => {
     signal(pid, 'SIGTERM');
-    await eventually('end of docker-registry', 10_000, () => !isAlive(pid));
+    await eventually('end of docker-registry', 60_000, () => !isAlive(pid));
     rmSync(directory, { recursive: true, force: true });
   });
-  await eventually(`docker-registry answers on ${host}`, 10_000, () => ask(host, 'GET', '/v2/').then((reply) => reply.status === 200, () => false));
+  await eventually(`docker-registry answers on ${host}`, 60_000, () => ask(host, 'GET', '/v2/').then((reply) => reply.status === 200, () => false));
   const held = undo.move();
   const known = new Map<readonly Entry[], Blob>();
   return {

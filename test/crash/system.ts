@@ -28,9 +28,9 @@ export async function mountLoop(file: string, target: string, options: { direct?
   return { device, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
-/** A daemon that was just killed may hold its mounts for a moment: tried again for ten seconds. */
+/** A daemon that was just killed may hold its mounts for a moment: tried again for a minute. */
 export async function unmount(target: string): Promise<void> {
-  await eventually(`unmount ${target}`, 10_000, () => spawnSync('umount', [target]).status === 0);
+  await eventually(`unmount ${target}`, 60_000, () => spawnSync('umount', [target]).status === 0);
 }
 
 /** Everything mounted at or below a directory, the last one first. */
@@ -66,7 +66,7 @@ export function processTree(pid: number): number[] {
 export async function killTree(pid: number): Promise<void> {
   const pids = processTree(pid);
   for (const one of pids) signal(one, 'SIGKILL');
-  await eventually(`end of processes ${pids.join(' ')}`, 10_000, () => pids.every((one) => !isAlive(one)));
+  await eventually(`end of processes ${pids.join(' ')}`, 60_000, () => pids.every((one) => !isAlive(one)));
 }
 
 export function signal(pid: number, name: NodeJS.Signals): void {

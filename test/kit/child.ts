@@ -26,6 +26,9 @@ export interface Child extends AsyncDisposable {
 }
 
 const LOG_TAIL_LENGTH = 1 << 20;
+/** dockerd alone gives its containers 15 s. */
+const STOP_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 60_000;
 
 /** Resolves when it is ready; throws with what it said when it ends before that. */
 export async function startChild(options: ChildOptions): Promise<Child> {
@@ -43,14 +46,14 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   const kill = async () => { child.kill('SIGKILL'); await exited; };
   const stop = async () => {
     child.kill('SIGTERM');
-    const late = setTimeout(() => { keep('\n(test kit: did not end after SIGTERM, killed)'); child.kill('SIGKILL'); }, options.stopTimeoutMs ?? 20_000);
+    const late = setTimeout(() => { keep('\n(test kit: did not end after SIGTERM, killed)'); child.kill('SIGKILL'); }, options.stopTimeoutMs ?? STOP_TIMEOUT_MS);
     const { code, signal } = await exited;
     clearTimeout(late);
     if (signal === 'SIGKILL') throw new Error(`${options.command.join(' ')} did not end after SIGTERM:\n${log}`);
     return code;
   };
   try {
-    await until(`${program} to be ready`, async () => !running() || await options.ready(), options.readyTimeoutMs);
+    await until(`${program} to be ready`, async () => !running() || await options.ready(), options.readyTimeoutMs ?? READY_TIMEOUT_MS);
     if (!running()) throw new Error(`${options.command.join(' ')} ended with ${JSON.stringify(await exited)}`);
   } catch (cause) {
     await kill();

@@ -11,7 +11,7 @@ export interface Outcome { code: number | null; signal: string | null; stdout: s
 export interface RunOptions {
   /** stdin; without it, end of input at once. */
   input?: string | Uint8Array;
-  /** Default: 60 s. Then it is killed and the call fails. */
+  /** Default: two minutes. Then it is killed and the call fails. */
   timeoutMs?: number;
   env?: Readonly<Record<string, string>>;
   cwd?: string;
@@ -73,7 +73,7 @@ function openSession(command: readonly [string, ...string[]], options: Omit<RunO
   const out: Buffer[] = [], err: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
   child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
-  const outcome = outcomeOf(child, { out, err, name: command.join(' '), timeoutMs: options.timeoutMs ?? 60_000 });
+  const outcome = outcomeOf(child, { out, err, name: command.join(' '), timeoutMs: options.timeoutMs ?? 120_000 });
   outcome.catch(() => {}); // told to whoever awaits it; a session that is disposed may have nobody
   const stdout = () => Buffer.concat(out).toString('utf8');
   const stderr = () => Buffer.concat(err).toString('utf8');

@@ -35,7 +35,7 @@ export async function startDockerd({ root, flags = [], netns }: { root: string; 
   // A killed dockerd leaves its containerd, which holds the socket that the next one wants.
   const endContainerd = async () => {
     try { process.kill(Number(readFileSync(join(place.execRoot, 'containerd/containerd.pid'), 'utf8')), 'SIGTERM'); } catch { /* gone with it */ }
-    await until('containerd to end', () => !processesOf(place.execRoot).some(({ command }) => /\bcontainerd\b.*--config/.test(command)), 10_000);
+    await until('containerd to end', () => !processesOf(place.execRoot).some(({ command }) => /\bcontainerd\b.*--config/.test(command)), 60_000);
   };
   // The bind of the host's network namespace is never taken away by dockerd.
   const endNamespaces = () => { for (const { target } of mounts.list()) if (target.startsWith(`${place.execRoot}/netns/`)) mounts.unmount(target, { lazy: true }); };

@@ -19,7 +19,7 @@ export interface Ask {
 }
 
 /** `where`: a socket's path, or "host:port". A body that is neither string nor bytes is sent as JSON. */
-export function ask(where: string, { method = 'GET', path, body, headers = {}, timeoutMs = 60_000 }: Ask): Promise<Answer> {
+export function ask(where: string, { method = 'GET', path, body, headers = {}, timeoutMs = 120_000 }: Ask): Promise<Answer> {
   const raw = body === undefined || typeof body === 'string' || body instanceof Uint8Array;
   const bytes = raw ? body : JSON.stringify(body);
   const [host, port] = where.split(':');

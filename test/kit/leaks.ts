@@ -12,10 +12,10 @@ export function takeSnapshot(root: string): Snapshot {
   return { root, before: new Set([...leaksOf(root), ...namedNetworks()]) };
 }
 
-/** Throws with a list when there is more than before, after giving what is just ending five seconds to go. */
+/** Throws with a list when there is more than before, after giving what is just ending time to go. */
 export async function assertNothingNew({ root, before }: Snapshot): Promise<void> {
   const fresh = () => [...leaksOf(root), ...namedNetworks()].filter((line) => !before.has(line));
-  await until('nothing new to be left', () => fresh().length === 0, 5000).catch(() => {});
+  await until('nothing new to be left', () => fresh().length === 0).catch(() => {});
   const left = fresh();
   if (left.length > 0) throw new Error(`left behind:\n  ${left.join('\n  ')}`);
 }
@@ -32,7 +32,7 @@ export function leaksOf(root: string): string[] {
 /** Takes away what `leaksOf` names, so that one failed test does not fail all that follow. */
 export async function sweep(root: string): Promise<void> {
   for (const { pid } of processesOf(root)) processes.signal(pid, 9);
-  await until('swept processes to be gone', () => processesOf(root).length === 0, 5000).catch(() => {});
+  await until('swept processes to be gone', () => processesOf(root).length === 0).catch(() => {});
   for (const { target } of mountsBelow(root).reverse()) {
     try {
       // Private first: taking it away must not reach into another namespace.

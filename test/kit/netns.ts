@@ -50,7 +50,7 @@ export function openNetns(): Netns {
       .split('\n').filter((line) => line.startsWith('-A'))),
     async [Symbol.asyncDispose]() {
       const left = () => devices().filter((device) => !MAY_STAY.includes(device));
-      await until('devices to be gone', () => left().length === 0, 5000).catch(() => {});
+      await until('devices to be gone', () => left().length === 0).catch(() => {});
       const found = left();
       execFileSync('ip', ['netns', 'del', name]);
       if (found.length > 0) throw new Error(`left in the network namespace: ${found.join(' ')}`);

@@ -1,22 +1,23 @@
-// A registry client for tests: the real one, with limits of milliseconds and its log kept for reading.
+// A registry client for tests: the real one, with waits of milliseconds and its log kept for reading.
 import { openRegistry, DEFAULT_REGISTRY_LIMITS, type Registry, type RegistryConfig, type RegistryLimits } from '../../src/registry/index.ts';
 import { openLog } from '../../src/lib/log.ts';
-import { systemClock } from '../../src/lib/clock.ts';
+import { systemClock, type Clock } from '../../src/lib/clock.ts';
 import { parsePlatform } from '../../src/oci/platform.ts';
 
 export interface TestClient extends AsyncDisposable { registry: Registry; log: string[] }
-export type ClientOptions = Partial<Omit<RegistryConfig, 'limits'>> & { limits?: Partial<RegistryLimits> };
+export type ClientOptions = Partial<Omit<RegistryConfig, 'limits'>> & { limits?: Partial<RegistryLimits>; clock?: Clock };
 
-export const FAST_LIMITS: RegistryLimits = { ...DEFAULT_REGISTRY_LIMITS, attempts: 3, retryBaseMs: 1, retryMaxMs: 4, stallMs: 150, connectMs: 1000 };
+/** It waits for a moment before it tries again, but for long before it gives a server up: a busy machine is not to be taken for one that does nothing. */
+export const FAST_LIMITS: RegistryLimits = { ...DEFAULT_REGISTRY_LIMITS, attempts: 3, retryBaseMs: 1, retryMaxMs: 4, stallMs: 30_000, connectMs: 30_000 };
 export const AMD64 = parsePlatform('linux/amd64');
 
-export function openTestClient(options: ClientOptions = {}): TestClient {
+export function openTestClient({ clock = systemClock, ...options }: ClientOptions = {}): TestClient {
   const log: string[] = [];
   const config: RegistryConfig = {
     insecureRegistries: [], registryMirrors: [], certsDir: '/nonexistent/certs.d', userAgent: 'vaquita-test', proxy: {}, ...options,
     limits: { ...FAST_LIMITS, ...options.limits },
   };
-  const registry = openRegistry({ config, clock: systemClock, log: openLog((line) => log.push(line), { level: 'debug', now: () => 0 }) });
+  const registry = openRegistry({ config, clock, log: openLog((line) => log.push(line), { level: 'debug', now: () => 0 }) });
   return { registry, log, [Symbol.asyncDispose]: () => registry.close() };
 }
 

@@ -11,7 +11,15 @@ export interface DebianRegistry extends Child {
   readonly host: string;
 }
 
+/** A port that was free a moment ago may be somebody's by now: then another one is taken. */
 export async function startRegistry({ root }: { root: string }): Promise<DebianRegistry> {
+  for (let attempt = 1; ; attempt++) {
+    try { return await serveRegistry(root); }
+    catch (error) { if (attempt === 5 || !/address already in use/.test(String(error))) throw error; }
+  }
+}
+
+async function serveRegistry(root: string): Promise<DebianRegistry> {
   const host = `127.0.0.1:${await freePort()}`;
   mkdirSync(root, { recursive: true });
   const configFile = join(root, 'registry.json');
@@ -22,7 +30,7 @@ export async function startRegistry({ root }: { root: string }): Promise<DebianR
   }));
   const child = await startChild({
     command: ['/usr/bin/docker-registry', 'serve', configFile],
-    ready: async () => (await ask(host, { path: '/v2/', timeoutMs: 2000 })).status === 200,
+    ready: async () => (await ask(host, { path: '/v2/', timeoutMs: 5000 })).status === 200,
   });
   return Object.defineProperties({ host }, Object.getOwnPropertyDescriptors(child)) as { host: string } & Child;
 }

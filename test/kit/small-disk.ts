@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { openFiles } from '../../src/kernel/index.ts';
+import { until } from './poll.ts';
 
 export interface SmallDisk extends AsyncDisposable {
   /** Where it is mounted. */
@@ -35,7 +36,8 @@ export function openSmallDisk({ file, path, sizeBytes }: { file: string; path: s
     },
     fail: () => writeFileSync(`/sys/fs/ext4/${device}/trigger_fs_error`, 'a test\n'),
     remount: (how) => { run('mount', '-o', `remount,${how}`, path); },
-    async [Symbol.asyncDispose]() { run('umount', path); },
+    // What was just killed may hold it for a moment.
+    async [Symbol.asyncDispose]() { await until(`${path} to be let go`, () => { run('umount', path); return true; }); },
   };
 }
 
