@@ -29,7 +29,7 @@ export interface KeeperOptions {
   shipper: Shipper | undefined;
   clock: Clock;
   log: Log;
-  reopen: () => Promise<void>;
+  reopen: () => Promise<boolean>;
 }
 
 export class Keeper {
@@ -98,7 +98,7 @@ export class Keeper {
         for (const resolve of waiting) resolve();
         if (ended && !moved) {
           await shipper?.flush(signal);
-          for (; this.#options.limits.compress && this.#plain && !signal.aborted; await this.#compressing?.done) await this.#startCompressing();
+          await this.#compressAll();
           await rm(liveName(this.#options.path), { force: true }); // nothing will be put in its place
           this.#finished = true;
           break;
@@ -132,7 +132,7 @@ export class Keeper {
   async #look(): Promise<boolean> {
     const { clock, limits, path, reopen, shipper } = this.#options;
     const found = await turn(path, limits, {
-      clock, reopen, beforeNames: () => this.#stopCompressing(),
+      clock, reopen, isWritten: () => !this.#ended, beforeNames: () => this.#stopCompressing(),
       beforeDelete: async (name) => { this.#lose(await shipper?.noteDeletion(name) ?? 0); },
     });
     const sizeBytes = found?.sizeBytes ?? 0, turned = found?.turned === true, before = this.#lastLook, atMs = clock.monotonicMs();
@@ -178,12 +178,22 @@ export class Keeper {
     const identities = await Promise.all(names.toReversed().map(identityAt));
     const identity = identities[names.length - 1 - names.indexOf(name)];
     const newest = await identityAt(path);
-    if (identity === undefined || newest === undefined || (shipper && !shipper.isDone(identity, [...identities.filter((one) => one !== undefined), newest]))) return;
+    if (newest === undefined && !this.#ended) return; // conmon writes to the last one on until it has made a new one
+    if (identity === undefined || (shipper && !shipper.isDone(identity, [...identities, newest].filter((one) => one !== undefined)))) return;
     const abort = new AbortController();
     const done = compress(name, { clock, signal: abort.signal }).catch((error: unknown) => {
       if (!abort.signal.aborted) log.warn('a rotated log cannot be compressed', { container: id, path: name, error });
     }).finally(() => { this.#compressing = undefined; this.#wake.ring(); });
     this.#compressing = { abort, done };
+  }
+
+  /** Once nothing more is written. Each file is tried once: on a disk that is full none of them may succeed. */
+  async #compressAll(): Promise<void> {
+    const { limits } = this.#options;
+    for (let tries = limits.maxFiles; limits.compress && this.#plain && tries > 0 && !this.#stopping.signal.aborted; tries--) {
+      await this.#startCompressing();
+      await this.#compressing?.done;
+    }
   }
 
   async #stopCompressing(): Promise<void> {

@@ -34,8 +34,8 @@ export interface LogsOptions {
   clock?: Clock;
   /** On tmpfs, below the exec root. */
   spoolRoot: string;
-  /** Asks a container's conmon to open its log anew. */
-  reopen(id: string): Promise<void>;
+  /** Asks a container's conmon to open its log anew; false when none listens. */
+  reopen(id: string): Promise<boolean>;
   /** What a syslog shows beside the tag. */
   daemonPid: number;
   /** For tests. */

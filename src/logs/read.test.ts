@@ -161,6 +161,27 @@ test('two rotations between two reads lose nothing while the files are kept', as
   assert.deepEqual([await next(), await next(), await next(), await next()], ['b\n', 'c\n', 'd\n', undefined]);
 });
 
+test('a follower misses no file that was turned at the end of the log, and none behind one that was compressed meanwhile', async (t) => {
+  const path = `${scratch(t)}/log`;
+  const ended = Promise.withResolvers<void>();
+  writeFileSync(path, line(1, 'a'));
+  const records = readFiles(path, { ...ALL, follow: true, ended: ended.promise }, systemClock)[Symbol.asyncIterator]();
+  const next = async () => { const { value, done } = await records.next(); return done === true ? undefined : text(value as LogRecord); };
+  assert.equal(await next(), 'a\n');
+  appendFileSync(path, line(2, 'b'));
+  renameSync(path, `${path}.2`);
+  await compress(`${path}.2`, { clock: systemClock, signal: new AbortController().signal });
+  writeFileSync(`${path}.1`, line(3, 'c')); // two turns, and the next file is not there yet
+  assert.deepEqual([await next(), await next()], ['b\n', 'c\n']);
+  await compress(`${path}.1`, { clock: systemClock, signal: new AbortController().signal });
+  const last = next(); // it has read all there is by now, and waits for the next file
+  renameSync(`${path}.2.gz`, `${path}.3.gz`);
+  renameSync(`${path}.1.gz`, `${path}.2.gz`);
+  writeFileSync(`${path}.1`, line(4, 'd'));
+  ended.resolve(); // the program is gone: there never will be one
+  assert.deepEqual([await last, await next()], ['d\n', undefined]);
+});
+
 test('a follower leaves when its signal is aborted, even of a log that never begins', async (t) => {
   const abort = new AbortController();
   const reading = read(`${scratch(t)}/log`, { follow: true, ended: new Promise(() => {}), signal: abort.signal });

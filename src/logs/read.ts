@@ -69,6 +69,8 @@ class Reader implements AsyncDisposable {
   #skipLines = 0;
   /** Who does not follow gets what is there when he asks: a program may write faster than anybody reads. */
   #asOpened = false;
+  /** When the last record that was read of the present file had been written. */
+  #readNs: bigint | undefined;
   #cutter = new LineCutter();
 
   constructor(path: string) { this.#path = path; }
@@ -94,7 +96,9 @@ class Reader implements AsyncDisposable {
         for (const line of this.#cutter.push(block)) {
           if (this.#skipLines > 0) { this.#skipLines--; continue; }
           const record = parseRecord(line);
-          if (record) yield record;
+          if (!record) continue;
+          this.#readNs = record.timeNs;
+          yield record;
         }
       }
       if (this.#index + 1 >= this.#files.length) return;
@@ -107,16 +111,15 @@ class Reader implements AsyncDisposable {
   async moveOn(): Promise<boolean> {
     const current = this.#files[this.#index];
     const found = await stat(this.#path, { bigint: true }).catch(undefinedWhenMissing);
-    if (!found) return false; // renamed; conmon writes to the old one until it has made the new one
-    if (current && current.identity === identityOf(found)) {
+    if (found && current && current.identity === identityOf(found)) {
       if (Number(found.size) >= this.#offset) return false;
       this.#restart(); // cut to nothing by someone
       return true;
     }
+    // None at the path: it was turned, and its program may have ended before there was a new one. Those behind ours are to be read all the same.
     const files = await openLogFiles(this.#path);
     const at = current ? files.findIndex((file) => file.identity === current.identity) : -1;
-    // Not among them: it was compressed or deleted meanwhile. Whatever else was rotated away with it cannot be told from what was read.
-    const next = at >= 0 ? files.splice(at + 1) : current ? files.splice(-1) : files.splice(0);
+    const next = files.splice(at >= 0 || !current ? at + 1 : await this.#firstUnread(files));
     await Promise.all(files.map((file) => file.handle.close()));
     if (next.length === 0) return false;
     // The old file stays until it is read once more: its last lines may have come between our last look and the new file.
@@ -131,10 +134,31 @@ class Reader implements AsyncDisposable {
     await Promise.all(this.#files.map((file) => file.handle.close()));
   }
 
+  /** Where ours is not among them, since it was compressed or deleted meanwhile: only their times tell which of them were not read. */
+  async #firstUnread(files: readonly LogFile[]): Promise<number> {
+    let first = files.length;
+    for (let file = files[first - 1]; file; file = files[first - 1]) {
+      const beganNs = file.path === this.#path ? undefined : await firstTime(file);
+      if (file.path !== this.#path && (this.#readNs === undefined || beganNs === undefined || beganNs <= this.#readNs)) break;
+      first--;
+    }
+    return first;
+  }
+
   #restart(): void {
     this.#offset = 0;
+    this.#readNs = undefined;
     this.#cutter = new LineCutter();
   }
+}
+
+/** Of its first record; undefined when there is none. */
+async function firstTime(file: LogFile): Promise<bigint | undefined> {
+  const cutter = new LineCutter();
+  for await (const block of blocksOf(file, 0)) {
+    for (const line of cutter.push(block)) return parseRecord(line)?.timeNs;
+  }
+  return undefined;
 }
 
 /** Wakes a follower when the file or its folder changed, the log ended, or the client left. */

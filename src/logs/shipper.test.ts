@@ -45,6 +45,20 @@ test('what a kept log held before is not passed on, and what is written meanwhil
   assert.ok(existsSync(place.path));
 });
 
+test('the file that was full when its program ended is passed on, though there is none in its place', async (t) => {
+  const place = scratch(t);
+  const got: string[] = [];
+  writeFileSync(place.path, line(1, 'a'));
+  await using shipper = await openShipper({ ...place, consume: true, sink: sinkOf(got, { most: Infinity }), pace: new Pace(systemClock) });
+  const { signal } = new AbortController();
+  assert.equal(await shipper.ship(signal), true);
+  renameSync(place.path, `${place.path}.2`);
+  assert.equal(await shipper.ship(signal), false, 'nothing while the next one is not there');
+  writeFileSync(`${place.path}.1`, line(2, 'b'));
+  assert.equal(await shipper.ship(signal), true);
+  assert.deepEqual(got, ['a', 'b']);
+});
+
 test('a file that is deleted unread is a loss of its length; one that is being read is none', async (t) => {
   const place = scratch(t);
   const got: string[] = [];

@@ -154,9 +154,10 @@ export class Shipper implements AsyncDisposable {
     }
   }
 
+  /** A full file that was turned when its program had ended has none in its place: of those there are, another may still be the newest. */
   async #isNewest(): Promise<boolean> {
     const newest = await stat(this.#options.path, { bigint: true }).catch(undefinedWhenMissing);
-    return newest === undefined || identityOf(newest) === this.#file?.identity;
+    return newest !== undefined && identityOf(newest) === this.#file?.identity;
   }
 
   /** To the file after this one, which goes if nobody else wants it. */

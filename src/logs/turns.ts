@@ -1,4 +1,5 @@
 // Rotation: a full file becomes PATH.1, PATH.1 becomes PATH.2, and the oldest goes.
+import { rmSync, statSync } from 'node:fs';
 import { link, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
@@ -22,8 +23,10 @@ export function hardBound({ maxBytes, maxFiles }: Limits): number {
 
 export interface TurnNeeds {
   clock: Clock;
-  /** Asks conmon to open the log anew after its file was renamed. */
-  reopen(): Promise<void>;
+  /** Asks conmon to open the log anew after its file was renamed; false when it does not listen, or not yet. */
+  reopen(): Promise<boolean>;
+  /** Whether conmon still writes: when its program has ended there is nobody to put a new file in the place of a full one. */
+  isWritten(): boolean;
   /** The rotated files are about to get other names. */
   beforeNames(): Promise<void>;
   /** A file that is about to be deleted. */
@@ -47,17 +50,28 @@ export async function turn(path: string, limits: Limits, needs: TurnNeeds): Prom
   if (live && live.identity !== newest.identity) await takeIn(path, limits, needs);
   else if (newest.sizeBytes >= limits.maxBytes) {
     if (!live) await linked(path);
-    await turnByName(path, limits, needs);
+    if (unnamed(path, newest.identity)) await turnByName(path, limits, needs);
+    else await takeIn(path, limits, needs); // conmon was quicker
   } else if (live) return { sizeBytes: newest.sizeBytes, turned: false };
   await linked(path);
   return { sizeBytes: (await lookAt(path))?.sizeBytes ?? 0, turned: true };
 }
 
+/** Nothing is at the path. */
 async function turnByName(path: string, limits: Limits, needs: TurnNeeds): Promise<void> {
-  await rm(path, { force: true });
   await takeIn(path, limits, needs);
-  await needs.reopen();
-  for (const end = needs.clock.monotonicMs() + REOPEN_MS; !await lookAt(path) && needs.clock.monotonicMs() < end;) await needs.clock.sleep(POLL_MS);
+  let told = false;
+  for (const end = needs.clock.monotonicMs() + REOPEN_MS; needs.isWritten() && !await lookAt(path) && needs.clock.monotonicMs() < end; await needs.clock.sleep(POLL_MS)) {
+    told ||= await needs.reopen();
+  }
+}
+
+/** Takes the name from a file, unless another one has it meanwhile. In one go: conmon may put an empty one there at any moment, and begin to write to it. */
+function unnamed(path: string, identity: string): boolean {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  if (found && identityOf(found) !== identity) return false;
+  rmSync(path, { force: true });
+  return true;
 }
 
 /** Makes PATH.now the newest of the rotated files. */

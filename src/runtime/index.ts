@@ -168,8 +168,8 @@ export interface Runtime {
   adopt(id: string): Promise<void>;
   /** Deletes runtime state, cgroup and files of an ended task, and kills what is left of it. Fine when there is nothing. */
   delete(id: string): Promise<void>;
-  /** Asks for the log file to be opened anew after it was moved (rotation). */
-  reopenLog(id: string): Promise<void>;
+  /** Asks for the log file to be opened anew after it was moved (rotation); false when there is nobody to ask. */
+  reopenLog(id: string): Promise<boolean>;
   /** For `info`: names and versions, cgroup mode and driver, and how a hybrid host was dealt with ('' when nothing had to be). */
   readonly facts: { runtimes: Readonly<Record<string, RuntimeProgram>>; /** What guards containers here, as `info` has it: name=seccomp,profile=builtin … */ guards: readonly string[]; crunVersion: string; conmonVersion: string; cgroupVersion: 1 | 2; cgroupDriver: 'cgroupfs' | 'systemd'; cgroupNote: string; missingCapabilities: readonly string[]; abilities: Abilities };
   /** Stops watching. Tasks go on. */

@@ -351,9 +351,7 @@ class OciRuntime implements Runtime {
     return noted === undefined ? programs.stock : programs.other(noted);
   }
 
-  async reopenLog(id: string): Promise<void> {
-    await tell(this.#bundle(id), '2 0 0'); // without a conmon nothing writes, and nothing has to be opened
-  }
+  reopenLog(id: string): Promise<boolean> { return tell(this.#bundle(id), '2 0 0'); }
 
   async close(): Promise<void> {
     this.#exits[Symbol.dispose]();
