@@ -174,7 +174,7 @@ test('clients that vanish before the start and during the run leave nothing in t
     two.leave();
     three.leave();
   }
-  await until('no more open files than before', () => openFds() <= before, 15_000).catch((error: unknown) => { throw new Error(`${openFds()} instead of ${before}`, { cause: error }); });
+  await until('no more open files than before', () => openFds() <= before).catch((error: unknown) => { throw new Error(`${openFds()} instead of ${before}`, { cause: error }); });
   await bench.start(waiting);
   assert.equal(await bench.end(waiting), 0);
   await bench.remove(waiting, running);

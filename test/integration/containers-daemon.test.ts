@@ -28,12 +28,11 @@ test('it listens on an inherited socket, a unix socket and TCP at once, and take
   child.stderr?.setEncoding('utf8').on('data', (text: string) => { said += text; });
   const ended = new Promise<number | null>((resolve) => { child.once('exit', resolve); });
   try {
-    await until('it to answer', () => answersPing(second));
+    await until('it to answer everywhere', async () => (await Promise.all([second, `127.0.0.1:${port}`].map(answersPing))).every(Boolean));
     renameSync(path, `${path}.kept`); // closing ours takes the name away
     listening.close();
     assert.deepEqual([await ping(`${path}.kept`), await ping(second), await ping(`127.0.0.1:${port}`)], ['OK', 'OK', 'OK']);
-    assert.match(said, /fd:\/\/3/);
-    assert.match(said, /TCP without TLS/);
+    for (const words of [/fd:\/\/3/, /TCP without TLS/]) await until(`${words.source} to be said`, () => words.test(said));
   } finally { child.kill('SIGTERM'); }
   assert.equal(await ended, 0);
   assert.equal(existsSync(place('p')), false);
@@ -46,7 +45,7 @@ test('a PID file that names a process of another program keeps no daemon from st
     writeFileSync(join(root.path, 'vaquita.pid'), String(other.pid));
     await using daemon = await startDaemon({ root: root.path });
     assert.equal(readFileSync(join(root.path, 'vaquita.pid'), 'utf8'), String(daemon.pid));
-    const second = spawnSync(EXECUTABLE, ['daemon', '--bridge=none', '--data-root', join(root.path, 'else'), '--exec-root', join(root.path, 'r2'), '--pidfile', join(root.path, 'vaquita.pid'), '-H', `unix://${root.path}/s2`], { encoding: 'utf8', timeout: 20_000 });
+    const second = spawnSync(EXECUTABLE, ['daemon', '--bridge=none', '--data-root', join(root.path, 'else'), '--exec-root', join(root.path, 'r2'), '--pidfile', join(root.path, 'vaquita.pid'), '-H', `unix://${root.path}/s2`], { encoding: 'utf8', timeout: 60_000 });
     assert.deepEqual([second.status, /pid file found, ensure the daemon is not running/.test(second.stderr)], [1, true]);
   } finally { other.kill('SIGKILL'); }
 });
@@ -80,7 +79,7 @@ test('SIGTERM: no new connections, endless answers end, others finish, and the c
   await events.sees('kill', id);
   const begun = Date.now();
   await bench.restart('stop');
-  assert.ok(Date.now() - begun < 8000, `${Date.now() - begun} ms`);
+  assert.ok(Date.now() - begun < 40_000, `${Date.now() - begun} ms, of the 60 s of the stop`);
   await Promise.all([...endless.map((each) => each.ended), attached.ended]);
   assert.equal(await stopping, 0, 'it was cut off at the end of the grace period');
   const { State: state } = await bench.inspect(id);

@@ -12,9 +12,10 @@ const post = (path: string) => bench.api('POST', path);
 
 test('a life is told in order, once, with the fields of old clients', async () => {
   const listening = await bench.events();
-  const id = await bench.create(['sh', '-c', 'trap "exit 9" USR1; sleep 1000 & wait'], { name: 'life', body: { Labels: { team: 'sea' }, OpenStdin: true } });
+  const id = await bench.create(['sh', '-c', 'trap "exit 9" USR1; echo up; sleep 1000 & wait'], { name: 'life', body: { Labels: { team: 'sea' }, OpenStdin: true } });
   const attached = await bench.hijack(`/containers/${id}/attach?stream=1&stdout=1&stderr=1`);
   await bench.start(id);
+  await attached.sees('up'); // from here on it listens to the signal
   const exec = (await bench.api('POST', `/containers/${id}/exec`, { status: 201, body: { Cmd: ['sh', '-c', 'exit 3'] } })).json<{ Id: string }>().Id;
   await bench.api('POST', `/exec/${exec}/start`, { status: 200, body: { Detach: true } });
   await listening.sees('exec_die', id);
@@ -85,7 +86,8 @@ test('a listener that reads nothing holds nobody up, and is cut off or served wh
 });
 
 test('wait sends its head at once and answers with the end it was registered for', async () => {
-  const id = await bench.create(['sh', '-c', 'sleep 0.3; exit 7']);
+  const id = await bench.create(['sh', '-c', 'cat; exit 7'], { body: { OpenStdin: true, StdinOnce: true } });
+  const typing = await bench.hijack(`/containers/${id}/attach?stream=1&stdin=1`);
   const next = await bench.open('POST', `/containers/${id}/wait?condition=next-exit`);
   const removed = await bench.open('POST', `/containers/${id}/wait?condition=removed`);
   const now = await bench.open('POST', `/containers/${id}/wait`);
@@ -95,6 +97,7 @@ test('wait sends its head at once and answers with the end it was registered for
   await bench.start(id);
   const running = await bench.open('POST', `/containers/${id}/wait?condition=not-running`);
   assert.equal(running.text(), '');
+  typing.end();
   await Promise.all([next.ended, running.ended]);
   assert.deepEqual([JSON.parse(next.text()), JSON.parse(running.text())], [{ StatusCode: 7 }, { StatusCode: 7 }]);
   assert.equal(removed.text(), '');

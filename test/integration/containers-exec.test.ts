@@ -115,7 +115,7 @@ test('20 at once: each has its own output and code', async () => {
   const outcomes = await Promise.all(Array.from({ length: 20 }, (_none, n) => run(['sh', '-c', `seq 1 1000; echo last ${n}; exit ${n}`])));
   for (const [n, { out, code }] of outcomes.entries()) assert.deepEqual([out.endsWith(`1000\nlast ${n}\n`), code], [true, n]);
   const left = () => readdirSync(join(bench.daemon.execRoot, 'execs'), { recursive: true });
-  await until('nothing of them to be left', () => left().length === 0, 5000).catch((cause: unknown) => { throw new Error(left().join(' '), { cause }); });
+  await until('nothing of them to be left', () => left().length === 0).catch((cause: unknown) => { throw new Error(left().join(' '), { cause }); });
 });
 
 test('it ends with its container, and needs one that runs', async () => {

@@ -139,7 +139,7 @@ test('a client that leaves ends its worker, and the container can go meanwhile',
   await put(id, '/tmp', [{ name: 'big', type: 'file', mode: 0o600, content: 'x'.repeat(8 << 20) }]);
   const stream = await bench.open('GET', `/containers/${id}/export`);
   stream.pause();
-  assert.equal(workers().length, 1);
+  await until('its worker to be the only one', () => workers().length === 1);
   await bench.remove(id); // the worker holds on to what it shows, not to the container
   stream.leave();
   await until('the worker to be gone', () => workers().length === 0);
@@ -205,6 +205,7 @@ test('commit makes an image of what has changed; without changes it has no layer
   const made = (await bench.api('GET', '/images/made:1/json', { status: 200 })).json<ImageJson>();
   assert.deepEqual([made.Id, made.Parent, made.Author, made.Comment, made.Config.Cmd, made.Config.Env[0], made.RootFS.Layers.slice(0, -1)], [image, base.Id, 'me', 'why', ['cat', '/root/g'], 'A=1', base.RootFS.Layers]);
   assert.deepEqual((await bench.inspect(id)).State.Status, 'running');
+  await events.sees('unpause', id);
   assert.deepEqual(events.actions(id).filter((action) => ['pause', 'commit', 'unpause'].includes(action)), ['pause', 'commit', 'unpause']);
   const runs = await bench.create([], { body: { Image: 'made:1', Cmd: null } });
   await bench.start(runs);

@@ -36,7 +36,14 @@ test('a container that never ran has an empty log, and following it ends at once
 });
 
 test('tail, since, until, time stamps and streams choose what is shown', async () => {
-  const id = await bench.run(['sh', '-c', 'echo one; usleep 50000; echo two >&2; sleep 1; echo three; usleep 50000; echo four >&2; usleep 50000; printf unended']);
+  // Two pipes have no order between them: each line waits for its word, which comes when the one before stands in the log.
+  const id = await bench.create(['sh', '-c', 'read x; echo one; read x; echo two >&2; read x; echo three; read x; echo four >&2; read x; printf unended'], { body: { OpenStdin: true, StdinOnce: true } });
+  const typing = await bench.hijack(`/containers/${id}/attach?stream=1&stdin=1`);
+  await bench.start(id);
+  for (const word of ['one', 'two', 'three', 'four', 'unended']) {
+    typing.write('go\n');
+    await until(word, async () => (await bench.logs(id)).includes(word));
+  }
   await bench.end(id);
   assert.equal((await bench.logs(id)).length, 'one\ntwo\nthree\nfour\nunended'.length);
   const out = await bench.api('GET', `/containers/${id}/logs?stdout=1`, { status: 200 });

@@ -22,7 +22,7 @@ function cgroupsOf(id: string): string[] {
 async function assertNothingRuns(id: string): Promise<void> {
   const left = () => [...leaksOf(bench.path).filter((leak) => leak.includes(id)), ...leaksOf(bench.daemon.dataRoot).filter((leak) => leak.startsWith('mount')), ...cgroupsOf(id),
     ...['tasks', 'crun', 'exits'].flatMap((place) => readdirSync(join(bench.daemon.execRoot, place)).map((name) => `${place}/${name}`))];
-  await until('nothing to be left', () => left().length === 0, 5000).catch((cause: unknown) => { throw new Error(left().join('\n'), { cause }); });
+  await until('nothing to be left', () => left().length === 0).catch((cause: unknown) => { throw new Error(left().join('\n'), { cause }); });
 }
 
 async function failsToStart(id: string, said: RegExp, code: number): Promise<void> {
@@ -157,7 +157,7 @@ test('tasks whose record is gone are ended at the start of the daemon, mounts an
   const { Pid: pid } = (await bench.inspect(lost)).State;
   await bench.restart('kill', () => { rmSync(join(bench.daemon.dataRoot, 'containers', lost), { recursive: true }); });
   assert.equal((await bench.api('GET', `/containers/${lost}/json`)).status, 404);
-  assert.equal(existsSync(`/proc/${pid}`), false);
+  await until('its process to be gone', () => !existsSync(`/proc/${pid}`));
   assert.deepEqual([cgroupsOf(lost), leaksOf(bench.path).filter((leak) => leak.includes(lost))], [[], []]);
   assert.deepEqual(readdirSync(join(bench.daemon.execRoot, 'tasks')), [kept]);
   assert.equal(leaksOf(bench.daemon.dataRoot).filter((leak) => leak.startsWith('mount') && leak.includes('/merged')).length, 1);

@@ -1,6 +1,6 @@
 // kill -9 of the daemon while containers run, end and vanish: a new start loses nothing of them.
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { EXECUTABLE, startDaemon, type Daemon } from '../kit/daemon.ts';
@@ -79,11 +79,10 @@ test('a running container runs on, keeps its PID, and its log has no gap', async
 
 test('an exit while no daemon ran is on record with its code and its own time', async () => {
   const ends = gate('ends', 7);
-  await docker.ok(['run', '-d', ...ends.words]);
-  const { Pid: pid } = await stateOf('ends');
+  const id = await docker.ok(['run', '-d', ...ends.words]);
   await daemon.kill();
   ends.open();
-  await until('the container to end', async () => isGone(pid));
+  await until('the end to be written down', () => existsSync(join(daemon.execRoot, 'exits', id)));
   const endedBy = Date.now();
   await start();
   const state = await stateOf('ends');
@@ -104,7 +103,7 @@ test('a container with --rm that ended meanwhile is gone, one with a restart pol
   returns.close();
   await start();
   await until('the restart', async () => (await stateOf('returns')).Status === 'running');
-  assert.equal((await ask(daemon.socket, { path: '/containers/vanishes/json' })).status, 404);
+  await until('the other one to be gone', async () => (await ask(daemon.socket, { path: '/containers/vanishes/json' })).status === 404);
   await docker.ok(['stop', '-t', '0', 'returns']);
   await crash();
   await until('it to be brought back: always means after a restart of the daemon too', async () => (await stateOf('returns')).Status === 'running');

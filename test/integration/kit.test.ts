@@ -34,7 +34,7 @@ test('a child that ends before it is ready is shown with its last words', async 
 });
 
 test('mounts and processes that are left fail the test, and are taken away', async () => {
-  const root = openTempRoot();
+  const root = openTempRoot({ patienceMs: 100 });
   const target = join(root.path, 'mounted');
   mkdirSync(target);
   openLinux({ selfCommand: [] }).mounts.mount({ source: 'none', target, fsType: 'tmpfs' });
@@ -47,5 +47,5 @@ test('mounts and processes that are left fail the test, and are taken away', asy
 test('a command that hangs is ended, and what it wrote is told', async () => {
   await using root = openTempRoot();
   const docker = openDocker({ host: 'unix:///nowhere', configDir: root.path, binary: '/bin/sh' });
-  await assert.rejects(docker.run(['-c', 'echo so far; exec sleep 60'], { timeoutMs: 300 }), /still running after 300 ms\nso far/);
+  await assert.rejects(docker.run(['-c', 'echo so far; exec sleep 60'], { timeoutMs: 1500 }), /still running after 1500 ms\nso far/);
 });

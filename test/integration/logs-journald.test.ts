@@ -20,7 +20,7 @@ test('each line is an entry with the fields of its container, sent by the daemon
   const id = await bench.run(['sh', '-c', 'echo out; echo err >&2; echo; head -c 40000 /dev/zero | tr "\\0" x; echo; printf "nul\\0\\n"; while [ ! -e /tmp/go ]; do sleep 0.05; done; for n in 1 2 3; do echo more $n; done; printf end'], {
     name: 'told', host: { LogConfig: JOURNALD }, body: { Labels: { role: 'one', other: 'x' }, Env: ['LINES=a\nb'] },
   });
-  await until('the first entries', () => said().includes('nul\0'));
+  await until('the first entries', () => ['nul\0', 'err'].every((message) => said().includes(message)));
   const named = (message: string) => entries().find((fields) => fields.get('MESSAGE')?.toString() === message);
   const [out, err] = [named('out'), named('err')]; // the two streams have no order between them
   const pieces = entries().filter((fields) => !['out', 'err'].includes(fields.get('MESSAGE')?.toString() ?? ''));

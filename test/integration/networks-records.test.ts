@@ -9,6 +9,7 @@ import { startDockerd } from '../kit/dockerd.ts';
 import { openBench, type Bench } from '../kit/engine.ts';
 import { ask } from '../kit/http.ts';
 import { openNetns, type Netns } from '../kit/netns.ts';
+import { until } from '../kit/poll.ts';
 import { openTempRoot } from '../kit/temp.ts';
 
 interface Shown {
@@ -66,6 +67,7 @@ test('networks outlive the daemon, whether it stops or is killed, and so do thos
   assert.deepEqual((await bench.api('DELETE', '/networks/rich', { status: 403 })).json(), { message: `error while removing network: network rich id ${rich} has active endpoints` });
   await bench.remove(one, two);
   await removeAll(rich, plain, twin, template);
+  await until('devices of containers to be gone', () => !netns.devices().some((device) => device.startsWith('veth'))); // a moment after their namespace
   assert.deepEqual([await names(), netns.devices(), readdirSync(records())], [['bridge', 'host', 'none'], ['docker0'], []]);
 });
 
@@ -108,6 +110,7 @@ test('damaged and lost records, devices that are gone and devices that are left:
   await bench.api('POST', `/containers/${idle}/start`, { status: 404 });
   await bench.remove(inside, beside, idle);
   await removeAll(lost);
+  await until('devices of containers to be gone', () => !netns.devices().some((device) => device.startsWith('veth')));
   assert.deepEqual(netns.devices(), ['docker0']);
 });
 
