@@ -80,8 +80,12 @@ export async function followLink(needs: ContainerNeeds, container: Container, { 
   });
 }
 
-/** In place: it is bound into the container, which would keep the old one. */
+/**
+ * In place: it is bound into the container, which would keep the old one. One change after the other: containers that it links to start without its
+ * own lock, and who reads what another has half written would lose the rest.
+ */
 async function rewriteHosts(needs: ContainerNeeds, container: Container, change: (lines: string[]) => string[]): Promise<void> {
+  using _alone = await needs.table.locks.hold(`hosts of ${container.id}`);
   const { HostsPath: path } = container.record;
   const before = path === '' ? undefined : fileOf(needs, path);
   if (before === undefined) return;
