@@ -57,6 +57,9 @@ test('the size of what a container wrote counts each inode once, under any name'
   linkSync(`${upperDir}/one`, `${upperDir}/d/two`);
   symlinkSync('12345678', `${upperDir}/symlink`);
   assert.equal(await store.layers.activeSizeBytes(ID), 3 + 4 + 8);
+  rmSync(upperDir, { recursive: true });
+  writeFileSync(upperDir, 'a directory until just now');
+  assert.equal(await store.layers.activeSizeBytes(ID), 0);
   await store.layers.removeActive(ID);
   assert.ok(!existsSync(upperDir));
   await store.close();

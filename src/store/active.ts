@@ -128,7 +128,7 @@ export async function removeActive({ room, state, mounts }: ActiveNeeds, contain
 const snapshotsOf = ({ mountId, link, init }: ActiveRecord): Array<{ id: string; link: string }> =>
   [{ id: mountId, link }, ...(init ? [init] : [])];
 
-/** Sum of the sizes of the files in a tree, each inode once; names may be any bytes, and files may vanish meanwhile. */
+/** Sum of the sizes of the files in a tree, each inode once; names may be any bytes, and directories may vanish or become files meanwhile. */
 export async function treeSizeBytes(path: string): Promise<number> {
   const seen = new Set<bigint>();
   const pending: Buffer[] = [Buffer.from(path)];
@@ -158,6 +158,6 @@ async function namesIn(directory: Buffer): Promise<Buffer[]> {
 }
 
 function ignoreAbsent(error: unknown): undefined {
-  if (errnoOf(error) === 'ENOENT') return undefined;
+  if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined;
   throw error;
 }
