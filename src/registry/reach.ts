@@ -38,7 +38,7 @@ export class Reach {
   readonly clock: Clock;
   readonly transport: Transport;
   readonly authorizer: Authorizer;
-  /** By host: the scheme that worked. */
+  /** By host: the scheme in which there was an answer. */
   readonly #spoken = new Map<string, URL>();
   readonly #avoidUntilMs = new Map<string, number>();
 
@@ -117,8 +117,9 @@ export class Reach {
       } catch (error) {
         failure = error;
         const isUnconnected = error instanceof RegistryFailure && !error.reached;
-        if (isUnconnected) this.#spoken.delete(name);
-        else { if (error instanceof RegistryFailure) this.#spoken.set(name, base); throw error; }
+        if (isUnconnected || isWrongScheme(base, error)) this.#spoken.delete(name);
+        else if (error instanceof RegistryFailure && error.status !== undefined) this.#spoken.set(name, base);
+        if (!isUnconnected) throw error;
       }
     }
     throw failure;
@@ -131,5 +132,8 @@ export class Reach {
 
 export const pullScope = (reference: Reference): string => `repository:${reference.path}:pull`;
 export const pushScope = (reference: Reference): string => `repository:${reference.path}:pull,push`;
+
+/** Servers that want TLS say so to what comes in plain text. That TLS could not be had for a moment must not decide for good. */
+const isWrongScheme = (base: URL, error: unknown): boolean => base.protocol === 'http:' && error instanceof RegistryFailure && error.status === 400;
 
 const nameOf = (endpoint: Endpoint): string => endpoint.bases[0]?.href ?? '';

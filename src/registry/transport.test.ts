@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
-import { connect, type AddressInfo } from 'node:net';
+import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openFakeRegistry, type FakeRegistry } from '../../test/kit/fake-registry.ts';
@@ -191,6 +191,33 @@ test('certificates that nobody vouches for are taken from loopback and insecure 
     }
     server.shelf.location = (path) => `http://storage.test${path}`;
     await assert.rejects(upload('registry.test:5000/a/b'), { kind: 'unavailable', message: /the upload is to go on over plain HTTP \(http:\/\/storage\.test\/.*\); refused/ });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('a registry whose TLS fails once is not taken for one of plain HTTP for ever', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'vaquita-certs-'));
+  try {
+    await using server = await openFakeRegistry(makeCertificate(folder));
+    const image = server.addImage('a/b', 'x', { layers: [] });
+    // As it starts: the first connection is not answered, the second one in plain text as Go's servers answer it.
+    const openings: Array<(socket: Socket) => void> = [
+      (socket) => socket.destroy(),
+      (socket) => socket.once('data', () => socket.end('HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n')),
+    ];
+    const front = createTcpServer((socket) => {
+      const opening = openings.shift();
+      if (opening) return opening(socket);
+      const there = connect(server.port, '127.0.0.1');
+      for (const [from, to] of [[socket, there], [there, socket]] as const) from.on('error', () => {}).on('close', () => to.destroy()).pipe(to);
+    });
+    await new Promise<void>((resolve) => { front.listen(0, '127.0.0.1', resolve); });
+    using _front = { [Symbol.dispose]: () => { front.close(); } };
+    await using client = openTestClient();
+    const ref = parseReference(`127.0.0.1:${(front.address() as AddressInfo).port}/a/b:x`);
+    await assert.rejects(client.registry.resolve(ref, CALL), { kind: 'invalid', message: /400 Bad Request/ });
+    assert.equal((await client.registry.resolve(ref, CALL)).top.digest, image.manifest.digest);
   } finally {
     rmSync(folder, { recursive: true });
   }
