@@ -18,8 +18,10 @@ export function openVolumes(needs: Needs): VolumesFace {
     inspect: (name) => volumes.find(name),
     list: async ({ filters }) => listVolumes(needs, filters),
     async remove(name, { force }) {
-      if (force && !store.volumes.get(name)) return;
-      await volumes.remove(name);
+      try { await volumes.remove(name); } catch (error) {
+        // Also when another client has removed it while this one waited.
+        if (!force || kindOf(error) !== 'not-found' || store.volumes.get(name)) throw error;
+      }
     },
     prune: ({ filters }) => pruneVolumes(needs, filters),
   };

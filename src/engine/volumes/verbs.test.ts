@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openFake } from '../../kernel/fake.ts';
+import { silentLog } from '../../lib/log.ts';
+import type { ContainerNeeds } from '../containers/needs.ts';
+import { openVolumes } from './verbs.ts';
+import { Volumes } from './volumes.ts';
+
+test('two clients remove a volume at once: the second one is told so, or nothing by force', async () => {
+  const stored = new Map<string, object>();
+  const store = { volumes: { get: (name: string) => stored.get(name), remove: async (name: string) => { await Promise.resolve(); stored.delete(name); } } };
+  const needs = { store, kernel: openFake(), log: silentLog, events: { publish: () => {} }, table: { all: () => [] } } as unknown as ContainerNeeds;
+  const volumes = openVolumes({ ...needs, volumes: new Volumes(needs) });
+  const both = async (force: boolean) => {
+    stored.set('v', {});
+    return (await Promise.allSettled([volumes.remove('v', { force }), volumes.remove('v', { force })])).map(({ status }) => status);
+  };
+  assert.deepEqual(await both(true), ['fulfilled', 'fulfilled']);
+  assert.deepEqual(await both(false), ['fulfilled', 'rejected']);
+});
