@@ -141,6 +141,23 @@ test('plain HTTP through a proxy', async () => {
   assert.equal(server.requests[0]?.headers.host, 'registry.test');
 });
 
+test('who finds out at the same time that only the system vouches for a registry is served as well', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'vaquita-certs-'));
+  try {
+    const pair = makeCertificate(folder);
+    process.env['SSL_CERT_FILE'] = join(folder, 'cert.pem'); // read once in a process: the tests below ask for it as well
+    await using server = await openFakeRegistry(pair);
+    await using proxy = await openProxy(server);
+    await using client = openTestClient({ proxy: { https: proxy.url } });
+    const image = server.addImage('a/b', 'x', { layers: [] });
+    const all = await Promise.all(Array.from({ length: 3 }, () => client.registry.resolve(parseReference('registry.test/a/b:x'), CALL)));
+    assert.deepEqual(all.map(({ top }) => top.digest), Array.from({ length: 3 }, () => image.manifest.digest));
+  } finally {
+    delete process.env['SSL_CERT_FILE'];
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('HTTPS: through a tunnel, on the word of certs.d, or on nobody\'s where that is allowed', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'vaquita-certs-'));
   try {

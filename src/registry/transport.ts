@@ -140,15 +140,8 @@ export class Transport {
 
   close(): void {
     this.#closing.abort(new RegistryFailure('unavailable', 'the registry client is closed'));
-    this.#forgetAgents(() => true);
-  }
-
-  #forgetAgents(isMeant: (key: string) => boolean): void {
-    for (const [key, agent] of this.#agents) {
-      if (!isMeant(key)) continue;
-      this.#agents.delete(key);
-      void agent.then((opened) => opened.destroy(), () => {});
-    }
+    for (const agent of this.#agents.values()) void agent.then((opened) => opened.destroy(), () => {});
+    this.#agents.clear();
   }
 
   async #discard(message: IncomingMessage): Promise<void> {
@@ -167,13 +160,13 @@ export class Transport {
 
   async #exchange(request: Request): Promise<IncomingMessage> {
     for (let dead = 0; ; dead++) {
-      const attempt: Attempt = { isReused: false, isEstablished: false };
+      const attempt: Attempt = { isReused: false, isEstablished: false, trustsSystem: this.#systemTrust.has(request.url.host) };
       try {
         return await this.#once(request, attempt);
       } catch (error) {
         const code = errnoOf(error) ?? '';
         if (attempt.isReused && dead < MAX_DEAD_SOCKETS && (code === 'ECONNRESET' || code === 'EPIPE') && !this.#isOver(request.signal)) continue;
-        if (this.#mayTrustSystem(request.url, code)) continue;
+        if (this.#mayTrustSystem(request.url, code, attempt)) continue;
         this.#rethrow(error, { url: request.url, signal: request.signal, established: attempt.isEstablished, method: request.method });
       }
     }
@@ -224,14 +217,15 @@ export class Transport {
 
   /**
    * Node's own list of authorities is quick to use; the system's costs 5 MB and a tenth of a second, so only hosts pay for it
-   * that the first does not vouch for. Either way the folder of certificates is read anew, it may have been mended.
+   * that the first does not vouch for. Either way the folder of certificates is read anew, it may have been mended. Several requests may
+   * find that out at once: what one of them has opened since then is left to the others, and what is under way is not broken off.
    */
-  #mayTrustSystem(url: URL, code: string): boolean {
+  #mayTrustSystem(url: URL, code: string, { trustsSystem }: Attempt): boolean {
     if (url.protocol !== 'https:' || !/ISSUER|SELF_SIGNED|LEAF_SIGNATURE/.test(code)) return false;
-    this.#forgetAgents((key) => key.startsWith(`${url.origin} `));
-    if (this.#systemTrust.has(url.host)) return false;
+    const isNews = trustsSystem || !this.#systemTrust.has(url.host);
+    if (isNews) for (const key of this.#agents.keys()) if (key.startsWith(`${url.origin} `)) this.#agents.delete(key);
     this.#systemTrust.add(url.host);
-    return true;
+    return !trustsSystem;
   }
 
   #agentFor(url: URL, proxy: URL | undefined): Promise<HttpAgent> {
@@ -274,7 +268,8 @@ export class Transport {
   }
 }
 
-interface Attempt { isReused: boolean; isEstablished: boolean }
+/** `trustsSystem`: the system's authorities were believed when it began. */
+interface Attempt { isReused: boolean; isEstablished: boolean; trustsSystem: boolean }
 /** One limit at a time on how long the server may do nothing. */
 interface Waiting { begin(ms: number): void; end(): void }
 
