@@ -89,16 +89,17 @@ test('stderr only, stdout only, and nothing at all', async () => {
 
 test('logs and stream together tell every line once, whenever the client comes', async () => {
   const LINES = 3000;
-  const script = `i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo $i; [ $((i % 100)) = 0 ] && usleep 20000; done`;
-  const id = await bench.create(['sh', '-c', script]);
+  const script = `i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo $i; [ $((i % 100)) = 0 ] && usleep 20000; done; read all_are_there`;
+  const id = await bench.create(['sh', '-c', script], { body: { OpenStdin: true } });
   const wanted = Array.from({ length: LINES }, (_none, n) => `${n + 1}\n`).join('');
-  const early = await attach(id, 'logs=1&stream=1&stdout=1&stderr=1');
+  const early = await attach(id, `logs=1&${ALL}`);
   await bench.start(id);
   const clients = [early];
   while (clients.length < 8) {
     clients.push(await attach(id, 'logs=1&stream=1&stdout=1&stderr=1'));
     await new Promise((resolve) => { setTimeout(resolve, 60); }); // so that each comes at another moment
   }
+  early.write('\n');
   await Promise.all(clients.map((client) => client.ended));
   for (const client of clients) assert.equal(client.stdout(), wanted);
   const past = await attach(id, 'logs=1&stdout=1');
