@@ -39,8 +39,12 @@ export async function closeWorld(world: World): Promise<void> {
 
 /** Nothing of any story is left. Processes and mounts are looked for when the folder goes. */
 async function look(world: World): Promise<void> {
-  for (const { host } of [world.ours, world.theirs]) assert.equal(await client(world, host).ok(['ps', '-a', '--format', '{{.Names}} {{.Command}} {{.Status}}']), '', host);
-  await until('all cgroups of ended containers to be gone', () => emptyCgroups().every((path) => world.emptyBefore.has(path)), 5000)
+  for (const { host } of [world.ours, world.theirs]) {
+    const left = () => client(world, host).ok(['ps', '-a', '--format', '{{.Names}} {{.Command}} {{.Status}}']);
+    await until('what removes itself to be gone', async () => await left() === '').catch(() => { /* told below */ });
+    assert.equal(await left(), '', host);
+  }
+  await until('all cgroups of ended containers to be gone', () => emptyCgroups().every((path) => world.emptyBefore.has(path)))
     .catch((cause: unknown) => { throw new Error(`left: ${emptyCgroups().filter((path) => !world.emptyBefore.has(path)).join(' ')}`, { cause }); });
 }
 

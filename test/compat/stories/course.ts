@@ -1,6 +1,7 @@
 // What happens to containers by themselves: their health, their restarts, their removal; and how all of it is told.
 import { until } from '../../kit/poll.ts';
 import type { Scene, Story } from '../scene.ts';
+import { up } from './settled.ts';
 
 const SLEEP = 'IMAGE sleep 1000';
 /** Ends with 5 when it is told to. */
@@ -18,7 +19,7 @@ export const courseStories: readonly Story[] = [
     await scene.sayAll(`${HEALTH} @a`, 'inspect -f "{{(index .State.Health.Log 0).ExitCode}} {{(index .State.Health.Log 0).Output}}" @a', 'ps --filter name=@a --format {{.Status}}', 'ps --filter health=healthy --filter name=@a --format {{.Names}}');
     await scene.do('exec @a touch /tmp/ok');
     await turns(scene, 'a', 'healthy');
-    await until('five results', async () => await scene.do('inspect -f "{{len .State.Health.Log}}{{range .State.Health.Log}} {{.ExitCode}}{{end}}" @a') === '5 0 0 0 0 0');
+    await until('five results', async () => await scene.do('inspect -f "{{len .State.Health.Log}}{{range .State.Health.Log}} {{.ExitCode}}{{end}}" @a') === '5 0 0 0 0 0', 60_000);
     // In two pieces: both engines keep 256 events, and other stories are told beside this one.
     scene.note('told at first', await past(HEALTH_EVENTS));
     const later = recorded(scene, 'a');
@@ -45,13 +46,11 @@ export const courseStories: readonly Story[] = [
     await scene.do(`run -d --restart unless-stopped --name @u ${TRAP}`);
     await scene.do('run -d --restart on-failure --name @f IMAGE sh -c "exit 0"');
     await scene.do('run -d --restart always --name @c IMAGE sh -c "exit 3"');
-    await until('more than three runs', async () => Number(await scene.do('inspect -f {{.RestartCount}} @c')) >= 4); // it counts before it tells
+    await until('more than three runs', async () => Number(await scene.do('inspect -f {{.RestartCount}} @c')) >= 4, 60_000); // it counts before it tells
     // Now: both engines keep 256 events, and other stories are told beside this one.
     scene.note('told first', (await past('--filter event=start --filter event=die')).split('\n').slice(0, 6).join('\n'));
-    await until('waits that are longer than what is said meanwhile', async () => Number(await scene.do('inspect -f {{.RestartCount}} @c')) >= 7);
-    await until('a wait', async () => await scene.do('inspect -f {{.State.Status}} @c') === 'restarting');
-    await scene.sayAll('inspect -f "{{.State.Status}} {{.State.Running}} {{.State.Restarting}} {{.State.ExitCode}} {{.State.Pid}}" @c', 'ps --filter name=@c --format "{{.State}} {{.Status}}"', 'ps -a --filter status=restarting --filter name=@c --format {{.Names}}', 'exec @c true', 'top @c', 'pause @c', 'unpause @c', 'start @c', 'rm @c',
-      'stop @c', 'inspect -f "{{.State.Status}} {{.State.Running}} {{.State.Restarting}} {{.State.ExitCode}}" @c', 'stop @c', 'kill @c', 'rm @c');
+    await whileRestarting(scene, 'inspect -f "{{.State.Status}} {{.State.Running}} {{.State.Restarting}} {{.State.ExitCode}} {{.State.Pid}}" @c', 'ps --filter name=@c --format "{{.State}} {{.Status}}"', 'ps -a --filter status=restarting --filter name=@c --format {{.Names}}', 'exec @c true', 'top @c', 'pause @c', 'unpause @c', 'start @c', 'rm @c');
+    await scene.sayAll('stop @c', 'inspect -f "{{.State.Status}} {{.State.Running}} {{.State.Restarting}} {{.State.ExitCode}}" @c', 'stop @c', 'kill @c', 'rm @c');
     await scene.sayAll('inspect -f "{{.RestartCount}} {{.State.Status}}" @f', 'inspect -f "{{.HostConfig.RestartPolicy}}" @f', 'inspect -f "{{.HostConfig.RestartPolicy}}" @u');
     await scene.say('stop @u');
     await scene.sayAll('inspect -f "{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}" @u', 'start @u', 'inspect -f "{{.State.Status}} {{.RestartCount}}" @u', 'kill @u', 'wait @u', 'inspect -f "{{.State.Status}} {{.State.ExitCode}}" @u');
@@ -64,14 +63,16 @@ export const courseStories: readonly Story[] = [
     // It heeds the signal, and is not restarted: what dockerd makes of --rm when it kills or restarts is a race of its own.
     await scene.do(`run -d --rm --name @c ${TRAP}`);
     await up(scene, 'c', 1);
-    await scene.sayAll('inspect -f "{{.State.Status}} {{.HostConfig.AutoRemove}}" @c', 'stop -t 20 @c');
+    await scene.sayAll('inspect -f "{{.State.Status}} {{.HostConfig.AutoRemove}}" @c', 'stop -t 30 @c');
     await scene.do(`run -d --rm --name @d ${SLEEP}`);
     await scene.sayAll('pause @d', 'kill @d');
     for (const name of ['a', 'b', 'c', 'd']) await gone(scene, name);
     await scene.sayAll('inspect @b', 'wait @c', 'start @d', 'rm @a');
     await until('the last of them to be told of', async () => (await past('--filter event=destroy')).split('destroy').length > 4); // dockerd forgets a container first
-    // Whether "stop" is told before "destroy" is a race in dockerd.
-    scene.note('told', (await past('')).split('\n').filter((line) => !line.includes(' stop ')).join('\n'));
+    // Whether "stop" is told before "destroy", and whether one is told of to its end before the next one begins, are races in dockerd.
+    const told = (await past('')).split('\n').filter((line) => !line.includes(' stop '));
+    for (const name of ['a', 'b', 'c', 'd']) scene.note(`told of ${name}`, told.filter((line) => line.startsWith(`${scene.name(name)} `)).join('\n'));
+    scene.note('told of others', told.filter((line) => !['a', 'b', 'c', 'd'].some((name) => line.startsWith(`${scene.name(name)} `))));
   } },
   { name: 'signals', once: true, tell: async (scene) => {
     const past = recorded(scene, 'p', 'q');
@@ -79,12 +80,13 @@ export const courseStories: readonly Story[] = [
     await up(scene, 'p', 1);
     await scene.sayAll('pause @p', 'kill -s TERM @p', 'wait @p', 'inspect -f "{{.State.Status}} {{.State.ExitCode}} {{.State.Paused}}" @p', 'start @p');
     await up(scene, 'p', 2);
-    await scene.sayAll('pause @p', 'restart -t 5 @p', 'inspect -f "{{.State.Status}} {{.State.Paused}}" @p');
+    await scene.sayAll('pause @p', 'restart -t 30 @p', 'inspect -f "{{.State.Status}} {{.State.Paused}}" @p');
     await up(scene, 'p', 3);
-    await scene.sayAll('pause @p', 'stop -t 5 @p', 'inspect -f "{{.State.Status}} {{.State.ExitCode}}" @p', 'pause @p', 'unpause @p', 'top @p', 'restart -t 5 @p', 'inspect -f "{{.State.Status}}" @p');
+    await scene.sayAll('pause @p', 'stop -t 30 @p', 'inspect -f "{{.State.Status}} {{.State.ExitCode}}" @p', 'pause @p', 'unpause @p', 'top @p', 'restart -t 30 @p', 'inspect -f "{{.State.Status}}" @p');
     await up(scene, 'p', 4);
-    await scene.do('run -d --name @q --stop-signal RTMIN+3 IMAGE sh -c "trap \'exit 9\' RTMIN+3; trap \'exit 9\' 37; echo up; while :; do sleep 0.05; done"').catch(() => '');
-    await scene.sayAll('inspect -f {{.Config.StopSignal}} @q', 'stop -t 3 @q', `create --name @z --stop-signal NOSUCH ${SLEEP}`, `create --name @z --stop-signal 0 ${SLEEP}`, 'kill -s 0 @p', 'kill -s RTMIN+40 @p', 'kill -s SIGNOSUCH @p', 'kill -s CONT @p', 'kill -s sigcont @p', 'kill -s 18 @p', 'stop -t 5 @p');
+    await scene.do('run -d --name @q --stop-signal RTMIN+3 IMAGE sh -c "trap \'exit 9\' RTMIN+3; trap \'exit 9\' 37; echo up; while :; do sleep 0.05; done"');
+    await up(scene, 'q', 1);
+    await scene.sayAll('inspect -f {{.Config.StopSignal}} @q', 'stop -t 30 @q', `create --name @z --stop-signal NOSUCH ${SLEEP}`, `create --name @z --stop-signal 0 ${SLEEP}`, 'kill -s 0 @p', 'kill -s RTMIN+40 @p', 'kill -s SIGNOSUCH @p', 'kill -s CONT @p', 'kill -s sigcont @p', 'kill -s 18 @p', 'stop -t 30 @p');
     scene.note('told', await past(''));
   } },
   { name: 'renames', once: true, tell: async (scene) => {
@@ -98,14 +100,19 @@ export const courseStories: readonly Story[] = [
   { name: 'tops', once: true, tell: async (scene) => {
     await scene.do(`run -d --name @a ${SLEEP}`);
     await scene.do('create --name @b IMAGE true');
+    await until('the program to be what it shall be', async () => (await scene.do('top @a -eo pid,comm')).includes('sleep'));
     await scene.sayAll('top @a -o comm', 'top @a -o pid=x', 'top @a -o ppid=PID', 'top @a -eo pid,comm', 'top @a --nosuch', 'top @b', 'top @b -o pid');
   } },
   { name: 'execlast', once: true, tell: async (scene) => {
     const past = recorded(scene, 'a');
     await scene.do(`run -d --name @a -e FROM=image ${SLEEP}`);
-    await scene.sayAll('exec -e FROM=exec -e NEW=1 @a sh -c "echo $FROM $NEW"', 'exec -u 1000:1000 -w /tmp @a sh -c "id; pwd"', 'exec -d @a sh -c "exit 9"', 'exec -t @a sh -c "test -t 1 && echo terminal"', 'exec @a sh -c "exit 200"', 'exec --detach-keys nosuch @a true', 'inspect -f "{{.ExecIDs}}" @a');
+    await scene.sayAll('exec -e FROM=exec -e NEW=1 @a sh -c "echo $FROM $NEW"', 'exec -u 1000:1000 -w /tmp @a sh -c "id; pwd"', 'exec -d @a sh -c "exit 9"', 'exec -t @a sh -c "test -t 1 && echo terminal"', 'exec @a sh -c "exit 200"', 'exec --detach-keys nosuch @a true');
+    await noExecs(scene);
+    await scene.say('inspect -f "{{.ExecIDs}}" @a');
     await scene.do('exec -d @a sleep 1000');
-    await scene.sayAll('inspect -f "{{len .ExecIDs}}" @a', 'stop -t 0 @a', 'inspect -f "{{.ExecIDs}}" @a', 'exec @a true', 'start @a', 'exec @a echo again', 'pause @a', 'exec @a true', 'exec -d @a true', 'unpause @a', 'rm -f @a', 'exec @a true');
+    await scene.sayAll('inspect -f "{{len .ExecIDs}}" @a', 'stop -t 0 @a');
+    await noExecs(scene);
+    await scene.sayAll('inspect -f "{{.ExecIDs}}" @a', 'exec @a true', 'start @a', 'exec @a echo again', 'pause @a', 'exec @a true', 'exec -d @a true', 'unpause @a', 'rm -f @a', 'exec @a true');
     scene.note('told', (await past('')).split('\n').filter((line) => !/ exec_/.test(line)).join('\n'));
     scene.note('execs told', (await past('--filter event=exec_create')).split('\n').length);
   } },
@@ -118,11 +125,21 @@ function recorded(scene: Scene, ...names: readonly string[]): (filters: string) 
   return (filters) => scene.do(`events --since ${since} --until ${(Date.now() / 1000).toFixed(3)} ${mine} ${filters} --format '{{.Actor.Attributes.name}} {{.Action}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.signal}} {{.Actor.Attributes.oldName}}'`);
 }
 
-const turns = (scene: Scene, name: string, status: string) => until(`${name} to be ${status}`, async () => await scene.do(`inspect -f {{.State.Health.Status}} @${name}`) === status);
+/** The end of a program that nobody waits for is told when it is noticed. */
+const noExecs = (scene: Scene) => until('no further program to be known', async () => await scene.do('inspect -f "{{len .ExecIDs}}" @a') === '0');
 
-/** Until it has written "up" in so many runs: from then on it heeds signals. */
-async function up(scene: Scene, name: string, runs: number): Promise<void> {
-  await until(`${name} to be up`, async () => (await scene.do(`logs @${name}`)).split('up').length > runs);
+const turns = (scene: Scene, name: string, status: string) => until(`${name} to be ${status}`, async () => await scene.do(`inspect -f {{.State.Health.Status}} @${name}`) === status, 60_000);
+
+/** In one wait between two runs, which is twice as long each time: what was said over its end is said once more in the next one. */
+async function whileRestarting(scene: Scene, ...list: readonly string[]): Promise<void> {
+  const runs = () => scene.do('inspect -f "{{.RestartCount}} {{.State.Status}}" @c');
+  const before = scene.said.length;
+  await until('a wait that is longer than what is said meanwhile', async () => {
+    const wait = await until('a wait', async () => { const now = await runs(); return Number.parseInt(now) >= 7 && now.endsWith(' restarting') && now; }, 120_000);
+    scene.said.length = before;
+    await scene.sayAll(...list);
+    return await runs() === wait;
+  }, 120_000);
 }
 
 async function gone(scene: Scene, name: string): Promise<void> {

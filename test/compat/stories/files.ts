@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { TarReader } from '../../../src/archive/tar-read.ts';
 import { tarBytes } from '../../../src/archive/tar-write.ts';
 import type { Scene, Story } from '../scene.ts';
+import { written } from './settled.ts';
 
 export const fileStories: readonly Story[] = [
   { name: 'cp', tell: async (scene) => {
@@ -28,6 +29,7 @@ export const fileStories: readonly Story[] = [
   { name: 'live-cp', once: true, tell: async (scene) => {
     makeSources(scene.folder);
     await scene.do('run -d --name @a --read-only -v FOLDER/src:/ro:ro -v @v:/rw -v FOLDER/dst:/bind IMAGE sh -c "echo made > /rw/inside; sleep 1000"');
+    await written(scene, 'exec @a cat /rw/inside', 'made');
     await scene.sayAll('cp FOLDER/src/file @a:/tmp', 'cp FOLDER/src/file @a:/ro/x', 'cp FOLDER/src/file @a:/rw', 'cp FOLDER/src/dir @a:/bind', 'exec @a cat /rw/file /bind/dir/one', 'exec @a stat -c "%a %u:%g %s" /rw/file');
     await archived(scene, 'cp @a:/ro -');
     await archived(scene, 'cp @a:/rw/. -');

@@ -1,6 +1,7 @@
 // From start to removal: signals, waits, restarts, lists, execs.
 import { until } from '../../kit/poll.ts';
 import type { Scene, Story } from '../scene.ts';
+import { up } from './settled.ts';
 
 const SLEEP = 'IMAGE sleep 1000';
 const TRAP = 'IMAGE sh -c "trap \'exit 5\' TERM; trap \'exit 6\' HUP; echo up; while :; do sleep 0.05; done"';
@@ -9,19 +10,19 @@ export const lifecycleStories: readonly Story[] = [
   { name: 'stop', tell: async (scene) => {
     await scene.do(`run -d --name @a ${TRAP}`);
     await scene.do(`run -d --name @b ${SLEEP}`);
-    await up(scene, 'a');
+    await up(scene, 'a', 1);
     await scene.sayAll('stop @a', state('a'), 'stop @a', 'stop -t 1 @b', state('b'), 'stop @nosuch', 'start @a @b', 'stop -t 0 @b', state('b'), 'restart -t 0 @b', state('b'));
-    await up(scene, 'a');
+    await up(scene, 'a', 2);
     await scene.sayAll('kill -s HUP @a', 'wait @a', state('a'), 'kill @a', 'kill -s NOSUCH @b', 'kill -s 9 @b', 'wait @b', 'wait @a @b', 'wait @nosuch', 'kill @nosuch', 'restart @nosuch', 'kill', 'start', 'stop -t x @a');
-    await scene.do('run -d --name @c --stop-signal HUP --stop-timeout 5 IMAGE sh -c "trap \'exit 8\' HUP; echo up; while :; do sleep 0.05; done"');
-    await up(scene, 'c');
+    await scene.do('run -d --name @c --stop-signal HUP --stop-timeout 30 IMAGE sh -c "trap \'exit 8\' HUP; echo up; while :; do sleep 0.05; done"');
+    await up(scene, 'c', 1);
     await scene.sayAll('stop @c', state('c'));
   } },
   { name: 'wait', once: true, tell: async (scene) => {
     await scene.do('run -d --name @a IMAGE sh -c "sleep 0.7; exit 4"');
     await scene.do('run -d --name @b IMAGE sh -c "sleep 0.3; exit 5"');
     await scene.sayAll('wait @a @b', 'ps -a --filter name=@ --format "{{.Names}} {{.State}}"');
-    await scene.do('run -d --rm --name @c IMAGE sh -c "sleep 0.7; exit 6"');
+    await scene.do('run -d --rm --name @c IMAGE sh -c "sleep 3; exit 6"'); // long enough for a client to be there before it is gone
     await scene.say('wait @c');
     await gone(scene, 'c');
     await scene.say('inspect @c');
@@ -39,6 +40,7 @@ export const lifecycleStories: readonly Story[] = [
     await scene.do(`run -d --name @a ${SLEEP}`);
     await scene.sayAll('rm @a', 'rm -f @a', 'rm @a', 'rm -f @a', 'rm', `create --name @b ${SLEEP}`, 'rm -v @b', 'container prune -f --filter label=nosuch');
     await scene.say('run --rm --name @c IMAGE true');
+    await gone(scene, 'c');
     await scene.say('inspect @c');
     await scene.do(`run -d --rm --name @d ${SLEEP}`);
     await scene.say('stop -t 0 @d'); // whether it is gone at once is not compared: dockerd removes it a moment later
@@ -51,8 +53,10 @@ export const lifecycleStories: readonly Story[] = [
     await settled(scene, 'b');
     await scene.say('inspect -f "{{.RestartCount}} {{.State.Status}} {{.State.ExitCode}}" @b');
     await scene.do(`run -d --restart always --name @c ${TRAP}`);
-    await up(scene, 'c');
-    await scene.sayAll('restart -t 5 @c', state('c'), 'inspect -f {{.RestartCount}} @c', 'stop @c', state('c'), 'start @c', 'rm -f @c');
+    await up(scene, 'c', 1);
+    await scene.sayAll('restart -t 30 @c', state('c'), 'inspect -f {{.RestartCount}} @c');
+    await up(scene, 'c', 2);
+    await scene.sayAll('stop -t 30 @c', state('c'), 'start @c', 'rm -f @c');
     await scene.do('run -d --restart always --name @d IMAGE sh -c "exit 1"');
     await scene.sayAll('stop @d', 'inspect -f "{{.State.Status}}" @d');
   } },
@@ -92,22 +96,14 @@ export const lifecycleStories: readonly Story[] = [
 
 const state = (name: string) => `inspect -f "{{.State.Status}} {{.State.ExitCode}} {{.State.Pid | eq 0}} {{.State.Error}}" @${name}`;
 
-/** Until it has written "up". */
-async function up(scene: Scene, name: string): Promise<void> {
-  await using session = scene.open(`logs -f --since 1m --tail 1 @${name}`);
-  await session.sees(/up/);
-}
-
 /** A removed one answers `wait` before it is gone, and dockerd shows it as "removing" until then. */
 async function gone(scene: Scene, name: string): Promise<void> {
   await until(`${name} to be gone`, async () => await scene.do(`ps -aq --filter name=^/@${name}$`.replace('^/@', `^/${scene.name('')}`)) === '');
 }
 
 async function settled(scene: Scene, name: string): Promise<void> {
-  for (let n = 0; n < 200; n++) {
+  await until(`${name} to settle`, async () => {
     const [count, status] = (await scene.do(`inspect -f "{{.RestartCount}} {{.State.Status}}" @${name}`)).split(' ');
-    if (status === 'exited' && (count === '2' || name === 'b')) return;
-    await new Promise((resolve) => { setTimeout(resolve, 50); });
-  }
-  throw new Error(`${name} did not settle`);
+    return status === 'exited' && (count === '2' || name === 'b');
+  }, 60_000);
 }

@@ -1,5 +1,6 @@
 // Limits: what may be asked for and what is said of it, where they stand in the container's cgroup, what is used of them, and how they are changed.
 import type { Scene, Story } from '../scene.ts';
+import { saidUntil } from './settled.ts';
 
 const FIELDS = [
   'Memory', 'MemorySwap', 'MemoryReservation', 'MemorySwappiness', 'NanoCpus', 'CpuShares', 'CpuPeriod', 'CpuQuota', 'CpusetCpus', 'CpusetMems', 'PidsLimit', 'OomScoreAdj', 'OomKillDisable', 'Ulimits', 'ShmSize',
@@ -40,8 +41,10 @@ export const resourceStories: readonly Story[] = [
     await scene.do('create --name @rests IMAGE true');
     await scene.sayAll(
       'stats --no-stream @rests', 'stats --no-stream --no-trunc --format "{{.Container}} {{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.MemPerc}} {{.NetIO}} {{.BlockIO}} {{.PIDs}}" @rests',
-      'stats --no-stream --format "table {{.Name}}\\t{{.PIDs}}\\t{{.NetIO}}\\t{{.Container}}" @runs @rests', 'stats --no-stream @nosuch', 'stats --no-stream --format {{.Nosuch}} @rests',
+      'stats --no-stream @nosuch', 'stats --no-stream --format {{.Nosuch}} @rests',
     );
+    // A client that has waited for two seconds shows dashes.
+    await saidUntil(scene, 'stats --no-stream --format "table {{.Name}}\\t{{.PIDs}}\\t{{.NetIO}}\\t{{.Container}}" @runs @rests', /-runs +1 /);
     await live(scene, 'stats --format "{{.Name}} {{.PIDs}}" @runs', /-runs 1[\s\S]*-runs 1/);
     await live(scene, 'stats', /CPU %[\s\S]*-runs/);
   } },

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Story } from '../scene.ts';
+import { written } from './settled.ts';
 
 const STATUS = 'IMAGE sh -c "grep -E \'^(Cap(Bnd|Eff)|NoNewPrivs|Seccomp:|Groups)\' /proc/self/status"';
 /** Mounts of shared memory and queues, in the order of their places. */
@@ -39,6 +40,7 @@ export const securityStories: readonly Story[] = [
   { name: 'security-ipc', once: true, tell: async (scene) => {
     await scene.sayAll(...['private', 'shareable', 'none', 'host'].map((mode) => `run --rm --ipc ${mode} IMAGE ${SHM}`), `run --rm --ipc shareable --tmpfs /dev/shm:size=64k IMAGE ${SHM}`, 'run --rm --ipc nosuch IMAGE true');
     await scene.do('run -d --name @shares --ipc shareable IMAGE sh -c "echo told > /dev/shm/word; sleep 1000"');
+    await written(scene, 'exec @shares cat /dev/shm/word', 'told');
     await scene.do('run -d --name @private IMAGE sleep 1000');
     await scene.do('create --name @created --ipc shareable IMAGE sleep 1000');
     await scene.sayAll(

@@ -26,7 +26,7 @@ export const streamStories: readonly Story[] = [
   { name: 'tty', tell: async (scene) => {
     await typed(scene, 'run --rm -it IMAGE sh -c "until stty size 2>/dev/null | grep 80; do sleep 0.05; done; tty; read x; echo got $x; exit 3"', [/pts/, 'line\r']);
     await typed(scene, 'run --rm -it -e TERM IMAGE sh', [/# /, 'echo $TERM; exit 4\r']);
-    await typed(scene, 'run --rm -t IMAGE sh -c "echo out; echo err >&2; sleep 0.5"', []);
+    await typed(scene, `run --rm -t IMAGE sh -c "echo out; echo err >&2; ${seen(80)}"`, []); // a client complains when what it tells the size of has ended
     await typed(scene, 'run --rm -it IMAGE sh -c "trap \'echo int; exit 9\' INT; echo up; read x; read x"', [/up/, '\x03']);
     await typed(scene, 'run --rm -it IMAGE sh -c "echo up; exec cat"', [/up/, 'line\r', /line\r\nline/, '\x04']);
     await resized(scene);
@@ -49,8 +49,12 @@ export const streamStories: readonly Story[] = [
     attached.write('end\n');
     scene.keep('attach @a: the program ends', await attached.outcome);
     await scene.say('wait @a');
-    await scene.do('run -d --name @b IMAGE sh -c "sleep 1; echo late; exit 5"');
-    await scene.say('attach --no-stdin @b');
+    await scene.do('run -d --name @b IMAGE sh -c "until test -e /go; do echo tick; sleep 0.1; done; echo late; exit 5"');
+    const looking = scene.open('attach --no-stdin @b');
+    await looking.sees(/tick/);
+    await scene.do('exec @b touch /go');
+    const seenLate = await looking.outcome;
+    scene.keep('attach --no-stdin @b', { ...seenLate, stdout: seenLate.stdout.replaceAll('tick\n', '') });
     await scene.do('run -d --name @c IMAGE sh -c "trap \'echo caught; exit 6\' TERM; while :; do echo tick; sleep 0.1; done"');
     const signalled = scene.open('attach @c');
     await signalled.sees(/tick/); // a client says nothing when it is attached: its output does
@@ -63,7 +67,7 @@ export const streamStories: readonly Story[] = [
     await scene.sayAll('logs @d', 'start @nosuch', 'start -a @nosuch', 'start @d @nosuch');
   } },
   { name: 'logs', tell: async (scene) => {
-    await scene.do('run --name @a IMAGE sh -c "echo one; sleep 0.2; echo two >&2; sleep 0.2; echo three; sleep 0.2; printf unended"');
+    await scene.do('run --name @a IMAGE sh -c "echo one; sleep 0.4; echo two >&2; sleep 0.4; echo three; printf unended"');
     await scene.sayAll('logs @a', 'logs --tail 2 @a', 'logs --tail 0 @a', 'logs -n all @a', 'logs --tail x @a', 'logs -t @a', 'logs --since 1h @a', 'logs --until 1h @a',
       'logs --since 2000-01-01T00:00:00 --tail 1 @a', 'logs --since nonsense @a', 'logs --details @a', 'logs @nosuch', 'logs -f @a');
     await scene.do('run -d --name @b IMAGE sh -c "echo early; sleep 1.2; echo middle >&2; sleep 1; echo late; exit 3"');
@@ -95,9 +99,11 @@ async function typed(scene: Scene, words: string, steps: ReadonlyArray<RegExp | 
   scene.keep(words, await session.outcome);
 }
 
+/** A program that waits until its terminal is that wide. */
+const seen = (columns: number) => `until stty size 2>/dev/null | grep ${columns}; do sleep 0.05; done`;
+
 /** The window grows while the program runs. */
 async function resized(scene: Scene): Promise<void> {
-  const seen = (columns: number) => `until stty size 2>/dev/null | grep ${columns}; do sleep 0.05; done`;
   const words = `run --rm -it IMAGE sh -c "${seen(80)}; ${seen(100)}; exit 2"`;
   await using session = scene.openPty(words);
   await session.sees(/24 80/);

@@ -1,4 +1,5 @@
 // The engine about itself: version, info, events.
+import { until } from '../../kit/poll.ts';
 import type { Story } from '../scene.ts';
 
 const EVENTS = '{{.Type}} {{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.signal}} {{.Status}} {{.From}}';
@@ -10,16 +11,16 @@ export const systemStories: readonly Story[] = [
     'info -f "{{json .DriverStatus}}"', 'info -f "{{json .Plugins.Volume}}"', 'info --format "{{.NoSuch}}"', 'info', 'version', 'nosuch', '--nosuch', 'wait --help', 'system info -f {{.OSType}}', 'ps extra',
   ) },
   { name: 'events', tell: async (scene) => {
-    const since = String(Math.floor(Date.now() / 1000) - 1);
+    const since = String(Math.floor(Date.now() / 1000));
     await scene.do('run --name @a -l role=one IMAGE sh -c "exit 3"').catch(() => '');
     await scene.do('start @a');
     await scene.do('wait @a');
     await scene.do('rename @a @b');
     await scene.do('run -d --name @c IMAGE sleep 1000');
     for (const words of ['exec @c true', 'pause @c', 'unpause @c', 'kill -s CONT @c', 'restart -t 0 @c', 'stop -t 0 @c', 'rm @c', 'rm @b']) await scene.do(words);
-    const until = String(Math.floor(Date.now() / 1000) + 1);
+    const end = String(Math.floor(Date.now() / 1000) + 1);
     await new Promise((resolve) => { setTimeout(resolve, 1100); });
-    const past = `events --since ${since} --until ${until}`;
+    const past = `events --since ${since} --until ${end}`;
     const mine = ['a', 'b', 'c'].map((name) => `--filter container=@${name}`).join(' ');
     await scene.say(`${past} ${mine}`);
     await scene.say(`${past} ${mine} --format '${EVENTS}'`);
@@ -31,20 +32,22 @@ export const systemStories: readonly Story[] = [
     await scene.say(`${past} --filter image=nosuch`);
     await scene.sayAll('events --since nonsense', 'events --filter nosuch --until 1', 'events --format "{{.Nope}}" --since 1 --until 2');
     await using session = scene.open(`events --filter container=@live --format '{{.Action}}'`);
-    await new Promise((resolve) => { setTimeout(resolve, 500); }); // the client says nothing when it listens
-    await scene.do('run --rm --name @live IMAGE true');
-    await session.sees(/destroy/);
+    // The client says nothing when it listens: what it tells of a whole life is compared.
+    const life = await until('a life to be told of', async () => {
+      await scene.do('run --rm --name @live IMAGE true');
+      return /^create$[^]*?^destroy$/m.exec(session.stdout())?.[0];
+    });
     session.signal('SIGTERM');
     await session.outcome;
-    scene.note('live', session.stdout());
+    scene.note('live', life);
   } },
   { name: 'imageevents', tell: async (scene) => {
-    const since = String(Math.floor(Date.now() / 1000) - 1);
+    const since = String(Math.floor(Date.now() / 1000));
     for (const words of ['pull -q EVENTIMAGE', 'tag EVENTIMAGE @ev:1', 'rmi @ev:1', 'rmi EVENTIMAGE']) await scene.do(words);
-    const until = String(Math.floor(Date.now() / 1000) + 1);
+    const end = String(Math.floor(Date.now() / 1000) + 1);
     await new Promise((resolve) => { setTimeout(resolve, 1100); });
     const id = 'sha256';
-    await scene.say(`events --since ${since} --until ${until} --filter type=image --filter event=tag --filter event=untag --filter event=pull --format '{{.Action}} {{.Actor.Attributes.name}}' --filter label=story=event --filter label=cli=${scene.name('').startsWith('d') ? 'debian' : 'newer'}`);
+    await scene.say(`events --since ${since} --until ${end} --filter type=image --filter event=tag --filter event=untag --filter event=pull --format '{{.Action}} {{.Actor.Attributes.name}}' --filter label=story=event --filter label=cli=${scene.name('').startsWith('d') ? 'debian' : 'newer'}`);
     scene.note('id', id);
   } },
 ];

@@ -2,7 +2,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { busyboxImage, treeTar, type BuiltImage } from '../../kit/image.ts';
+import { until } from '../../kit/poll.ts';
 import type { Scene, Story } from '../scene.ts';
+import { written } from './settled.ts';
 
 /** VOLIMAGE: volumes with everything that a file system knows of files, and symlinks in the way. */
 export const volumeImage = (): BuiltImage => busyboxImage({
@@ -63,18 +65,21 @@ export const volumeStories: readonly Story[] = [
     const [bind, flat] = ['-o type=none -o o=bind -o device=FOLDER/there', 'volume-opt=type=none,volume-opt=o=bind,volume-opt=device=FOLDER/nosuch'];
     await scene.sayAll(`volume create ${bind} @bind`, 'volume inspect @bind', 'run --rm -v @bind:/d -v @bind:/etc IMAGE cat /d/file /etc/file', `run --rm --mount src=@gone,dst=/d,${flat} IMAGE true`, 'volume inspect -f {{.Options}} @gone', 'volume rm @gone');
     await scene.sayAll('volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,uid=7,mode=750 @mem', 'run --rm -v @mem:/d IMAGE sh -c "echo lost > /d/f; stat -c %a:%u /d; df -k /d | tail -1; grep -c \' /d tmpfs \' /proc/mounts"', 'run --rm -v @mem:/d IMAGE ls /d', 'run -d --name @one -v @mem:/d IMAGE sh -c "echo shared > /d/f; sleep 1000"');
-    await scene.sayAll('run --rm -v @mem:/x IMAGE sh -c "until cat /x/f; do sleep 0.05; done"', 'volume rm @mem', 'rm -f @one', 'run --rm -v @mem:/d IMAGE ls /d', 'volume rm @mem @bind', 'run --rm --mount src=@nfs,dst=/x,volume-opt=type=nosuchfs,volume-opt=device=:/x,volume-opt=o=addr=127.0.0.1 IMAGE true', 'volume rm @nfs');
+    await written(scene, 'exec @one cat /d/f', 'shared');
+    await scene.sayAll('run --rm -v @mem:/x IMAGE cat /x/f', 'volume rm @mem', 'rm -f @one', 'run --rm -v @mem:/d IMAGE ls /d', 'volume rm @mem @bind', 'run --rm --mount src=@nfs,dst=/x,volume-opt=type=nosuchfs,volume-opt=device=:/x,volume-opt=o=addr=127.0.0.1 IMAGE true', 'volume rm @nfs');
     await scene.sayAll('create --name @l --volume-driver local -v @drv:/d --mount src=@l,dst=/e,volume-label=a=b,volume-driver=local IMAGE true', 'volume inspect -f "{{.Labels}} {{.Options}}" @l @drv', 'create --name @l2 --mount src=@l,dst=/d,volume-opt=type=tmpfs IMAGE true', 'create --name @l3 --mount src=@m,dst=/d,volume-opt=type=tmpfs IMAGE true');
   } },
   { name: 'volumes-events', once: true, tell: async (scene) => {
-    const since = Math.floor(Date.now() / 1000);
+    const since = (Date.now() / 1000).toFixed(3);
     await scene.do('run --rm --name @a -v @vv:/x IMAGE true');
     await scene.say('run --rm --name @b -v @vv:/x:ro IMAGE nosuch');
     await scene.do('volume rm @vv');
     await scene.do('run --rm --name @c -v @ww:/x -v /anon IMAGE true');
-    const events = await scene.do(`events --since ${since} --until ${Math.floor(Date.now() / 1000) + 1} --filter volume=@vv --format "{{.Action}} {{json .Actor.Attributes}}"`);
+    const past = (filters: string) => scene.do(`events --since ${since} --until ${(Date.now() / 1000).toFixed(3)} ${filters}`);
+    await until('all of them to be told of', async () => (await past('--filter container=@a --filter container=@c --filter event=destroy')).split('destroy').length > 2);
+    const events = await past(`--filter volume=@vv --format "{{.Action}} {{json .Actor.Attributes}}"`);
     scene.note('events of a volume', events);
-    const types = await scene.do(`events --since ${since} --until ${Math.floor(Date.now() / 1000) + 1} --filter container=@a --filter container=@c --format "{{.Type}} {{.Action}}"`);
+    const types = await past(`--filter container=@a --filter container=@c --format "{{.Type}} {{.Action}}"`);
     scene.note('events of its containers', types.split('\n').filter((line) => !/network|attach/.test(line)).join('\n'));
   } },
 ];
