@@ -156,6 +156,7 @@ function openFakeProcesses(step: Step, { alive, capabilities }: { alive: Map<num
     startTicks: (pid) => { step('stat', String(pid)); return alive.get(pid); },
     boundingCapabilities: () => { step('capabilities'); return [...capabilities]; },
     connectSeqpacket: (path) => { step('connect', path); throw failure('ECONNREFUSED', 'connect', path); },
+    duplicate: (fd) => { step('duplicate', `fd ${fd}`); throw failure('EBADF', 'fcntl', `descriptor ${fd}`); },
     closeOnExec: (fd) => step('close-on-exec', `fd ${fd}`),
     trimMemory: () => step('malloc_trim'),
   };

@@ -105,6 +105,8 @@ export interface Processes {
   boundingCapabilities(): string[];
   /** Connects to a unix socket of type SOCK_SEQPACKET and gives a non-blocking, close-on-exec fd. `path` may be longer than sun_path. */
   connectSeqpacket(path: string): number;
+  /** A further descriptor, close-on-exec, of what `fd` has open (F_DUPFD_CLOEXEC). */
+  duplicate(fd: number): number;
   /** Keeps an inherited descriptor from the children of this process (FD_CLOEXEC). */
   closeOnExec(fd: number): void;
   /** Gives freed memory of the C allocator back to the kernel (malloc_trim(3)). */

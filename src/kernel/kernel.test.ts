@@ -220,6 +220,7 @@ linux('we are alive, have the capabilities to mount, and know our control groups
   assert.match(kernel.cgroups.layout().mode, /^(v1|v2|hybrid|none)$/);
   kernel.processes.trimMemory();
   assert.throws(() => kernel.processes.closeOnExec(1_000_000), coded('EBADF', 'fcntl'));
+  assert.throws(() => kernel.processes.duplicate(1_000_000), coded('EBADF', 'fcntl'));
 });
 
 linux('a stream socket is refused however long its path is', async (b) => {

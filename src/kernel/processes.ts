@@ -9,6 +9,7 @@ import { AF_UNIX, unixAddress } from './unix-address.ts';
 const SOCK_SEQPACKET_NONBLOCK_CLOEXEC = 5 | 0o4000 | 0o2000000;
 // Source: fcntl.h.
 const F_SETFD = 2;
+const F_DUPFD_CLOEXEC = 1030;
 const FD_CLOEXEC = 1;
 
 /** Bit number to name. Source: linux/capability.h; a newer kernel's further bits have no name that crun would know. */
@@ -27,6 +28,7 @@ export function openProcesses(): Processes {
     startTicks,
     boundingCapabilities: () => capabilityNames(/^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'),
     connectSeqpacket,
+    duplicate,
     closeOnExec,
     trimMemory: () => { libc.malloc_trim(0n); },
   };
@@ -71,6 +73,12 @@ function connectSeqpacket(path: string): number {
   const code = lastErrno();
   closeSync(fd);
   throw systemError(code, { syscall: 'connect', path });
+}
+
+function duplicate(fd: number): number {
+  const copy = libc.fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) throw systemError(lastErrno(), { syscall: 'fcntl', detail: `descriptor ${fd}` });
+  return copy;
 }
 
 function closeOnExec(fd: number): void {

@@ -7,6 +7,7 @@ import { openLinux } from '../kernel/index.ts';
 import { systemClock } from '../lib/clock.ts';
 import { kindOf, messageOf } from '../lib/errors.ts';
 import { silentLog } from '../lib/log.ts';
+import { isConnectionWaiting } from './attach.ts';
 import { bundleInput, makeRootfs, type Changes } from './fixture.ts';
 import { openRuntime, type Console, type ExecInput, type Runtime, type TaskExit, type TaskInput } from './index.ts';
 
@@ -58,6 +59,46 @@ test('a program runs, is read by two consoles, exits with its code and is logged
   await runtime.delete('echo');
   await runtime.delete('echo');
   assert.match(readFileSync(log, 'utf8').replace(/.* stderr F err\n/, ''), /^\S+ stdout F out\n\S+ stdout P part\n$/);
+});
+
+test('whoever is attached before the start misses nothing, however late conmon comes to take them', async () => {
+  const { create, exit } = prepared('crowd', { argv: ['sh', '-c', 'echo out; echo err >&2'] });
+  const task = await create();
+  const conmon = conmonOf('crowd');
+  process.kill(conmon, 'SIGSTOP');
+  const attaching = (async () => [await runtime.attach('crowd'), await runtime.attach('crowd'), await runtime.attach('crowd')])();
+  await until(() => isConnectionWaiting());
+  process.kill(conmon, 'SIGCONT');
+  const consoles = await attaching;
+  process.kill(conmon, 'SIGSTOP');
+  const reading = consoles.map(collect);
+  await task.start();
+  await until(() => kernel.processes.startTicks(task.pid) === undefined);
+  process.kill(conmon, 'SIGCONT');
+  for (const text of await Promise.all(reading)) assert.deepEqual(text, { stdout: 'out\n', stderr: 'err\n' });
+  await exit;
+  for (const console of consoles) await console[Symbol.asyncDispose]();
+  await runtime.delete('crowd');
+});
+
+test('what a program said is read whole when it ended before its input was, whichever of the two this process comes to first', async () => {
+  for (const [id, early] of [['unread', 60_000], ['late', 0]] as const) {
+    const { create, exit } = prepared(id, { argv: ['sh', '-c', 'echo out; echo err >&2'], stdin: 'once' });
+    const task = await create();
+    await using console = await runtime.attach(id);
+    const reading = collect(console);
+    const conmon = conmonOf(id);
+    process.kill(conmon, 'SIGSTOP');
+    await console.write(Buffer.alloc(early)); // conmon has not come to all of it when the program has ended
+    await task.start();
+    await until(() => kernel.processes.startTicks(task.pid) === undefined);
+    process.kill(conmon, 'SIGCONT');
+    while (kernel.processes.startTicks(conmon) !== undefined); // this process is busy
+    await console.write(Buffer.from('too late'));
+    assert.deepEqual(await reading, { stdout: 'out\n', stderr: 'err\n' }, id);
+    await exit;
+    await runtime.delete(id);
+  }
 });
 
 test('input ends while output goes on', async () => {
@@ -359,6 +400,8 @@ function mountTable(): string {
 }
 
 /** Monitors of this test that still live. */
+function conmonOf(id: string): number { return Number(readFileSync(`${dir}/run/tasks/${id}/conmon.pid`, 'utf8')); }
+
 function conmons(): string[] {
   return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid)).filter((pid) => {
     try { return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`${dir}/run`); } catch { return false; }

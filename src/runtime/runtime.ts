@@ -8,7 +8,7 @@ import type { HostConfig } from '../wire/types.ts';
 import { abilitiesOf } from './abilities.ts';
 import { decideApart } from './apart.ts';
 import { ensureProfile } from './apparmor.ts';
-import { endedConsole, openConsole } from './attach.ts';
+import { endedConsole, isConnectionWaiting, openConsole } from './attach.ts';
 import { buildSpec, NO_SETTINGS } from './bundle.ts';
 import { cgroupOf, isFrozen, oomKills, processesIn } from './cgroup.ts';
 import { MonitorRefusal, startMonitor, tell } from './conmon.ts';
@@ -48,6 +48,8 @@ export interface RuntimeOptions {
 const MAX_USER_FILE_BYTES = 4 * 1024 * 1024;
 /** How long conmon may take to write an exit code and end, once its container has. */
 const MONITOR_END_MS = 10_000;
+/** How long one that is attached waits for conmon to take those before it: one that is stopped never does. */
+const TAKEN_MS = 2000;
 const POLL_MS = 10;
 const SIGKILL = 9;
 
@@ -182,6 +184,7 @@ class OciRuntime implements Runtime {
   async attach(id: string): Promise<Console> {
     const held = this.#held.get(id);
     if (held && this.#held.delete(id)) return held;
+    await this.#until(() => !isConnectionWaiting(), TAKEN_MS); // so that what is attached before the start misses nothing, however many they are
     try {
       return openConsole(this.#needs.kernel, `${this.#bundle(id)}/attach`);
     } catch (error) {
@@ -396,9 +399,9 @@ class OciRuntime implements Runtime {
   }
 
   /** Polls: neither the end of a process that is no child of ours nor a file's coming is worth a watcher here. */
-  async #until(met: () => boolean): Promise<boolean> {
+  async #until(met: () => boolean, mostMs = MONITOR_END_MS): Promise<boolean> {
     const { clock } = this.#needs;
-    for (const end = clock.monotonicMs() + MONITOR_END_MS; !met(); await clock.sleep(POLL_MS)) {
+    for (const end = clock.monotonicMs() + mostMs; !met(); await clock.sleep(POLL_MS)) {
       if (clock.monotonicMs() > end) return false;
     }
     return true;
