@@ -228,13 +228,21 @@ test('commit makes an image of what has changed; without changes it has no layer
 test('a daemon that dies in a commit leaves no image and no layer of it', async () => {
   const id = await bench.create(['true']);
   await put(id, '/tmp', [{ name: 'big', type: 'file', mode: 0o600, content: 'z'.repeat(24 << 20) }]);
-  const images = async () => (await bench.api('GET', '/images/json?all=1', { status: 200 })).json<unknown[]>().length;
+  const images = async () => (await bench.api('GET', '/images/json?all=1', { status: 200 })).json<Array<{ Id: string }>>().map(({ Id }) => Id).toSorted();
   const before = await images();
-  const asked = bench.api('POST', `/commit?container=${id}`).catch(() => undefined);
-  await until('the worker to read', () => workers().length === 1);
-  await bench.restart('kill');
-  await asked;
-  assert.equal(await images(), before);
+  for (let tries = 0; ; tries++) {
+    let done = false;
+    const asked = bench.api('POST', `/commit?container=${id}`).finally(() => { done = true; }).catch(() => undefined);
+    await until('the worker to read', () => workers().length === 1 || done);
+    await bench.restart('kill');
+    const whole = (await asked)?.status === 201;
+    const made = (await images()).filter((image) => !before.includes(image));
+    if (!whole && made.length === 0) break;
+    assert.ok(made.length === 1 && tries < 10, `${made.length} made before the daemon died`); // it was quicker, and is asked again
+    await bench.api('GET', `/images/get?names=${made[0]}`, { status: 200 });
+    await bench.api('DELETE', `/images/${made[0]}`, { status: 200 });
+  }
+  assert.deepEqual(await images(), before);
   assert.deepEqual(readdirSync(join(bench.daemon.dataRoot, 'image/overlay2/layerdb/tmp')), []);
   await bench.remove(id);
 });

@@ -202,7 +202,7 @@ async function assertConsistent(): Promise<void> {
       endpoints++;
     }
   }
-  await until('as many devices as endpoints', () => machine.devices().filter((device) => device.startsWith('veth')).length === endpoints, 5000);
+  await until('as many devices as endpoints', () => machine.devices().filter((device) => device.startsWith('veth')).length === endpoints);
 }
 
 /** Names of devices that are made anew each time are left out. */
@@ -210,7 +210,7 @@ const observed = () => ({ devices: machine.devices().map((device) => device.repl
 
 /** In the end: devices go a moment after their namespace. */
 async function assertSameKernel(what: string): Promise<void> {
-  await until('the kernel to be as before', () => JSON.stringify(observed()) === JSON.stringify(baseline), 5000).catch(() => {});
+  await until('the kernel to be as before', () => JSON.stringify(observed()) === JSON.stringify(baseline)).catch(() => {});
   const { devices, rules } = observed();
   assert.deepEqual({ devices, rules: rules.filter((rule) => !baseline.rules.includes(rule)), missing: baseline.rules.filter((rule) => !rules.includes(rule)) }, { devices: baseline.devices, rules: [], missing: [] }, what);
 }

@@ -3,12 +3,14 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { CORPUS_CASES, corpusImage, imageOf, vectorOf } from '../kit/corpus.ts';
 import { startDaemon, type Daemon } from '../kit/daemon.ts';
 import { offerImages } from '../kit/deltas.ts';
 import { openFakeRegistry } from '../kit/fake-registry.ts';
 import { ask } from '../kit/http.ts';
 import type { BuiltImage } from '../kit/image.ts';
+import { until } from '../kit/poll.ts';
 import { imageIds, listTree, mustPull, pull, shortOf, startPull } from '../kit/pull.ts';
 import { pushImage, startRegistry, type DebianRegistry } from '../kit/registry.ts';
 import { openTempRoot } from '../kit/temp.ts';
@@ -201,7 +203,7 @@ test('a base that is removed while its delta arrives stays until it is applied, 
   fake.cut();
   assert.equal((await pulling.done).error, undefined);
   assert.deepEqual(await imageIds(daemon.socket), [vectorOf('edit').target]);
-  assert.deepEqual(readdirSync(join(daemon.dataRoot, 'image/overlay2/layerdb/sha256')), [vectorOf('edit').target_layers[0]?.slice(7)], 'the base has gone after it');
+  await until('the base to go after it', () => isDeepStrictEqual(readdirSync(join(daemon.dataRoot, 'image/overlay2/layerdb/sha256')), [vectorOf('edit').target_layers[0]?.slice(7)]));
 });
 
 test('a delta image that was made here is applied when it is pulled; its target, pushed after that, is the same everywhere', async () => {

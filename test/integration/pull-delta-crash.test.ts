@@ -64,7 +64,7 @@ for (const [format, offer] of [['of balenaEngine', balenas], ['of ours', ours]] 
     await daemon.kill();
     await assert.rejects(again.done);
   }
-  await until('its workers to have ended with it', () => leaksOf(root.path).length === 0, 5000);
+  await until('its workers to have ended with it', () => leaksOf(root.path).length === 0);
   registry.cut();
   registry.misbehave = () => undefined;
   registry.requests.length = 0;

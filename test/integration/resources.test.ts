@@ -59,8 +59,11 @@ test('an update changes record and kernel, or neither; the new limits are kept f
 });
 
 test('a restart policy that is updated counts for the next exit', async () => {
-  const id = await bench.run(['sh', '-c', 'test -e /again && exec sleep 1000; touch /again; sleep 0.5; exit 3'], {});
+  const id = await bench.create(['sh', '-c', 'test -e /again && exec sleep 1000; touch /again; cat; exit 3'], { body: { OpenStdin: true, StdinOnce: true } });
+  const holding = await bench.hijack(`/containers/${id}/attach?stream=1&stdin=1`);
+  await bench.start(id);
   await update(id, { RestartPolicy: { Name: 'on-failure', MaximumRetryCount: 2 } });
+  holding.end();
   await until('the container to run again', async () => { const { RestartCount, State } = await bench.inspect(id); return RestartCount === 1 && State.Running; });
   await bench.remove(id);
 });

@@ -114,7 +114,7 @@ test('a container keeps its runtime over restarts of the daemon, also when nobod
     writeFileSync(join(own.path, 'engine/daemon.json'), '{}');
   });
   assert.deepEqual([(await own.inspect(byRunc)).State.Status, (await own.inspect(scripted)).State.Status, (await own.inspect(scripted)).State.Pid], ['running', 'running', pid]);
-  assert.match(await own.logs(scripted), /begun/);
+  await until('its word', async () => (await own.logs(scripted)).includes('begun'));
   const exec = (await own.api('POST', `/containers/${byRunc}/exec`, { body: { Cmd: ['true'], AttachStdout: true }, status: 201 })).json<{ Id: string }>().Id;
   const run = await own.hijack(`/exec/${exec}/start`, {});
   await run.ended;

@@ -50,12 +50,12 @@ test('sockets of systemd are listened on, its states are told, and no container 
   const sockets = new Set([3, 4].map((fd) => readlinkSync(`/proc/${daemon.pid}/fd/${fd}`)));
   assert.equal(sockets.size, 2);
   const id = await bench.run(['sleep', '1000']);
-  const children = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== daemon.pid && commandOf(name).includes(id));
+  const children = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== daemon.pid && textOf(name, 'cmdline').includes(id));
   assert.ok(children.length > 0, 'the monitor of the container is found by its command line');
   for (const pid of children) {
-    const open = readdirSync(`/proc/${pid}/fd`).map((fd) => { try { return readlinkSync(`/proc/${pid}/fd/${fd}`); } catch { return ''; } });
+    const open = descriptorsOf(pid).map((fd) => { try { return readlinkSync(`/proc/${pid}/fd/${fd}`); } catch { return ''; } });
     assert.deepEqual(open.filter((name) => sockets.has(name)), []);
-    assert.doesNotMatch(readFileSync(`/proc/${pid}/environ`, 'utf8'), /NOTIFY_SOCKET|LISTEN_|WATCHDOG_/);
+    assert.doesNotMatch(textOf(pid, 'environ'), /NOTIFY_SOCKET|LISTEN_|WATCHDOG_/);
   }
   await bench.remove(id);
   assert.equal(await daemon.stop(), 0);
@@ -124,6 +124,11 @@ test('the units name what the daemon has: its flags, its ways to be told, its wo
   for (const text of [service, socket]) for (const line of text.split('\n')) assert.match(line, /^(|#.*|\[(Unit|Service|Socket|Install)\]|[A-Z][A-Za-z]+=.+)$/);
 });
 
-function commandOf(pid: string): string {
-  try { return readFileSync(`/proc/${pid}/cmdline`, 'utf8'); } catch { return ''; }
+/** Nothing of one that has just ended. */
+function textOf(pid: string, file: string): string {
+  try { return readFileSync(`/proc/${pid}/${file}`, 'utf8'); } catch { return ''; }
+}
+
+function descriptorsOf(pid: string): string[] {
+  try { return readdirSync(`/proc/${pid}/fd`); } catch { return []; }
 }

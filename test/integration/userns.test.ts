@@ -8,6 +8,7 @@ import { CLIS, openDocker, type Docker } from '../kit/docker.ts';
 import { startDockerd } from '../kit/dockerd.ts';
 import { openBench, type Bench } from '../kit/engine.ts';
 import { busyboxImage, treeTar } from '../kit/image.ts';
+import { until } from '../kit/poll.ts';
 
 /** Kept by every test on this machine: dockerd too makes it when it is missing, and never takes it away. */
 const REMAP = 'default';
@@ -85,6 +86,7 @@ test('the null device stays the host\'s, whoever runs and execs', async () => {
 
 test('joined namespaces, shared memory, terminals, limits', async () => {
   await docker.ok(['run', '-d', '--name', 'donor', '--ipc', 'shareable', image, 'sh', '-c', 'echo told > /dev/shm/word; sleep 1000']);
+  await until('the word', async () => (await docker.run(['exec', 'donor', 'cat', '/dev/shm/word'])).stdout === 'told\n');
   for (const join of [['--network', 'container:one'], ['--pid', 'container:one']]) assert.equal(await docker.ok(['run', '--rm', ...join, image, 'id', '-u']), '0', join.join(' '));
   assert.equal(await docker.ok(['run', '--rm', '--ipc', 'container:donor', image, 'sh', '-c', 'cat /dev/shm/word; stat -c %u:%g /dev/shm/word']), 'told\n0:0');
   assert.match(await docker.ok(['run', '--rm', '-t', '-m', '32m', '--pids-limit', '20', '--init', '--read-only', '--tmpfs', '/t', image, 'sh', '-c', 'touch /t/x; tty; stat -c %u /t/x']), /^\/dev\/pts\/0\r\n0\r?$/);
