@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { createServer, connect, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { startDaemon, type Daemon } from '../../kit/daemon.ts';
 import { startDockerd, type Dockerd } from '../../kit/dockerd.ts';
 import { ask } from '../../kit/http.ts';
 import { busyboxImage, treeTar, type BuiltImage } from '../../kit/image.ts';
+import { until } from '../../kit/poll.ts';
 import { mustPull } from '../../kit/pull.ts';
 import { pushImage, startRegistry, type DebianRegistry } from '../../kit/registry.ts';
 import { openTempRoot } from '../../kit/temp.ts';
@@ -52,7 +54,12 @@ export async function openWorld(): Promise<World> {
       return said.flatMap((line) => normalSaid(line, normals, where) ?? []);
     },
     [Symbol.asyncDispose]: async () => {
-      try { assert.deepEqual(await leftAt(ours), await leftAt(theirs), 'what the stories leave here and at dockerd'); }
+      const left = () => Promise.all([ours, theirs].map(leftAt));
+      try {
+        await until('what removes itself to be gone', async () => { const [here, there] = await left(); return isDeepStrictEqual(here, there); }).catch(() => { /* told below */ });
+        const [here, there] = await left();
+        assert.deepEqual(here, there, 'what the stories leave here and at dockerd');
+      }
       finally { await held.disposeAsync(); }
     },
   };

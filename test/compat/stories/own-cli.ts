@@ -54,7 +54,7 @@ export const ownCliStories: readonly Story[] = [
   } },
   { name: 'streams', tell: async (scene) => {
     await scene.do('run -d --name @a -e FROM=container IMAGE sleep 1000');
-    await scene.sayAll('exec @a sh -c "echo out; echo err >&2; exit 3"', 'exec @a nosuch', 'exec @a /etc/passwd', 'exec -w /etc -e A=1 -u 1000:1000 @a sh -c "pwd; id; echo $A $FROM"', 'exec -d @a sh -c "echo made > /tmp/made"', 'exec @a sh -c "until cat /tmp/made; do sleep 0.1; done 2>/dev/null"', 'exec -d @a nosuch', 'exec @nosuch true', 'exec --privileged @a true', 'exec -it @a true');
+    await scene.sayAll('exec @a sh -c "echo out; echo err >&2; exit 3"', 'exec @a nosuch', 'exec @a /etc/passwd', 'exec -w /etc -e A=1 -u 1000:1000 @a sh -c "pwd; id; echo $A $FROM"', 'exec -d @a sh -c "echo made > /tmp/made"', 'exec @a sh -c "until grep made /tmp/made; do sleep 0.1; done 2>/dev/null"', 'exec -d @a nosuch', 'exec @nosuch true', 'exec --privileged @a true', 'exec -it @a true');
     await scene.say('exec -i @a sh -c "cat; sleep 0.3; echo late"', { input: 'early\n' });
     await scene.say('exec @a cat', { input: 'unread' });
     await scene.say('run --rm -i IMAGE sh -c "md5sum; echo end >&2; exit 4"', { input: Buffer.alloc(1 << 20, 'line\n') });

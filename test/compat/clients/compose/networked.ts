@@ -31,7 +31,7 @@ ${edited}  worker:
     stop_grace_period: 0s
   job:
     image: IMAGE
-    command: sh -c "until wget -qO- http://web/; do sleep 0.1; done; wget -qO- http://store.internal:6379/key && exit 3"
+    command: sh -c "until wget -qO- http://web/ 2>/dev/null; do sleep 0.1; done; wget -qO- http://store.internal:6379/key && exit 3"
     depends_on: [worker]
     networks: {front: {}, back: {aliases: [oneshot]}}
 networks:
@@ -55,6 +55,7 @@ export async function tellNetworked(scene: ComposeScene, machine: Netns): Promis
   await onHost('busybox', 'wget', '-qO-', 'http://127.0.0.1:8081/');
   await scene.sayAll('exec -T worker wget -qO- http://web/', 'exec -T web wget -qO- http://store:6379/key', 'exec -T web grep elsewhere /etc/hosts');
   await scene.say('exec -T worker', 'sh', '-c', 'ping -c 1 -W 1 192.0.2.1 > /dev/null 2>&1; echo $?'); // nothing outside is reached from an internal network
+  await scene.well('cache_1');
   for (const one of ['cache_1', 'web_1', 'worker_1', 'job_1']) await scene.inspect(one);
   // What is edited is made anew, under its names and ports, and nothing else is.
   scene.write(project({ page: 'second', edited: '    environment: {EDITED: "1"}\n' }));
@@ -69,6 +70,6 @@ export async function tellNetworked(scene: ComposeScene, machine: Netns): Promis
   await scene.sayAll('stop', 'start cache web worker'); // compose takes a job that has ended before it looks for one that failed
   await answers('busybox', 'wget', '-qO-', 'http://127.0.0.1:8081/');
   await scene.sayAll('exec -T worker wget -qO- http://web/', 'rm -fsv job', 'down -v', 'down -v', 'ps -a');
-  await until('the kernel to have nothing of the project', () => machine.devices().join() === before.devices.join() && machine.rules().join() === before.rules.join(), 10_000)
+  await until('the kernel to have nothing of the project', () => machine.devices().join() === before.devices.join() && machine.rules().join() === before.rules.join(), 30_000)
     .catch((cause: unknown) => { throw new Error(`left of the project: ${JSON.stringify({ devices: machine.devices(), rules: machine.rules().filter((rule) => !before.rules.includes(rule)) })}`, { cause }); });
 }

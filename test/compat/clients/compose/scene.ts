@@ -52,10 +52,17 @@ export class ComposeScene {
 
   start(words: string) { return this.#compose.start(words.split(' '), { cwd: this.#stage.folder, env: this.#env }); }
 
+  /** Until all results of health checks that are kept are good ones: those of its first moments are gone then. */
+  async well(container: string): Promise<void> {
+    await until(`${container} to have been well for long`, async () => {
+      const { State } = JSON.parse(await this.#asked(container)) as { State: { Health?: { Log: Array<{ ExitCode: number }> | null } } };
+      return State.Health?.Log?.length === 5 && State.Health.Log.every(({ ExitCode }) => ExitCode === 0);
+    }, 60_000);
+  }
+
   /** What the engine has of a service's container, whole. */
   async inspect(container: string): Promise<void> {
-    const { text } = await ask(this.#stage.socket, { path: `/v1.41/containers/${this.#stage.prefix}_${container}/json` });
-    const inspected = JSON.parse(text) as { ExecIDs: string[] | null; HostConfig: { Binds: string[] | null; Mounts: Array<{ Target: string }> | null }; NetworkSettings: { Networks: Record<string, { Aliases: string[] | null }> } };
+    const inspected = JSON.parse(await this.#asked(container)) as { ExecIDs: string[] | null; HostConfig: { Binds: string[] | null; Mounts: Array<{ Target: string }> | null }; NetworkSettings: { Networks: Record<string, { Aliases: string[] | null }> } };
     inspected.ExecIDs = null; // a health check may just be under way
     // The library keeps all these in sets, which it walks in any order.
     for (const endpoint of Object.values(inspected.NetworkSettings.Networks)) endpoint.Aliases = endpoint.Aliases?.map((alias) => alias.replace(/^[0-9a-f]{12}$/, '<short id>')).toSorted() ?? null;
@@ -65,6 +72,10 @@ export class ComposeScene {
   }
 
   async end(): Promise<void> { await this.#run(['down', '-v', '-t', '0', '--remove-orphans']); }
+
+  async #asked(container: string): Promise<string> {
+    return (await ask(this.#stage.socket, { path: `/v1.41/containers/${this.#stage.prefix}_${container}/json` })).text;
+  }
 
   #run(words: readonly string[]): Promise<Outcome> { return this.#compose.run(words, { cwd: this.#stage.folder, env: this.#env, timeoutMs: 120_000 }); }
 }

@@ -47,7 +47,9 @@ volumes:
   await scene.say('exec -T web', 'sh', '-c', 'echo $FROM_FILE $OWN; cat /conf/app.conf; ls /data; exit 3');
   await scene.sayAll('exec -T -u nobody -w /conf web id', 'exec -T web nosuch', 'exec -T job true');
   await scene.say('run --rm -T --no-deps -e X=1 web', 'sh', '-c', 'echo $X $OWN; sleep 0.5; exit 7');
-  await scene.sayAll('pause web', 'ps web', 'unpause', 'restart -t 60 web', 'kill -s HUP web');
+  await scene.sayAll('pause web', 'ps web', 'unpause', 'restart -t 60 web');
+  await scene.sees('logs --no-color web', /up[^]*up/); // until its traps are set it heeds no signal
+  await scene.say('kill -s HUP web');
   await scene.sees('ps web', /Exit 6/);
   await scene.sayAll('start web', 'rm -fsv', 'ps -a', 'down -v', 'down -v');
 }

@@ -8,7 +8,7 @@ from streams import frames, raw, read_all
 @story('exec')
 def exec_run(scene):
     box = scene.run('a', ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 0.1; done'], environment={'FROM': 'container'}, working_dir='/tmp')
-    both = ['sh', '-c', 'echo out; sleep 0.2; echo err >&2; exit 3']
+    both = ['sh', '-c', 'echo out; sleep 0.4; echo err >&2; exit 3']
     for label, command, options in [
         ('plain', 'echo hi', {}), ('both streams', both, {}), ('apart', both, {'demux': True}), ('standard output', both, {'stderr': False}), ('standard error', both, {'stdout': False}),
         ('terminal', ['sh', '-c', 'echo out; echo err >&2; tty'], {'tty': True}), ('directory', 'pwd', {}), ('another directory', 'pwd', {'workdir': '/etc'}), ('a directory that is not there', 'pwd', {'workdir': '/nosuch'}),

@@ -105,7 +105,7 @@ def wait(scene):
         threads.append(threading.Thread(target=ask))
     for thread in threads:
         thread.start()
-    time.sleep(0.5)  # for both to be asked; none of them may have an answer before the next start
+    time.sleep(1.5)  # for both to be asked; none of them may have an answer before the next start
     scene.note('nothing yet', sorted(answers))
     box.start()
     threads[0].join()
@@ -116,7 +116,7 @@ def wait(scene):
     new = scene.create('b', 'true')
     scene.say('for what never ran', new.wait)
     scene.say('for a condition that is none', lambda: new.wait(condition='nosuch'))
-    scene.say('for too short', lambda: scene.run('c').wait(timeout=1))
+    scene.say('for too short', lambda: scene.run('c').wait(timeout=3))
 
 
 @story('auto remove')
@@ -212,7 +212,7 @@ def prune(scene):
 @story('top')
 def top(scene):
     box = scene.run('a', ['sh', '-c', 'sleep 1000 & exec sleep 2000'])
-    scene.until('both to run', lambda: len(box.top()['Processes']) == 2)
+    scene.until('both to run', lambda: sorted(row[-1] for row in box.top()['Processes']) == ['sleep 1000', 'sleep 2000'])
     shown = lambda told: {'Titles': told['Titles'], 'Processes': [[field for title, field in zip(told['Titles'], row) if title in ('CMD', 'COMMAND', 'UID', 'USER', 'ARGS')] for row in told['Processes']]}  # noqa: E731
     for args in [None, 'aux', '-o pid,user,args', '-ef', '-nosuch', '-o user,args', '-eo pid,comm']:
         scene.say(f'with {args}', lambda args=args: box.top(ps_args=args), shown=shown)

@@ -1,4 +1,5 @@
 """What a program writes and reads: attach in all its forms, logs in all their options, log drivers."""
+import re
 import socket
 import struct
 import threading
@@ -140,7 +141,7 @@ def attach_by_websocket(scene):
         while b'up' not in seen:
             seen += told(sock)
         sock.send('typed\n')
-        while b'err' not in seen:
+        while not re.search(b'err\r?\n', seen):  # a terminal may give the end of a line by itself
             seen += told(sock)
         scene.note(f'{label}: all that came', seen)
         sock.close()

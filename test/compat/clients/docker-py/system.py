@@ -13,7 +13,7 @@ def system(scene):
         'HttpProxy', 'HttpsProxy', 'NoProxy', 'Labels', 'ExperimentalBuild', 'IndexServerAddress')})
     scene.say('in no cluster', client.info, shown=lambda told: told['Swarm']['LocalNodeState'])
     scene.say('df', client.df, shown=lambda told: sorted(told))
-    box = scene.run('a', ['sh', '-c', 'head -c 100000 /dev/zero > /file; exec sleep 1000'])
+    box = scene.run('a', ['sh', '-c', 'head -c 100000 /dev/zero > /part; mv /part /file; exec sleep 1000'])
     volume = client.volumes.create(scene.name('v'))
     scene.until('the file', lambda: box.exec_run(['test', '-s', '/file']).exit_code == 0)
     mine = lambda rows, name: [row for row in rows if name in str(row.get('Names') or row.get('Name') or row.get('RepoTags'))]  # noqa: E731

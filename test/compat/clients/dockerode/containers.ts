@@ -90,6 +90,7 @@ async function tellLife(scene: NodeScene): Promise<void> {
   await scene.logged(box, 'up', 3);
   await ask(['kill with a signal', () => box.kill({ signal: 'SIGHUP' })], ['wait for it', () => box.wait()]);
   const ending = box.wait({ condition: 'removed' });
+  await new Promise((resolve) => { setTimeout(resolve, 500); }); // the library says nothing when it waits
   await ask(['remove', () => box.remove()], ['when it was removed', () => ending], ['remove twice', () => box.remove()], ['inspect what is gone', () => box.inspect()], ['start what is gone', () => box.start()], ['wait for what is gone', () => box.wait()]);
   await ask(['no such program', async () => { const bad = await scene.create('c', ['nosuch']); await bad.start(); }], ['its state', () => scene.docker.getContainer(scene.name('c')).inspect().then(({ State }) => State)]);
   const self = await scene.run('d', ['sh', '-c', 'exit 3'], { HostConfig: { AutoRemove: true } });
