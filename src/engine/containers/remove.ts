@@ -8,6 +8,7 @@ import { publish, type ContainerNeeds } from './needs.ts';
 import { followLink } from './own-files.ts';
 import { isVolume } from '../volumes/volumes.ts';
 import { unmountOverlay } from './start.ts';
+import { endsWithin, letGo } from './stop.ts';
 
 const SIGKILL = 9;
 const KILL_WAIT_MS = 10_000;
@@ -50,11 +51,9 @@ async function killForRemoval(needs: ContainerNeeds, container: Container): Prom
     ended = container.ended();
     publish(needs, container, { action: 'kill', extra: { signal: String(SIGKILL) } });
     await needs.runtime.signal(container.id, SIGKILL);
-    if (container.state.status === 'paused') await needs.runtime.resume(container.id);
+    if (container.state.status === 'paused') await letGo(needs, container);
   }
-  const late = Promise.withResolvers<'late'>();
-  using _timer = needs.clock.after(KILL_WAIT_MS, () => late.resolve('late'));
-  if (await Promise.race([ended, late.promise]) === 'late') throw new EngineError('system', `could not kill container ${container.id}: it did not end within ${KILL_WAIT_MS / 1000} s of SIGKILL`);
+  if (!await endsWithin(needs, container, { ended, ms: KILL_WAIT_MS })) throw new EngineError('system', `could not kill container ${container.id}: it did not end within ${KILL_WAIT_MS / 1000} s of SIGKILL`);
 }
 
 /** Under the lock, or at boot: everything of a container that no longer runs, in the reverse order of its making. */

@@ -24,11 +24,11 @@ export async function stopContainer(needs: ContainerNeeds, container: Container,
   const stop = {};
   container.stops.add(stop);
   using _waiting = { [Symbol.dispose]: () => { container.stops.delete(stop); } };
-  if (!await endsWithin(needs, ended, seconds < 0 ? undefined : seconds * 1000)) {
+  if (!await endsWithin(needs, container, { ended, ms: seconds < 0 ? undefined : seconds * 1000 })) {
     needs.log.info('container did not stop in time, killing it', { container: container.id, seconds });
     publish(needs, container, { action: 'kill', extra: { signal: String(SIGKILL) } });
     await needs.runtime.signal(container.id, SIGKILL);
-    if (!await endsWithin(needs, ended, KILL_WAIT_MS)) throw new EngineError('system', `cannot stop container: ${container.id}: it did not end within ${KILL_WAIT_MS / 1000} s of SIGKILL`);
+    if (!await endsWithin(needs, container, { ended, ms: KILL_WAIT_MS })) throw new EngineError('system', `cannot stop container: ${container.id}: it did not end within ${KILL_WAIT_MS / 1000} s of SIGKILL`);
   }
 }
 
@@ -53,18 +53,25 @@ async function begin(needs: ContainerNeeds, container: Container, { stopSignal, 
 async function deliver(needs: ContainerNeeds, container: Container, number: number): Promise<void> {
   await needs.runtime.signal(container.id, number);
   if (container.state.status === 'paused') {
-    await needs.runtime.resume(container.id);
+    await letGo(needs, container);
     container.record = { ...container.record, State: { ...container.record.State, Paused: false } };
     needs.health.follow(container);
     if (number !== SIGKILL) publish(needs, container, { action: 'unpause' });
   }
 }
 
-async function endsWithin(needs: ContainerNeeds, ended: Promise<unknown>, ms: number | undefined): Promise<boolean> {
-  if (ms === undefined) return await ended.then(() => true);
-  const late = Promise.withResolvers<boolean>();
-  using _timer = needs.clock.after(ms, () => late.resolve(false));
-  return await Promise.race([ended.then(() => true), late.promise]);
+/** A paused task is let go; one that was killed in its pause may be gone already. */
+export async function letGo(needs: Pick<ContainerNeeds, 'runtime'>, { id }: Pick<Container, 'id'>): Promise<void> {
+  await needs.runtime.resume(id).catch(async (error: unknown) => { if (await needs.runtime.signal(id, 0)) throw error; });
+}
+
+/** Whether its program ends in time. One that did, by its record, is waited for until all of it is cleared away: there is nothing to kill any more. */
+export async function endsWithin(needs: Pick<ContainerNeeds, 'clock'>, container: Pick<Container, 'running'>, { ended, ms }: { ended: Promise<unknown>; ms: number | undefined }): Promise<boolean> {
+  const late = Promise.withResolvers<'late'>();
+  using _timer = ms === undefined ? undefined : needs.clock.after(ms, () => late.resolve('late'));
+  if (await Promise.race([ended, late.promise]) === 'late' && container.running) return false;
+  await ended;
+  return true;
 }
 
 /** One signal; SIGKILL waits until the exit is on record. conflict when it does not run. */
@@ -86,7 +93,7 @@ export async function killContainer(needs: ContainerNeeds, container: Container,
     if (stops) await deliver(needs, container, number);
     else await needs.runtime.signal(container.id, number);
   }
-  if (number === SIGKILL) await endsWithin(needs, ended, KILL_WAIT_MS);
+  if (number === SIGKILL) await endsWithin(needs, container, { ended, ms: KILL_WAIT_MS });
 }
 
 export async function pauseContainer(needs: ContainerNeeds, container: Container): Promise<void> {

@@ -22,6 +22,7 @@ import { ExecTable } from './exec-table.ts';
 import { NO_DEFAULTS, type ContainerNeeds } from './needs.ts';
 import { removeContainer } from './remove.ts';
 import { startContainer } from './start.ts';
+import { killContainer, stopContainer } from './stop.ts';
 import { ContainerTable } from './table.ts';
 import { handleExit } from './watch.ts';
 
@@ -256,6 +257,36 @@ test('an exit is on record before the runtime forgets it, and never forgotten wh
     assert.deepEqual(w.order, full ? [] : ['recorded as ended', 'runtime forgets']);
     assert.deepEqual(container.state, { status: 'exited', exitCode: 3 });
   }
+});
+
+test('a stop waits for what has ended and is only being cleared away, and does not kill it', async () => {
+  const w = world(-1);
+  await create(w);
+  const container = w.needs.table.find('one');
+  await startContainer(w.needs, container);
+  const cleared = Promise.withResolvers<void>();
+  w.needs = { ...w.needs, runtime: { ...w.needs.runtime, delete: () => cleared.promise } };
+  const stopping = stopContainer(w.needs, container, { timeoutSeconds: 0.05, stopSignal: undefined });
+  const exiting = handleExit(w.needs, container, { exitCode: 0, finishedAtNs: 1n, oomKilled: false });
+  await systemClock.sleep(150);
+  cleared.resolve();
+  await Promise.all([stopping, exiting]);
+  assert.deepEqual(w.started.slice(3), ['kill', 'die', 'disconnect', 'stop']);
+});
+
+test('a paused task that is gone when it is to be let go was killed all the same', async () => {
+  const w = world(-1);
+  await create(w);
+  const container = w.needs.table.find('one');
+  await startContainer(w.needs, container);
+  container.record = { ...container.record, State: { ...container.record.State, Paused: true } };
+  let alive = true;
+  const signal = async (_id: string, number: number) => { const was = alive; alive &&= number !== 9; return was; };
+  w.needs = { ...w.needs, runtime: { ...w.needs.runtime, signal, resume: () => Promise.reject(new Error('no such container')) } };
+  const killing = killContainer(w.needs, container, 'KILL');
+  await handleExit(w.needs, container, { exitCode: 137, finishedAtNs: 1n, oomKilled: false });
+  await killing;
+  assert.deepEqual(container.state, { status: 'exited', exitCode: 137 });
 });
 
 test('a running container is not removed without force', async () => {
