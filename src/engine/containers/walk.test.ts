@@ -289,6 +289,17 @@ test('a paused task that is gone when it is to be let go was killed all the same
   assert.deepEqual(container.state, { status: 'exited', exitCode: 137 });
 });
 
+test('whoever waits for an end is told of it also when something of the run cannot be cleared away', async () => {
+  const w = world(-1);
+  await create(w);
+  const container = w.needs.table.find('one');
+  await startContainer(w.needs, container);
+  w.needs = { ...w.needs, runtime: { ...w.needs.runtime, delete: () => Promise.reject(new Error('it stays')) } };
+  const ended = container.ended();
+  await assert.rejects(handleExit(w.needs, container, { exitCode: 3, finishedAtNs: 1n, oomKilled: false }), /it stays/);
+  assert.deepEqual([await ended, container.running], [{ exitCode: 3, error: undefined }, false]);
+});
+
 test('a running container is not removed without force', async () => {
   const w = world(-1);
   await create(w);

@@ -28,7 +28,12 @@ export async function handleExit(needs: ContainerNeeds, container: Container, ex
     using _lock = await needs.table.locks.hold(container.id);
     if (!container.running || container.state.status === 'restarting') return;
     next = decideAfterExit(container, exit.exitCode);
-    await recordExit(needs, container, { exit, restarting: next === 'restart' });
+    try {
+      await recordExit(needs, container, { exit, restarting: next === 'restart' });
+    } catch (error) {
+      container.announceExit({ exitCode: exit.exitCode, error: undefined }); // what could not be cleared away is no reason to wait for ever
+      throw error;
+    }
     if (next !== 'remove') container.announceExit({ exitCode: exit.exitCode, error: undefined });
     if (next === 'restart') scheduleRestart(needs, container, { ranMs: ranMsOf(container), run: () => restartLater(needs, container) });
   }
