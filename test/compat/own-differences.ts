@@ -40,6 +40,7 @@ const NEVER_THE_SAME: ReadonlyArray<readonly [pattern: RegExp, written: string]>
   [/"Pid": [1-9]\d*/g, '"Pid": <pid>'],
   [/^ +(Containers|Running|Paused|Stopped|Images): \d+$/gm, ' $1: <count>'],
   [/\b(root|0) +\d+ +\d+ +\d+ +\d\d:\d\d/g, '$1 <pid> <pid> <load> <time>'],
+  [/time="<time>" level=error msg="Can't (add file|close tar writer)[^\n]*closed pipe"\n/g, ''], // a race of docker's own, when cp gives up
   [/ {2,}/g, '  '], // columns are as wide as what stands in them
 ];
 
