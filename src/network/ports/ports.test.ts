@@ -171,6 +171,20 @@ inNamespace('streams are passed on with backpressure, ends and failures, and end
   lasting.destroy();
 });
 
+inNamespace('a client that has said all before the container takes its connection is heard all the same', async ({ host, open }) => {
+  using ports = open();
+  using a = await ports.reserve([wish(8080)]);
+  const busy = host.tcpListener({ address: '127.0.0.1', port: 80, backlog: 1 });
+  const before = [connect(host, '127.0.0.1', 80), connect(host, '127.0.0.1', 80)]; // as many as wait there
+  a.passOn({ ipv4: '127.0.0.1', ipv6: '' });
+  const answers = Promise.all([converse(host, '127.0.0.1', 8080), converse(host, '127.0.0.1', 8080, 'x')]);
+  await until('both to knock in vain', async () => (await host.run(['cat', '/proc/net/tcp'])).match(/:0050 02 /g)?.length === 2); // port 80, SYN sent
+  const server = createServer({ allowHalfOpen: true }, (client) => { client.on('error', () => {}).pipe(client.on('end', () => client.write('bye'))); }).listen({ fd: busy.fd });
+  assert.deepEqual(await answers, ['bye', 'xbye']);
+  for (const socket of before) socket.destroy();
+  server.close();
+});
+
 inNamespace('datagrams are passed on and answered to each sender, by IPv6 too; the silent are forgotten, and the number of senders is bounded', async ({ host, open }) => {
   let nowMs = 0;
   const timers = new Set<() => void>();

@@ -8,6 +8,8 @@ import type { Holder } from './index.ts';
 const BACKLOG = 128;
 /** Passed on at once, per port; further ones are closed. Each takes two sockets and about 20 KiB. */
 const MAX_CONNECTIONS = 512;
+/** Goes once the container has taken the connection, and whatever follows goes after it: an end that came before would call the connection off. */
+const NOTHING = new Uint8Array(0);
 
 export function holdStreams({ net, log }: { net: NetNamespace; log: Log }, at: { address: string; port: number }): Holder {
   const { fd } = net.tcpListener({ ...at, backlog: BACKLOG });
@@ -24,6 +26,7 @@ export function holdStreams({ net, log }: { net: NetNamespace; log: Log }, at: {
       return;
     }
     container.setNoDelay(true);
+    container.write(NOTHING);
     join(client, container, open);
   });
   server.on('error', (error) => log.error('a held port is lost', { ...at, error }));
