@@ -28,6 +28,8 @@ export class Container {
   /** Cancels a restart that is waiting for its back-off. */
   restartTimer: Disposable | undefined;
   restartDelayMs = 0;
+  /** The end of its run is on record, or about to be, and not everybody was told of it: what it had (addresses, mounts) is being given back. */
+  ending = false;
   /** It is being removed, and its volumes with it: it keeps none from going with another one. */
   volumesLeave = false;
 
@@ -61,6 +63,7 @@ export class Container {
   /** Says to all who wait that this run is over. Execs go with it. */
   announceExit(exit: Exit): void {
     this.execIds.clear();
+    this.ending = false;
     this.#exits.tell(exit);
   }
 

@@ -24,6 +24,7 @@ import { removeContainer } from './remove.ts';
 import { startContainer } from './start.ts';
 import { killContainer, stopContainer } from './stop.ts';
 import { ContainerTable } from './table.ts';
+import { waitFor } from './wait.ts';
 import { handleExit } from './watch.ts';
 
 const IMAGE = parseImageConfig(new TextEncoder().encode(JSON.stringify({
@@ -272,6 +273,24 @@ test('a stop waits for what has ended and is only being cleared away, and does n
   cleared.resolve();
   await Promise.all([stopping, exiting]);
   assert.deepEqual(w.started.slice(3), ['kill', 'die', 'disconnect', 'stop']);
+});
+
+test('a wait that comes while an exit is being recorded is answered when nothing of the run is left', async () => {
+  const w = world(-1);
+  await create(w);
+  const container = w.needs.table.find('one');
+  await startContainer(w.needs, container);
+  const clearing = Promise.withResolvers<void>(), cleared = Promise.withResolvers<void>();
+  w.needs = { ...w.needs, runtime: { ...w.needs.runtime, delete: () => { clearing.resolve(); return cleared.promise; } } };
+  const exiting = handleExit(w.needs, container, { exitCode: 3, finishedAtNs: 1n, oomKilled: false });
+  await clearing.promise;
+  assert.deepEqual(container.state, { status: 'exited', exitCode: 3 });
+  const wait = () => waitFor(container, { condition: 'not-running', signal: new AbortController().signal }).exited;
+  const answered = wait().then(({ statusCode }) => [statusCode, w.started.includes('die')]);
+  cleared.resolve();
+  assert.deepEqual(await answered, [3, true]);
+  await exiting;
+  assert.equal((await wait()).statusCode, 3);
 });
 
 test('a paused task that is gone when it is to be let go was killed all the same', async () => {

@@ -28,6 +28,7 @@ export async function handleExit(needs: ContainerNeeds, container: Container, ex
     using _lock = await needs.table.locks.hold(container.id);
     if (!container.running || container.state.status === 'restarting') return;
     next = decideAfterExit(container, exit.exitCode);
+    container.ending = true;
     try {
       await recordExit(needs, container, { exit, restarting: next === 'restart' });
     } catch (error) {
