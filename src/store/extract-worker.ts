@@ -8,7 +8,7 @@ import { openUnpacker, type Codec } from '../archive/compress.ts';
 import { Crc64 } from '../archive/crc64.ts';
 import { TarReader } from '../archive/tar-read.ts';
 import type { Decoder, Output } from '../delta/bytes.ts';
-import { openFiles, stayLean, type Files } from '../kernel/index.ts';
+import { dieWithParent, openFiles, stayLean, type Files } from '../kernel/index.ts';
 import { systemClock } from '../lib/clock.ts';
 import { collectAsBytesPass } from '../lib/collect.ts';
 import { assert, errnoOf, kindOf, messageOf } from '../lib/errors.ts';
@@ -29,6 +29,7 @@ const PROGRESS_MS = 100;
 
 /** Serves layers until its stdin ends. */
 export function runExtractWorker(): void {
+  dieWithParent(); // the next daemon sweeps what this one has begun, and nobody may write there meanwhile
   stayLean();
   process.umask(0); // modes are the archive's
   createHash('sha256').update('').digest(); // whatever this loads is to be loaded before the first chroot
