@@ -32,5 +32,6 @@ for (const file of files) {
 // Chunks of earlier bundles: a daemon that was started from one may still load a part of it, for a while.
 for (const file of readdirSync(join(root, 'build'))) {
   const path = join(root, 'build', file);
-  if (!files.includes(file) && started.getTime() - statSync(path).mtimeMs > KEEP_MS) rmSync(path, { recursive: true, force: true });
+  const writtenMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity; // what another one had staged may be gone by now
+  if (!files.includes(file) && started.getTime() - writtenMs > KEEP_MS) rmSync(path, { recursive: true, force: true });
 }
