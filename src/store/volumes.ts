@@ -61,7 +61,7 @@ export async function openVolumes(room: Room, { copier, mounts }: { copier: Tree
       await room.disk.syncDir(path);
       await erase(room, [path]);
     },
-    sizeBytes: (name) => treeSizeBytes(named(name).path),
+    sizeBytes: async (name) => await treeSizeBytes(named(name).path),
     fill: (name, from) => fillVolume({ room, copier }, named(name), from),
   };
 }

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { openFake } from '../../kernel/fake.ts';
 import { silentLog } from '../../lib/log.ts';
 import type { ContainerNeeds } from '../containers/needs.ts';
-import { openVolumes } from './verbs.ts';
+import { openTestStore, temporary } from '../../../test/kit/store.ts';
+import { openVolumes, volumesWithUsage } from './verbs.ts';
 import { Volumes } from './volumes.ts';
 
 test('two clients remove a volume at once: the second one is told so, or nothing by force', async () => {
@@ -17,4 +18,15 @@ test('two clients remove a volume at once: the second one is told so, or nothing
   };
   assert.deepEqual(await both(true), ['fulfilled', 'fulfilled']);
   assert.deepEqual(await both(false), ['fulfilled', 'rejected']);
+});
+
+test('a volume that goes while sizes are summed has none', async () => {
+  using root = temporary();
+  const store = await openTestStore(root.path);
+  for (const name of ['goes', 'stays']) await store.volumes.create({ name, labels: null, options: null });
+  const listed = store.volumes.list();
+  await store.volumes.remove('goes');
+  const seen = { store: { ...store, volumes: { ...store.volumes, list: () => listed } }, volumes: { users: () => [] as string[] } as unknown as Volumes };
+  assert.deepEqual((await volumesWithUsage(seen)).map(({ volume, usage }) => [volume.name, usage?.sizeBytes]), [['goes', -1], ['stays', 0]]);
+  await store.close();
 });
