@@ -33,6 +33,7 @@ export class Scene {
   /** On the host, for binds. */
   readonly folder: string;
   readonly #stage: Stage;
+  #volumes = false;
 
   constructor(stage: Stage) {
     this.#stage = stage;
@@ -81,10 +82,12 @@ export class Scene {
 
   name(word: string): string { return `${this.#stage.prefix}-${word}`; }
 
-  /** Removes what is left of the story's containers and networks. */
+  /** Removes what is left of the story's containers, volumes and networks: it may be told again. */
   async end(): Promise<void> {
     const left = await this.#stage.docker.ok(['ps', '-aq', '--filter', `name=^/${this.#stage.prefix}-`]);
     if (left !== '') await this.#stage.docker.run(['rm', '-f', ...left.split('\n')]);
+    const volumes = this.#volumes ? await this.#stage.docker.ok(['volume', 'ls', '-q', '--filter', `name=${this.#stage.prefix}-`]) : '';
+    if (volumes !== '') await this.#stage.docker.run(['volume', 'rm', '-f', ...volumes.split('\n')]);
     if (!this.#stage.machine) return;
     const networks = await this.#stage.docker.ok(['network', 'ls', '-q', '--filter', `name=${this.#stage.prefix}-`]);
     if (networks !== '') await this.#stage.docker.run(['network', 'rm', ...networks.split('\n')]);
@@ -92,6 +95,7 @@ export class Scene {
 
   /** Words apart at spaces; '…' and "…" hold together, as in a shell without variables. */
   #split(words: string): string[] {
+    this.#volumes ||= /volume|-v @|src=@/.test(words);
     return [...words.matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g)].map(([word]) => word
       .replace(/'([^']*)'|"([^"]*)"/g, (_all, single: string | undefined, double: string | undefined) => single ?? double ?? '')
       .replace(/@(\w[\w.-]*)/g, (all, name: string) => (name.startsWith('sha256') ? all : this.name(name))).replace(/^name=@$/, `name=${this.name('')}`)

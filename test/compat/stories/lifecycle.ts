@@ -1,7 +1,7 @@
 // From start to removal: signals, waits, restarts, lists, execs.
 import { until } from '../../kit/poll.ts';
 import type { Scene, Story } from '../scene.ts';
-import { up } from './settled.ts';
+import { PROMPT, up } from './settled.ts';
 
 const SLEEP = 'IMAGE sleep 1000';
 const TRAP = 'IMAGE sh -c "trap \'exit 5\' TERM; trap \'exit 6\' HUP; echo up; while :; do sleep 0.05; done"';
@@ -82,7 +82,7 @@ export const lifecycleStories: readonly Story[] = [
     for (const [words, typed] of [['exec -it @a sh -c "until stty size 2>/dev/null | grep 80; do sleep 0.05; done; read x; echo got $x; exit 4"', 'line\r'], ['exec -it @a sh', 'echo $0; exit 5\r'], ['exec -it --detach-keys ctrl-x @a sh -c "echo up; exec cat"', '\x18']] as const) {
       await using session = scene.openPty(words);
       if (/stty/.test(words)) await session.sees(/24 80/);
-      else if (words.endsWith('sh')) await session.sees(/# /);
+      else if (words.endsWith('sh')) await session.sees(PROMPT);
       else { await session.sees(/up/); session.write('y\r'); await session.sees(/y\r\ny/); }
       session.write(typed);
       scene.keep(words, await session.outcome);

@@ -20,3 +20,6 @@ export async function saidUntil(scene: Scene, words: string, pattern: RegExp): P
     return pattern.test((await scene.say(words)).stdout);
   }, 60_000);
 }
+
+/** Of a shell on a terminal: it asks where the cursor is behind its prompt, unless something was typed before that. */
+export const PROMPT = /# \p{Cc}\[6n/u;

@@ -45,7 +45,7 @@ volumes:
 export async function tellNetworked(scene: ComposeScene, machine: Netns): Promise<void> {
   const before = { devices: machine.devices(), rules: machine.rules() };
   const onHost = async (...words: string[]) => { scene.note(`on the host: ${words.join(' ')}`, await machine.run(words)); };
-  const answers = (...words: string[]) => until(`${words.join(' ')} to answer`, async () => (await machine.run(words)).code === 0, 40_000);
+  const answers = (...words: string[]) => until(`${words.join(' ')} to answer`, async () => (await machine.run(words)).code === 0, 90_000);
   scene.write(project({ page: 'first' }));
   await scene.say('up -d');
   await scene.sees('ps -a', /Exit 3/);

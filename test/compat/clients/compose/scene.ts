@@ -46,7 +46,7 @@ export class ComposeScene {
   /** Like a user who watches until something is so. */
   async sees(words: string, pattern: RegExp): Promise<void> {
     let last = '';
-    await until(`${words} to show ${String(pattern)}`, async () => { last = (await this.#run(words.split(' '))).stdout; return pattern.test(last); }, 40_000)
+    await until(`${words} to show ${String(pattern)}`, async () => { last = (await this.#run(words.split(' '))).stdout; return pattern.test(last); }, 90_000)
       .catch((cause: unknown) => { throw new Error(`it showed:\n${last}`, { cause }); });
   }
 

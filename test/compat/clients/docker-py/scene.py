@@ -8,7 +8,7 @@ import requests
 from docker.models.resource import Model
 
 STORIES = {}
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 
 def story(name):
