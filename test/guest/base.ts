@@ -48,9 +48,13 @@ export function guestBase(machine: Machine, init: Init): Base {
 
 /** An ext4 disk with what is in `folder`; whole or not at all. */
 export function makeDisk(folder: string, { path, sizeBytes }: { path: string; sizeBytes: number }): void {
-  rmSync(`${path}.new`, { force: true });
-  execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', '-O', '^has_journal', '-d', folder, `${path}.new`, `${sizeBytes >> 10}k`]);
-  renameSync(`${path}.new`, path);
+  const made = `${path}.${process.pid}`;
+  try {
+    execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', '-O', '^has_journal', '-d', folder, made, `${sizeBytes >> 10}k`]);
+    renameSync(made, path);
+  } finally {
+    rmSync(made, { force: true });
+  }
 }
 
 /** The folder of its modules; a system has one kernel. */
@@ -59,7 +63,7 @@ function modulesOf(unpacked: string): { version: string; folder: string } {
   return { version, folder: join(unpacked, 'modules', version) };
 }
 
-/** Loads what the disk needs, and goes over to it. */
+/** Loads what the disk needs, and goes over to it. Whole or not at all: the guests of a machine have one, and another may be about to boot. */
 function writeInitrd(folder: string, { unpacked, out }: { unpacked: string; out: string }): void {
   const modules = join(modulesOf(unpacked).folder, 'kernel');
   for (const name of ['bin', 'dev', 'proc', 'root', 'modules']) mkdirSync(join(folder, name), { recursive: true });
@@ -72,7 +76,8 @@ function writeInitrd(folder: string, { unpacked, out }: { unpacked: string; out:
     '/bin/busybox mount -t ext4 /dev/vda /root', '/bin/busybox mount --move /dev /root/dev', '/bin/busybox umount /proc', 'exec /bin/busybox switch_root /root /sbin/init', '',
   ].join('\n'), { mode: 0o755 });
   const list = execFileSync('find', ['.'], { cwd: folder });
-  writeFileSync(out, execFileSync('/bin/busybox', ['cpio', '-o', '-H', 'newc'], { cwd: folder, input: list, maxBuffer: 64 << 20, stdio: ['pipe', 'pipe', 'ignore'] }));
+  writeFileSync(`${out}.${process.pid}`, execFileSync('/bin/busybox', ['cpio', '-o', '-H', 'newc'], { cwd: folder, input: list, maxBuffer: 64 << 20, stdio: ['pipe', 'pipe', 'ignore'] }));
+  renameSync(`${out}.${process.pid}`, out);
 }
 
 function writeRoot(root: string, { machine, init }: { machine: Machine; init: Init }): void {

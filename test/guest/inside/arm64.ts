@@ -74,7 +74,7 @@ await program(async () => {
   await first.kill();
   const second = await startEngine(image);
   tell('still', [await askPublished(second, published, ['tcp', 'udp']), await second.exec(limited, ['sh', '-c', 'exit 7'])]);
-  await second.api('POST', `/containers/${limited}/stop`, { status: 204 });
+  await second.api('POST', `/containers/${limited}/stop?t=60`, { status: 204 });
   for (const id of [limited, published.id]) await second.api('DELETE', `/containers/${id}?force=1`, { status: 204 });
   tell('networks left', await leftovers());
 });

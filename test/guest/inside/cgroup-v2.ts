@@ -1,11 +1,13 @@
 // Inside a guest with cgroup v2 alone: containers with limits of every kind, and what the kernel's files say of them; and networks, where the kernel has all of them as modules.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startEngine, type Engine } from './engine.ts';
 import { askPublished, leftovers, loadedModules, publish, userNetworks } from './networks.ts';
 import { nfsVolumes } from './nfs.ts';
 import { program, tell } from './tell.ts';
 
 const M = 1 << 20;
+const FREEZE_MS = 20_000;
 const PORTS = ['tcp', 'udp', 'sctp'] as const;
 const IMAGE = readFileSync('/bench/image', 'utf8');
 /** The work disk: a block device that is no part of the containers' own. */
@@ -74,11 +76,16 @@ async function outOfMemory(engine: Engine): Promise<void> {
 
 async function pauses(engine: Engine, id: string): Promise<void> {
   const cgroup = cgroupOf((await inspect(engine, id)).State.Pid);
-  const frozen = () => readFileSync(`${cgroup}/cgroup.events`, 'utf8').includes('frozen 1');
+  /** The kernel freezes what runs a moment after it was asked to. */
+  const frozen = async (expected: boolean) => {
+    const is = () => readFileSync(`${cgroup}/cgroup.events`, 'utf8').includes('frozen 1');
+    for (const end = Date.now() + FREEZE_MS; is() !== expected && Date.now() < end;) await sleep(20);
+    return is();
+  };
   await engine.api('POST', `/containers/${id}/pause`, { status: 204 });
-  const during = { frozen: frozen(), status: (await inspect(engine, id)).State.Status };
+  const during = { frozen: await frozen(true), status: (await inspect(engine, id)).State.Status };
   await engine.api('POST', `/containers/${id}/unpause`, { status: 204 });
-  tell('pause', { during, after: { frozen: frozen(), status: (await inspect(engine, id)).State.Status } });
+  tell('pause', { during, after: { frozen: await frozen(false), status: (await inspect(engine, id)).State.Status } });
 }
 
 /** Its own cgroup is all that it sees, and an exec is in it too. */
@@ -117,7 +124,7 @@ await program(async () => {
   const { State } = await inspect(second, id);
   const oneShot = JSON.parse((await second.raw('GET', `/containers/${id}/stats?stream=0&one-shot=1`)).text) as { pids_stats: { current: number } };
   tell('new engine', { same: State.Pid === before, status: State.Status, exec: await second.exec(id, ['true']), processes: oneShot.pids_stats.current });
-  await second.api('POST', `/containers/${id}/stop`, { status: 204 });
+  await second.api('POST', `/containers/${id}/stop?t=60`, { status: 204 });
   tell('stopped', (await inspect(second, id)).State.ExitCode);
   await remove(second, id, published.id);
   tell('modules', loadedModules());

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export const SOCKET = '/run/engine.sock';
 const LOG = '/run/engine.log';
 /** Of one answer; emulation is slow, and the machine outside may be busy. */
-const ANSWER_MS = 60_000;
+const ANSWER_MS = 180_000;
 
 export interface Engine {
   /** The body as JSON, or as text where it is none. Fails unless the status is among those expected. */

@@ -11,7 +11,7 @@ import type { Engine } from './engine.ts';
 import { tell } from './tell.ts';
 
 const net = openNet();
-const ANSWER_MS = 20_000;
+const ANSWER_MS = 60_000;
 /** Answers everyone on port 80 with its name, for as long as it runs. */
 const serve = (name: string) => ['sh', '-c', `nc -ll -p 80 -e echo ${name}`];
 
@@ -39,7 +39,7 @@ export async function askPublished(engine: Engine, { pid }: Published, ports: re
 }
 
 async function fromContainer(engine: Engine, gateway: string): Promise<string> {
-  const id = await engine.run(['sh', '-c', `nc -w 10 ${gateway} 8080 < /dev/null`], { NetworkMode: 'bridge' });
+  const id = await engine.run(['sh', '-c', `nc -w 60 ${gateway} 8080 < /dev/null`], { NetworkMode: 'bridge' });
   await engine.wait(id);
   const said = await engine.logs(id);
   await engine.api('DELETE', `/containers/${id}?force=1`, { status: 204 });
@@ -59,8 +59,8 @@ export async function userNetworks(engine: Engine): Promise<void> {
   tell('within the walls', await overTcp(behind, 80));
   await overTcp(await addressOf(engine, web, 'lan'), 80); // listens by now
   // One program for all questions: each further one takes the emulated machine a second.
-  const hears = (bit: number, host: string) => `test -n "$(nc -w 2 ${host} 80 < /dev/null)" && heard=$((heard + ${bit}));`;
-  const heard = await engine.exec(asking, ['sh', '-c', `heard=0; ${hears(1, 'site')} ${hears(2, web.slice(0, 12))} ${hears(4, 'nobody')} ${hears(8, behind)} exit $heard`]);
+  const hears = (bit: number, host: string, waitS = 60) => `test -n "$(nc -w ${waitS} ${host} 80 < /dev/null)" && heard=$((heard + ${bit}));`;
+  const heard = await engine.exec(asking, ['sh', '-c', `heard=0; ${hears(1, 'site')} ${hears(2, web.slice(0, 12))} ${hears(4, 'nobody', 2)} ${hears(8, behind, 2)} exit $heard`]);
   tell('names', { alias: (heard & 1) !== 0, short: (heard & 2) !== 0, unknown: (heard & 4) !== 0, walled: (heard & 8) !== 0 });
   await removeAll(engine, [web, walled, asking], ['lan', 'walls']);
   await vlan(engine);
@@ -78,7 +78,7 @@ async function vlan(engine: Engine): Promise<void> {
   const address = await addressOf(engine, one, 'field');
   tell('macvlan', {
     parent: host.link('port0.10')?.kind, vlan: /VID: (\d+)/.exec(readFileSync('/proc/net/vlan/port0.10', 'utf8'))?.[1], address, far: await overTcp(address, 80),
-    neighbour: await engine.exec(other, ['sh', '-c', `test "$(nc -w 5 ${address} 80 < /dev/null)" = one`]),
+    neighbour: await engine.exec(other, ['sh', '-c', `test "$(nc -w 60 ${address} 80 < /dev/null)" = one`]),
   });
   await removeAll(engine, [one, other], ['field']);
   tell('vlan left', host.link('port0.10') !== undefined);

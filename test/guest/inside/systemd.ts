@@ -39,7 +39,7 @@ await program(async () => {
   const second = await startEngine(IMAGE);
   tell('published still', await askPublished(second, published, PORTS));
   tell('new engine', { status: (await inspect(second, id)).State.Status, exec: await second.exec(id, ['true']) });
-  await second.api('POST', `/containers/${id}/stop`, { status: 204 });
+  await second.api('POST', `/containers/${id}/stop?t=60`, { status: 204 });
   tell('stopped', (await inspect(second, id)).State.ExitCode);
   for (const each of [id, sliced, struck, published.id]) await second.api('DELETE', `/containers/${each}?force=1`, { status: 204 });
   tell('modules', loadedModules());
