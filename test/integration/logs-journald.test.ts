@@ -65,7 +65,8 @@ test('a program that writes as fast as it can fills neither memory nor disk, and
     await new Promise((resolve) => { setTimeout(resolve, 100); });
   }
   const share = (cpuSeconds(bench.daemon.pid) - cpuBefore) * 1000 / (performance.now() - from);
-  assert.ok(mostSpool < 8 << 20, `${mostSpool} bytes wait to be passed on`);
+  // Files of 4 MiB wait, and what conmon writes before the daemon comes round: twice 2 MiB. They move while they are counted.
+  assert.ok(mostSpool < 12 << 20, `${mostSpool} bytes wait to be passed on`);
   assert.ok(mostMemory < 200 << 20, `the daemon holds ${mostMemory} bytes`);
   assert.ok(share < 0.75, `the daemon uses ${share.toFixed(2)} of a core`);
   await bench.remove(id);
