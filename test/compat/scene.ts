@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Netns } from '../kit/netns.ts';
+import { until } from '../kit/poll.ts';
 import type { Docker, Outcome, RunOptions, Session } from '../kit/docker.ts';
 
 export interface Story {
@@ -84,8 +85,11 @@ export class Scene {
 
   /** Removes what is left of the story's containers, volumes and networks: it may be told again. */
   async end(): Promise<void> {
-    const left = await this.#stage.docker.ok(['ps', '-aq', '--filter', `name=^/${this.#stage.prefix}-`]);
-    if (left !== '') await this.#stage.docker.run(['rm', '-f', ...left.split('\n')]);
+    // dockerd on a busy machine may refuse, since a removal is already in progress; what stays is told of when the engine is closed.
+    await until('what is left of the story to be removed', async () => {
+      const left = await this.#stage.docker.ok(['ps', '-aq', '--filter', `name=^/${this.#stage.prefix}-`]);
+      return left === '' || (await this.#stage.docker.run(['rm', '-f', ...left.split('\n')])).code === 0;
+    }).catch(() => {});
     const volumes = this.#volumes ? await this.#stage.docker.ok(['volume', 'ls', '-q', '--filter', `name=${this.#stage.prefix}-`]) : '';
     if (volumes !== '') await this.#stage.docker.run(['volume', 'rm', '-f', ...volumes.split('\n')]);
     if (!this.#stage.machine) return;

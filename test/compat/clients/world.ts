@@ -70,7 +70,12 @@ export async function sweepStory(engine: Engine, prefix: string): Promise<void> 
   const list = async <T>(path: string) => (await ask(engine.socket, { path })).json<T>();
   // What stands behind it keeps another story's, that begins with the same word, out of this.
   const isMine = (name: string) => name.includes(`${prefix}-`) || name.includes(`${prefix}_`);
-  for (const { Id } of (await list<Array<{ Id: string; Names: string[] }>>('/containers/json?all=1')).filter(({ Names }) => Names.some(isMine))) await ask(engine.socket, { method: 'DELETE', path: `/containers/${Id}?force=1&v=1` });
+  // dockerd on a busy machine may refuse, since a removal is already in progress; what stays is told of when the engine is closed.
+  await until('its containers to be removed', async () => {
+    const left = (await list<Array<{ Id: string; Names: string[] }>>('/containers/json?all=1')).filter(({ Names }) => Names.some(isMine));
+    for (const { Id } of left) await ask(engine.socket, { method: 'DELETE', path: `/containers/${Id}?force=1&v=1` });
+    return left.length === 0;
+  }).catch(() => {});
   const volumes = (await list<{ Volumes: Array<{ Name: string }> | null }>('/volumes')).Volumes ?? [];
   for (const { Name } of volumes.filter((volume) => isMine(volume.Name))) await ask(engine.socket, { method: 'DELETE', path: `/volumes/${Name}?force=1` });
   for (const { RepoTags } of await list<Array<{ RepoTags: string[] | null }>>('/images/json')) {
