@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect as tlsConnect } from 'node:tls';
+import { systemClock, type Clock } from '../lib/clock.ts';
 import { kindOf } from '../lib/errors.ts';
 import type { EventLine } from '../wire/types.ts';
 import { EVENTS, FakeSession } from './fake-engine.ts';
@@ -68,12 +69,13 @@ test('events: headers at once, a line each, the signal ends it; a bad filter is 
 });
 
 test('closing cuts what has no end, lets the rest finish, and gives up after the grace', async () => {
-  const finish = Promise.withResolvers<void>();
+  const finish = Promise.withResolvers<void>(), grace = Promise.withResolvers<void>();
   const session = new FakeSession();
+  const clock: Clock = { ...systemClock, sleep: (ms, options) => (ms === 30_000 ? grace.promise : systemClock.sleep(ms, options)) };
   await using api = await openTestApi({
     containers: { attach: async () => session, restart: () => finish.promise, pause: () => new Promise(() => {}) },
     events: { async *subscribe({ signal }): AsyncGenerator<EventLine> { yield* EVENTS; await new Promise((resolve) => { signal.addEventListener('abort', resolve); }); } },
-  });
+  }, {}, clock);
   const open = async (head: string) => { const client = await api.raw(); client.send(`${head} HTTP/1.1\r\nHost: d\r\n\r\n`); return client; };
   const events = await open('GET /events');
   const attach = await open('POST /containers/probe/attach?stream=1&stdout=1');
@@ -86,11 +88,12 @@ test('closing cuts what has no end, lets the rest finish, and gives up after the
   await second.until('raw-stream');
   await Promise.all([events.until('\r\n\r\n'), attach.until('\r\n\r\n'), idle.until('OK'), eventually(() => api.calls.some(([verb]) => verb === 'containers.pause'), 'requests arrived')]);
 
-  const closed = api.api.close({ graceMs: 300 });
+  const closed = api.api.close({ graceMs: 30_000 });
   await Promise.all([events.until('0\r\n\r\n'), attach.ended(), second.until('\r\n\r\n0\r\n\r\n')]);
   await eventually(() => session.disposed, 'session disposed');
   finish.resolve();
   assert.match(await slow.until('\r\n\r\n'), /^HTTP\/1.1 204/);
+  grace.resolve();
   await closed;
   assert.equal(await stuck.ended(), '');
   await idle.ended();

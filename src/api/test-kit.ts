@@ -4,7 +4,7 @@ import { request, type IncomingHttpHeaders } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '../lib/clock.ts';
+import { systemClock, type Clock } from '../lib/clock.ts';
 import { silentLog } from '../lib/log.ts';
 import { fakeEngine, type Calls, type Overrides } from './fake-engine.ts';
 import { openApi, type Api, type ApiConfig, type SocketFiles } from './index.ts';
@@ -26,12 +26,12 @@ export const socketFiles: SocketFiles = {
   protect: (path, { mode }) => chmod(path, mode),
 };
 
-export async function openTestApi(overrides: Overrides = {}, config: Partial<ApiConfig> = {}): Promise<TestApi> {
+export async function openTestApi(overrides: Overrides = {}, config: Partial<ApiConfig> = {}, clock: Clock = systemClock): Promise<TestApi> {
   const directory = await mkdtemp(join(tmpdir(), 'vaquita-api-'));
   const path = join(directory, 'api.sock');
   const engine = fakeEngine(overrides);
   const api = await openApi({
-    engine, log: silentLog, clock: systemClock,
+    engine, log: silentLog, clock,
     config: { listen: [{ kind: 'unix', path, gid: undefined }], allowPlainTcp: false, files: socketFiles, ...config },
   }).catch(async (error: unknown) => { await rm(directory, { recursive: true, force: true }); throw error; });
   const ask = (method: string, target: string, options?: Ask) => askSocket({ socketPath: path }, { method, path: target, ...options });
@@ -86,7 +86,7 @@ export async function openRaw(path: string): Promise<RawClient> {
   socket.on('close', () => { over = true; changed(); });
   await new Promise<void>((resolve) => { socket.once('connect', resolve); });
   const when = (test: () => boolean, what: string) => new Promise<string>((resolve, reject) => {
-    const timer = setTimeout(() => { watchers.delete(look); reject(new Error(`no ${what} within 5 s; seen: ${JSON.stringify(seen)}`)); }, 5000);
+    const timer = setTimeout(() => { watchers.delete(look); reject(new Error(`no ${what} within 20 s; seen: ${JSON.stringify(seen)}`)); }, 20_000);
     const look = () => { if (test()) { clearTimeout(timer); watchers.delete(look); resolve(seen); } };
     watchers.add(look);
     look();
@@ -99,9 +99,9 @@ export async function openRaw(path: string): Promise<RawClient> {
 
 /** Polls until `test` holds; fails after five seconds. */
 export async function eventually(test: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 5000;
+  const deadline = performance.now() + 20_000;
   while (!test()) {
-    if (performance.now() > deadline) throw new Error(`not within 5 s: ${what}`);
+    if (performance.now() > deadline) throw new Error(`not within 20 s: ${what}`);
     await systemClock.sleep(2);
   }
 }
