@@ -19,12 +19,11 @@ export function openConsole(kernel: Kernel, socketPath: string): Console {
 }
 
 /**
- * Whether a conmon has still to take a connection that was made. Of two that wait, it takes the second after it has passed on what the
- * program said by then. Source: /proc/net/unix, where 0005 is SOCK_SEQPACKET and 02 a connection that was not accepted; its address says
- * no more than `attach`.
+ * Connections that were made and that a conmon has still to take, of all containers: the address says no more than `attach`. Source: /proc/net/unix,
+ * where 0005 is SOCK_SEQPACKET and 02 a connection that was not accepted; each is known by the kernel's own name for it.
  */
-export function isConnectionWaiting(): boolean {
-  return /^\S+ \S+ \S+ \S+ 0005 02 +\d+ \S*\/attach$/m.test(readFileSync('/proc/net/unix', 'latin1'));
+export function waitingConnections(): ReadonlySet<string> {
+  return new Set([...readFileSync('/proc/net/unix', 'latin1').matchAll(/^(\S+): \S+ \S+ \S+ 0005 02 +\d+ \S*\/attach$/gm)].map(([, name = '']) => name));
 }
 
 /** Of a task that has ended before anyone could attach: its output is in the log. */

@@ -7,7 +7,7 @@ import { openLinux } from '../kernel/index.ts';
 import { systemClock } from '../lib/clock.ts';
 import { kindOf, messageOf } from '../lib/errors.ts';
 import { silentLog } from '../lib/log.ts';
-import { isConnectionWaiting } from './attach.ts';
+import { waitingConnections } from './attach.ts';
 import { bundleInput, makeRootfs, type Changes } from './fixture.ts';
 import { openRuntime, type Console, type ExecInput, type Runtime, type TaskExit, type TaskInput } from './index.ts';
 
@@ -67,7 +67,7 @@ test('whoever is attached before the start misses nothing, however late conmon c
   const conmon = conmonOf('crowd');
   process.kill(conmon, 'SIGSTOP');
   const attaching = (async () => [await runtime.attach('crowd'), await runtime.attach('crowd'), await runtime.attach('crowd')])();
-  await until(() => isConnectionWaiting());
+  await until(() => waitingConnections().size > 0);
   process.kill(conmon, 'SIGCONT');
   const consoles = await attaching;
   process.kill(conmon, 'SIGSTOP');
@@ -236,7 +236,7 @@ test('further processes run, with their own user, folder, terminal and input', a
   assert.deepEqual(await run({ argv: ['sh', '-c', 'pwd; id -u; id -G; echo $A$B$HOME; echo e >/dev/stderr; exit 4'], cwd: '/tmp', user: 'app', env: ['B=2'] }),
     { stdout: '/tmp\n1000\n1001 10 29\n12/home/app\n', stderr: 'e\n', code: 4 });
   assert.deepEqual(await run({ argv: ['cat'], stdin: true }, 'through\n'), { stdout: 'through\n', stderr: '', code: 0 });
-  assert.deepEqual(await run({ argv: ['sh', '-c', 'until stty size 2>/dev/null; do :; done'], tty: true, consoleSize: { width: 90, height: 21 } }), { stdout: '21 90\r\n', stderr: '', code: 0 });
+  assert.deepEqual(await run({ argv: ['sh', '-c', 'until [ -n "$(stty size 2>/dev/null)" ]; do :; done; stty size'], tty: true, consoleSize: { width: 90, height: 21 } }), { stdout: '21 90\r\n', stderr: '', code: 0 });
   const capabilities = async (privileged: boolean) => (await run({ argv: ['grep', 'CapEff', '/proc/self/status'], privileged })).stdout.trim();
   assert.notEqual(await capabilities(true), await capabilities(false));
   await assert.rejects(run({ argv: ['nosuch'] }), (error) => /^OCI runtime exec failed: exec failed: .*"nosuch": executable file not found in \$PATH: unknown$/.test(messageOf(error)));

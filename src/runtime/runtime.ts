@@ -8,7 +8,7 @@ import type { HostConfig } from '../wire/types.ts';
 import { abilitiesOf } from './abilities.ts';
 import { decideApart } from './apart.ts';
 import { ensureProfile } from './apparmor.ts';
-import { endedConsole, isConnectionWaiting, openConsole } from './attach.ts';
+import { endedConsole, openConsole, waitingConnections } from './attach.ts';
 import { buildSpec, NO_SETTINGS } from './bundle.ts';
 import { cgroupOf, isFrozen, oomKills, processesIn } from './cgroup.ts';
 import { MonitorRefusal, startMonitor, tell } from './conmon.ts';
@@ -48,8 +48,8 @@ export interface RuntimeOptions {
 const MAX_USER_FILE_BYTES = 4 * 1024 * 1024;
 /** How long conmon may take to write an exit code and end, once its container has. */
 const MONITOR_END_MS = 10_000;
-/** How long one that is attached waits for conmon to take those before it: one that is stopped never does. */
-const TAKEN_MS = 2000;
+/** How long the next one that is attached before the start waits for conmon to take the one before it. */
+const TAKEN_MS = 10_000;
 const POLL_MS = 10;
 const SIGKILL = 9;
 
@@ -95,6 +95,11 @@ class OciRuntime implements Runtime {
    * is closed while another comes, and the newer one would then see no output (one in 25 runs).
    */
   readonly #held = new Map<string, Console>();
+  /**
+   * Of tasks that are made and not begun: the last connection, as long as conmon has not taken it. It takes one in each turn of its loop, and
+   * of two that wait the second one after it has passed on what the program said by then.
+   */
+  readonly #untaken = new Map<string, ReadonlySet<string>>();
   readonly #ooms: Ooms;
 
   constructor(needs: Needs, facts: Runtime['facts']) {
@@ -144,6 +149,7 @@ class OciRuntime implements Runtime {
     });
     monitor.release(); // the exit of a task is told by a file, which outlives this daemon
     this.#writeRecord(id, monitor.pid, task.spec);
+    this.#untaken.set(id, new Set());
     if (emptied) {
       const console = await this.attach(id);
       this.#held.set(id, console);
@@ -172,6 +178,7 @@ class OciRuntime implements Runtime {
 
   async #start(id: string, spec: OciSpec): Promise<void> {
     const runtime = this.#makerOf(id);
+    this.#untaken.delete(id);
     await this.#letGo(id);
     try {
       await runtime.runPlain('start', id);
@@ -184,9 +191,14 @@ class OciRuntime implements Runtime {
   async attach(id: string): Promise<Console> {
     const held = this.#held.get(id);
     if (held && this.#held.delete(id)) return held;
-    await this.#until(() => !isConnectionWaiting(), TAKEN_MS); // so that what is attached before the start misses nothing, however many they are
+    const untaken = this.#untaken.get(id);
     try {
-      return openConsole(this.#needs.kernel, `${this.#bundle(id)}/attach`);
+      if (!untaken) return openConsole(this.#needs.kernel, `${this.#bundle(id)}/attach`);
+      await this.#until(() => untaken.isDisjointFrom(waitingConnections()), TAKEN_MS);
+      const others = waitingConnections();
+      const console = openConsole(this.#needs.kernel, `${this.#bundle(id)}/attach`);
+      this.#untaken.set(id, waitingConnections().difference(others));
+      return console;
     } catch (error) {
       // A runtime's container may have ended when its creation returns, and conmon with it.
       if (!['ENOENT', 'ECONNREFUSED'].includes(errnoOf(error) ?? '') || this.#makerOf(id).stock) throw error;
@@ -301,6 +313,7 @@ class OciRuntime implements Runtime {
     const { kernel, places, programs } = this.#needs;
     this.#exits.forget(id);
     this.#ooms.forget(id);
+    this.#untaken.delete(id);
     await this.#letGo(id);
     const record = await this.#record(id);
     const maker = this.#makerOf(id);

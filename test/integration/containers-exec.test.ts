@@ -102,7 +102,7 @@ test('one whose client left goes on, and its code is told', async () => {
 
 test('a terminal has the size asked for at the start and later', async () => {
   // crun sets the size of an exec's terminal while the program begins already: the first look may come before.
-  const exec = await create(['sh', '-c', 'while [ "$(stty size)" = "0 0" ]; do usleep 20000; done; stty size; while [ ! -e /tmp/sized ]; do usleep 20000; done; stty size'], { AttachStdin: true, Tty: true });
+  const exec = await create(['sh', '-c', 'until [ -n "$(stty size 2>/dev/null)" ]; do usleep 20000; done; stty size; while [ ! -e /tmp/sized ]; do usleep 20000; done; stty size'], { AttachStdin: true, Tty: true });
   const client = await start(exec, { Tty: true, ConsoleSize: [33, 101] });
   await client.sees('33 101\r\n');
   await bench.api('POST', `/exec/${exec}/resize?h=44&w=122`, { status: 200 });
