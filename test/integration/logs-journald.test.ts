@@ -38,7 +38,9 @@ test('each line is an entry with the fields of its container, sent by the daemon
   assert.equal(new Set(partial('ID').slice(0, 3)).size, 1);
   assert.deepEqual([...new Set(journal.received.messages.map(({ senderPid }) => senderPid))], [bench.daemon.pid], 'systemd counts an entry to the unit of its sender');
 
-  // While no daemon is there, conmon writes on; the next one goes on where the last was.
+  // While no daemon is there, conmon writes on; the next one goes on where the last was, which is on file a moment after it was sent.
+  const spool = join(bench.daemon.execRoot, 'logs', id);
+  await until('all to be told as sent', () => Number(readFileSync(join(spool, 'position'), 'latin1').trim().split(' ')[1]) === statSync(join(spool, 'container.log')).size);
   await bench.restart('kill');
   const exec = (await bench.api('POST', `/containers/${id}/exec`, { body: { Cmd: ['touch', '/tmp/go'] }, status: 201 })).json<{ Id: string }>();
   await bench.api('POST', `/exec/${exec.Id}/start`, { body: { Detach: true }, status: 200 });
