@@ -1,5 +1,5 @@
 // What a container's cgroup says: its processes, and whether they are frozen.
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errnoOf } from '../lib/errors.ts';
 import type { Machine } from './machine.ts';
@@ -38,6 +38,13 @@ export function isFrozen(machine: Machine, cgroupPath: string): boolean {
   if (layout.mode === 'v2') return textOf(`${layout.unifiedPath ?? ''}${cgroupPath}/cgroup.freeze`).trim() === '1';
   const freezer = controllerPaths['freezer'];
   return freezer !== undefined && ['FROZEN', 'FREEZING'].includes(textOf(`${freezer}${cgroupPath}/freezer.state`).trim());
+}
+
+/** Lets the processes of a frozen cgroup go on; fine when it is gone. */
+export function thaw({ layout, controllerPaths }: Machine, cgroupPath: string): void {
+  const freezer = controllerPaths['freezer'];
+  const [path, word] = layout.mode === 'v2' ? [`${layout.unifiedPath ?? ''}${cgroupPath}/cgroup.freeze`, '0'] : [freezer && `${freezer}${cgroupPath}/freezer.state`, 'THAWED'];
+  try { if (path !== undefined) writeFileSync(path, word); } catch (error) { gone(error, undefined); }
 }
 
 function collect(dir: string, pids: number[], depth: number): void {

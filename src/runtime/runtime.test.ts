@@ -1,6 +1,8 @@
 // Real containers through crun and conmon: streams whole, exits never missed, nothing left behind. Needs root.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { openLinux } from '../kernel/index.ts';
@@ -191,6 +193,23 @@ test('a paused task is deleted too, and leaves nothing in its cgroup', async () 
   await runtime.delete('frozen');
   assert.deepEqual(await runtime.observe('frozen'), { task: 'gone', exit: undefined });
   assert.deepEqual(readdirSync('/sys/fs/cgroup').filter((name) => existsSync(`/sys/fs/cgroup/${name}${CGROUP}/frozen`)), []);
+});
+
+test('a task is made although an earlier one was left frozen in its cgroup, unknown to all', async () => {
+  const places = ['pids', 'freezer'].map((name) => `/sys/fs/cgroup/${name}${CGROUP}/cold`);
+  const stray = spawn('sleep', ['1000'], { stdio: 'ignore' });
+  const ended = once(stray, 'exit');
+  for (const place of places) {
+    mkdirSync(place, { recursive: true });
+    writeFileSync(`${place}/cgroup.procs`, String(stray.pid));
+  }
+  writeFileSync(`${places[1]}/freezer.state`, 'FROZEN');
+  const { create, exit } = prepared('cold', { argv: ['true'] });
+  await (await create()).start();
+  assert.equal((await exit).exitCode, 0);
+  await ended;
+  await runtime.delete('cold');
+  assert.deepEqual(places.filter((place) => existsSync(place)), []);
 });
 
 test('what cannot run says so as Docker does, and leaves nothing', async () => {

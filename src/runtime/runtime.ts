@@ -10,7 +10,7 @@ import { decideApart } from './apart.ts';
 import { ensureProfile } from './apparmor.ts';
 import { endedConsole, openConsole, waitingConnections } from './attach.ts';
 import { buildSpec, NO_SETTINGS } from './bundle.ts';
-import { cgroupOf, isFrozen, oomKills, processesIn } from './cgroup.ts';
+import { cgroupOf, isFrozen, oomKills, processesIn, thaw } from './cgroup.ts';
 import { MonitorRefusal, startMonitor, tell } from './conmon.ts';
 import { Programs, runProgram, STOCK_NAMES, withoutNull, type Program } from './program.ts';
 import { adoptExec, endExecs, startExec, type ExecNeeds } from './exec.ts';
@@ -134,6 +134,7 @@ class OciRuntime implements Runtime {
     if (machine.apparmor) await this.#loadProfile(task.spec);
     if (machine.findProgram(program.path) === undefined) throw runtimeMissing(program.path);
     await this.delete(id); // whatever an earlier daemon left half made under this name
+    await this.#vacate(id, cgroupPathOf(task.spec));
     const bundle = this.#bundle(id);
     mkdirSync(bundle, { mode: 0o700 });
     await using undo = new AsyncDisposableStack();
@@ -159,6 +160,22 @@ class OciRuntime implements Runtime {
     this.#exits.expect(id);
     undo.move();
     return { pid: monitor.pid, start: () => this.#start(id, task.spec), discard: () => this.delete(id) };
+  }
+
+  /**
+   * Ends whom nobody has on record: processes of a creation that was cut short with its monitor, in a cgroup that crun had frozen to end them. A task that is made
+   * in there would be frozen as well, and its creation never return.
+   */
+  async #vacate(id: string, cgroupPath: string): Promise<void> {
+    const { kernel, log, machine } = this.#needs;
+    if (!cgroupPath.endsWith(id)) return; // nobody's but its own
+    const left = () => processesIn(machine, cgroupPath) ?? [];
+    const pids = left();
+    if (pids.length === 0 && !isFrozen(machine, cgroupPath)) return;
+    log.warn('ending what an earlier task left in its cgroup', { container: id, cgroup: cgroupPath, pids });
+    for (const pid of pids) kernel.processes.signal(pid, SIGKILL);
+    thaw(machine, cgroupPath); // on cgroup v1 a frozen process does not die before
+    await this.#until(() => left().length === 0);
   }
 
   async #loadProfile(spec: OciSpec): Promise<void> {
