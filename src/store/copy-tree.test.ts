@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -107,8 +107,23 @@ test('what stands in the way in the volume cannot lead the copy elsewhere', asyn
   writeFileSync(`${at.rootfs}/data/sub/file`, 'x');
   // As a program that shares the volume would put it there after it was seen to be empty.
   symlinkSync(`${at.path}/outside`, `${at.into}/sub`);
-  await assert.rejects(copier.copy({ rootfs: at.rootfs, path: '/data', into: at.into }), /EEXIST/);
+  await copier.copy({ rootfs: at.rootfs, path: '/data', into: at.into });
   assert.deepEqual(readdirSync(`${at.path}/outside`), []);
+  assert.equal(readlinkSync(`${at.into}/sub`), `${at.path}/outside`);
+});
+
+test('what somebody puts into the volume meanwhile stays, and the rest comes', async () => {
+  using at = folders();
+  for (const base of [`${at.rootfs}/data`, at.into]) {
+    mkdirSync(`${base}/sub`, { recursive: true });
+    // As a runtime that makes the places of its mounts, in the one that is to be filled.
+    for (const name of ['hosts', 'sub/one']) writeFileSync(`${base}/${name}`, base);
+  }
+  linkSync(`${at.rootfs}/data/sub/one`, `${at.rootfs}/data/sub/two`);
+  symlinkSync('hosts', `${at.rootfs}/data/link`);
+  await copier.copy({ rootfs: at.rootfs, path: '/data', into: at.into });
+  const text = (name: string) => readFileSync(`${at.into}/${name}`, 'utf8');
+  assert.deepEqual(['hosts', 'sub/one', 'sub/two', 'link'].map(text), [at.into, at.into, `${at.rootfs}/data`, at.into]);
 });
 
 test('a directory alone is dressed without a worker', () => {

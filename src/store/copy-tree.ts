@@ -1,6 +1,6 @@
 // Copies a tree with everything a file system knows of it: owners, modes, times, attributes, hard links, devices. Synchronous, for a worker.
 //
-// Symlinks are copied, never followed. The source must not change meanwhile; who may change the target is kept in by the worker's chroot.
+// Symlinks are copied, never followed. The source must not change meanwhile; what others put into the target stays, and the worker's chroot keeps them in.
 import { chmodSync, constants, copyFileSync, lchownSync, linkSync, lstatSync, lutimesSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, type BigIntStats } from 'node:fs';
 import { byteStringOf, pathOf } from '../archive/byte-string.ts';
 import type { Files } from '../kernel/index.ts';
@@ -42,23 +42,26 @@ class TreeCopier {
     else lutimesSync(target, Number(stat.atimeMs) / 1000, Number(stat.mtimeMs) / 1000);
   }
 
+  /** What stands in the target by now stays: whoever has it mounted (a runtime that makes places for its mounts) was quicker. */
   #entry(from: string, to: string): void {
     const [source, target] = [pathOf(from), pathOf(to)];
     const stat = lstatSync(source, { bigint: true });
     if (stat.isDirectory()) {
-      mkdirSync(target, 0o700);
-      this.directory(from, to);
+      unlessThere(() => mkdirSync(target, 0o700));
+      if (lstatSync(target).isDirectory()) this.directory(from, to);
       return;
     }
-    if (stat.nlink > 1n) {
-      const inode = `${stat.dev}:${stat.ino}`;
-      const first = this.#links.get(inode);
-      if (first !== undefined) { linkSync(first, target); return; }
-      this.#links.set(inode, target);
-    }
-    if (stat.isSymbolicLink()) symlinkSync(readlinkSync(source, { encoding: 'buffer' }), target);
-    else if (stat.isFile()) copyFileSync(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-    else if (!this.#special(target, stat)) return;
+    const inode = stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : undefined;
+    const first = inode && this.#links.get(inode);
+    if (first !== undefined) { unlessThere(() => linkSync(first, target)); return; }
+    const made = unlessThere(() => {
+      if (stat.isSymbolicLink()) symlinkSync(readlinkSync(source, { encoding: 'buffer' }), target);
+      else if (stat.isFile()) copyFileSync(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+      else return this.#special(target, stat);
+      return true;
+    });
+    if (made !== true) return;
+    if (inode !== undefined) this.#links.set(inode, target);
     this.dress(from, to, stat);
   }
 
@@ -85,5 +88,13 @@ class TreeCopier {
         if (errnoOf(error) !== 'EOPNOTSUPP' && !(errnoOf(error) === 'EPERM' && !stat.isFile() && !stat.isDirectory())) throw error;
       }
     }
+  }
+}
+
+/** undefined when something of that name is there. */
+function unlessThere<T>(make: () => T): T | undefined {
+  try { return make(); } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+    return undefined;
   }
 }
