@@ -1,7 +1,7 @@
 // Go's spelling of durations: what it reads, what it refuses in which words, and what it writes.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { formatDuration, parseDuration } from './duration.ts';
+import { formatDuration, formatMillis, parseDuration } from './duration.ts';
 
 const [S, M, H] = [1_000_000_000n, 60_000_000_000n, 3_600_000_000_000n];
 const MAX = 9_223_372_036_854_775_807n;
@@ -33,4 +33,5 @@ test('durations are written as Go writes them, and read back', () => {
     [H, '1h0m0s'], [5n * M + S + 1_000_000n, '5m1.001s'], [100n * H + 1n, '100h0m0.000000001s'], [-M, '-1m0s'], [MAX, '2562047h47m16.854775807s'], [-MAX - 1n, '-2562047h47m16.854775808s'],
   ];
   for (const [nanos, text] of table) assert.deepEqual([formatDuration(nanos), parseDuration(text)], [text, nanos]);
+  assert.deepEqual([formatMillis(1500), formatMillis(0.25)], ['1.5s', '250µs']);
 });

@@ -40,6 +40,9 @@ export function formatDuration(nanos: bigint): string {
   return `${hours > 0n ? `${hours}h` : ''}${hours > 0n || minutes > 0n ? `${minutes}m` : ''}${inUnit(seconds, 's')}`;
 }
 
+/** The same of milliseconds, as clocks give them. */
+export const formatMillis = (ms: number): string => formatDuration(BigInt(Math.round(ms * 1e6)));
+
 /** Cut to whole nanoseconds, and by Go's own way through floating point, which makes 20 minutes of 0.3333333333333333333h. */
 function fractionOf(digits: string, scale: bigint): bigint {
   const counted = digits.slice(0, BigInt(digits.slice(0, MAX_FRACTION)) <= MAX_NANOS ? MAX_FRACTION : MAX_FRACTION - 1);

@@ -1,6 +1,6 @@
 // Health checks: what is to be run and when, and what a result means. Pure.
 import { parseNanos, ZERO_TIME } from '../../lib/clock.ts';
-import { formatDuration } from '../../wire/duration.ts';
+import { formatMillis } from '../../wire/duration.ts';
 import type { ContainerConfig, Health, HealthResult } from '../../wire/types.ts';
 
 /** Source: Docker's documentation of HEALTHCHECK. */
@@ -78,7 +78,7 @@ export class CutOutput {
 }
 
 /** As Docker words it; what the check had said by then helps whoever looks for the reason. */
-export const timeoutWords = (timeoutMs: number, said: string): string => `Health check exceeded timeout (${formatDuration(BigInt(Math.round(timeoutMs * 1e6)))})${said === '' ? '' : `: ${said}`}`;
+export const timeoutWords = (timeoutMs: number, said: string): string => `Health check exceeded timeout (${formatMillis(timeoutMs)})${said === '' ? '' : `: ${said}`}`;
 
 /** What was kept over a restart of the daemon; undefined when it cannot be read. */
 export function parseHealth(text: string): Health | undefined {

@@ -11,7 +11,7 @@ import { familiarString, parseReference } from '../../oci/reference.ts';
 import type { DeltaRecord, LayerFiles, LayerInfo, Store, Workshop } from '../../store/index.ts';
 import type { ProgressLine } from '../../wire/types.ts';
 import { humanSize } from '../../wire/units.ts';
-import { formatDuration } from '../../wire/duration.ts';
+import { formatMillis } from '../../wire/duration.ts';
 import type { Events } from '../events.ts';
 import type { TransferFace } from '../index.ts';
 import { findImage } from './find.ts';
@@ -117,7 +117,7 @@ async function makeLayers(needs: DeltaNeeds, { layers, baseFiles }: Pair, option
   const fingerprinted = () => {
     if (told.fingerprinted) return;
     told.fingerprinted = true;
-    onLine({ status: `Fingerprint complete, took ${formatDuration(BigInt(Math.round((needs.clock.monotonicMs() - startMs) * 1e6)))}`, progressDetail: {}, id: options.base });
+    onLine({ status: `Fingerprint complete, took ${formatMillis(needs.clock.monotonicMs() - startMs)}`, progressDetail: {}, id: options.base });
     for (const layer of layers) tell(layer, 'Waiting');
   };
   /** The common layers up to the next one that is made, since the lines stand in the order of the layers. */
