@@ -1,7 +1,7 @@
 // From start to removal: signals, waits, restarts, lists, execs.
 import { until } from '../../kit/poll.ts';
 import type { Scene, Story } from '../scene.ts';
-import { PROMPT, up } from './settled.ts';
+import { PROMPT, SIZED, up } from './settled.ts';
 
 const SLEEP = 'IMAGE sleep 1000';
 const TRAP = 'IMAGE sh -c "trap \'exit 5\' TERM; trap \'exit 6\' HUP; echo up; while :; do sleep 0.05; done"';
@@ -79,7 +79,7 @@ export const lifecycleStories: readonly Story[] = [
     await scene.say('exec -i @a sh -c "cat; sleep 0.4; echo late"', { input: 'early\n' });
     await scene.say('exec -it @a true', { input: '' });
     await scene.say('exec -t @a sh -c "echo out; echo err >&2"', { input: '' });
-    for (const [words, typed] of [['exec -it @a sh -c "until stty size 2>/dev/null | grep 80; do sleep 0.05; done; read x; echo got $x; exit 4"', 'line\r'], ['exec -it @a sh', 'echo $0; exit 5\r'], ['exec -it --detach-keys ctrl-x @a sh -c "echo up; exec cat"', '\x18']] as const) {
+    for (const [words, typed] of [['exec -it @a sh -c "until stty size 2>/dev/null | grep 80; do sleep 0.05; done; read x; echo got $x; exit 4"', 'line\r'], ['exec -it @a sh', `${SIZED} echo $0; exit 5\r`], ['exec -it --detach-keys ctrl-x @a sh -c "echo up; exec cat"', '\x18']] as const) {
       await using session = scene.openPty(words);
       if (/stty/.test(words)) await session.sees(/24 80/);
       else if (words.endsWith('sh')) await session.sees(PROMPT);

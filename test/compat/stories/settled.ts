@@ -23,3 +23,6 @@ export async function saidUntil(scene: Scene, words: string, pattern: RegExp): P
 
 /** Of a shell on a terminal: it asks where the cursor is behind its prompt, unless something was typed before that. */
 export const PROMPT = /# \p{Cc}\[6n/u;
+
+/** Typed to it in front of what ends it: a client that comes to tell the size afterwards complains. Short, for it must not be broken into lines. */
+export const SIZED = 'until stty size 2>/dev/null|grep 80;do :;done;';

@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import type { Session } from '../../kit/docker.ts';
 import type { Scene, Story } from '../scene.ts';
-import { PROMPT } from './settled.ts';
+import { PROMPT, SIZED } from './settled.ts';
 
 const MEGABYTE = randomBytes(1 << 20);
 const DETACH = '\x10\x11'; // ctrl-p ctrl-q
@@ -26,14 +26,14 @@ export const streamStories: readonly Story[] = [
   } },
   { name: 'tty', tell: async (scene) => {
     await typed(scene, 'run --rm -it IMAGE sh -c "until stty size 2>/dev/null | grep 80; do sleep 0.05; done; tty; read x; echo got $x; exit 3"', [/pts/, 'line\r']);
-    await typed(scene, 'run --rm -it -e TERM IMAGE sh', [PROMPT, 'echo $TERM; exit 4\r']);
+    await typed(scene, 'run --rm -it -e TERM IMAGE sh', [PROMPT, `${SIZED} echo $TERM; exit 4\r`]);
     await typed(scene, `run --rm -t IMAGE sh -c "echo out; echo err >&2; ${seen(80)}"`, []); // a client complains when what it tells the size of has ended
-    await typed(scene, 'run --rm -it IMAGE sh -c "trap \'echo int; exit 9\' INT; echo up; read x; read x"', [/up/, '\x03']);
-    await typed(scene, 'run --rm -it IMAGE sh -c "echo up; exec cat"', [/up/, 'line\r', /line\r\nline/, '\x04']);
+    await typed(scene, `run --rm -it IMAGE sh -c "trap 'echo int; exit 9' INT; ${seen(80)}; echo up; read x; read x"`, [/up/, '\x03']);
+    await typed(scene, `run --rm -it IMAGE sh -c "${seen(80)}; echo up; exec cat"`, [/up/, 'line\r', /line\r\nline/, '\x04']);
     await resized(scene);
   } },
   { name: 'detach', tell: async (scene) => {
-    await typed(scene, 'run -it --name @a IMAGE sh -c "echo up; while read x; do echo got $x; done"', [/up/, 'one\r', /got one/, DETACH]);
+    await typed(scene, `run -it --name @a IMAGE sh -c "${seen(80)}; echo up; while read x; do echo got $x; done"`, [/up/, 'one\r', /got one/, DETACH]);
     await scene.say('inspect -f "{{.State.Running}}" @a');
     await attachedAt(scene, 'attach @a', 'two', DETACH);
     await attachedAt(scene, 'attach --detach-keys ctrl-x,x @a', 'three', '\x18x');
