@@ -83,7 +83,7 @@ export const lifecycleStories: readonly Story[] = [
       await using session = scene.openPty(words);
       if (/stty/.test(words)) await session.sees(/24 80/);
       else if (words.endsWith('sh')) await session.sees(PROMPT);
-      else { await session.sees(/up/); session.write('y\r'); await session.sees(/y\r\ny/); }
+      else { await session.sees(/up/); session.write('y\r'); await session.sees(/y\r\ny\r\n/); }
       session.write(typed);
       scene.keep(words, await session.outcome);
     }

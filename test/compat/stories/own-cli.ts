@@ -36,9 +36,9 @@ export const ownCliStories: readonly Story[] = [
   { name: 'terminals', tell: async (scene) => {
     const size = 'until stty size 2>/dev/null | grep -v "^0 0"; do sleep 0.05; done'; // clients tell the size when the program runs already
     await dialogue(scene, `run -it --rm IMAGE sh -c '${size}'`);
-    await dialogue(scene, 'run -it --name @a --detach-keys ctrl-a,b IMAGE sh -c "echo up; while read x; do echo got $x $(stty size 2>/dev/null); done; exit 6"', /up/, '\x01b');
+    await dialogue(scene, 'run -it --name @a --detach-keys ctrl-a,b IMAGE sh -c "echo up; while read x; do echo got $x $(stty size 2>/dev/null); done; exit 6"', /up\r\n/, '\x01b');
     await dialogue(scene, `exec -it @a sh -c '${size}; tty; exit 3'`);
-    await dialogue(scene, 'exec -it --detach-keys ctrl-a,b @a sh -c "echo up; cat"', /up/, '\x01b');
+    await dialogue(scene, 'exec -it --detach-keys ctrl-a,b @a sh -c "echo up; cat"', /up\r\n/, '\x01b');
     for (const [words, keys] of [['attach --detach-keys ctrl-a,b @a', '\x01b'], ['start -ai @a', DETACH], ['attach @a', '\x04'], ['start -ai @a', '\x04']] as const) {
       // Nothing tells when the keys of an attached terminal arrive: they are typed until they come back, and what came back is not compared. Nor when the client
       // has told the size, which a program that has ended is too late for: so with the keys the size comes back.

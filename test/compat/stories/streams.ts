@@ -33,7 +33,7 @@ export const streamStories: readonly Story[] = [
     await resized(scene);
   } },
   { name: 'detach', tell: async (scene) => {
-    await typed(scene, `run -it --name @a IMAGE sh -c "${seen(80)}; echo up; while read x; do echo got $x; done"`, [/up/, 'one\r', /got one/, DETACH]);
+    await typed(scene, `run -it --name @a IMAGE sh -c "${seen(80)}; echo up; while read x; do echo got $x; done"`, [/up/, 'one\r', /got one\r\n/, DETACH]);
     await scene.say('inspect -f "{{.State.Running}}" @a');
     await attachedAt(scene, 'attach @a', 'two', DETACH);
     await attachedAt(scene, 'attach --detach-keys ctrl-x,x @a', 'three', '\x18x');
@@ -119,7 +119,7 @@ async function attachedAt(scene: Scene, words: string, line: string, leave: stri
   await using session = scene.openPty(words);
   await new Promise((resolve) => { setTimeout(resolve, 700); }); // a client says nothing when it is attached
   session.write(`${line}\r`);
-  await session.sees(new RegExp(`got ${line}`));
+  await session.sees(new RegExp(`got ${line}\r\n`));
   session.write(leave);
   const ended = await session.outcome;
   scene.keep(words, { ...ended, stdout: ended.stdout.slice(ended.stdout.indexOf(`got ${line}`)) });
