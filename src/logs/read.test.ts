@@ -148,8 +148,7 @@ test('two rotations between two reads lose nothing while the files are kept', as
   const path = `${scratch(t)}/log`;
   const ended = Promise.withResolvers<void>();
   writeFileSync(path, line(1, 'a'));
-  const records = readFiles(path, { ...ALL, follow: true, ended: ended.promise }, systemClock)[Symbol.asyncIterator]();
-  const next = async () => { const { value, done } = await records.next(); return done === true ? undefined : text(value as LogRecord); };
+  const next = followed(path, ended.promise);
   assert.equal(await next(), 'a\n');
   appendFileSync(path, line(2, 'b'));
   renameSync(path, `${path}.1`);
@@ -165,8 +164,7 @@ test('a follower misses no file that was turned at the end of the log, and none 
   const path = `${scratch(t)}/log`;
   const ended = Promise.withResolvers<void>();
   writeFileSync(path, line(1, 'a'));
-  const records = readFiles(path, { ...ALL, follow: true, ended: ended.promise }, systemClock)[Symbol.asyncIterator]();
-  const next = async () => { const { value, done } = await records.next(); return done === true ? undefined : text(value as LogRecord); };
+  const next = followed(path, ended.promise);
   assert.equal(await next(), 'a\n');
   appendFileSync(path, line(2, 'b'));
   renameSync(path, `${path}.2`);
@@ -206,6 +204,15 @@ function scratch(t: TestContext): string {
   return dir;
 }
 
+/** Follows a log until it has ended, a record at a time; undefined: there are no more. */
+function followed(path: string, ended: Promise<void>): () => Promise<string | undefined> {
+  const records = readFiles(path, { ...ALL, follow: true, ended }, systemClock)[Symbol.asyncIterator]();
+  return async () => {
+    const { value, done } = await records.next();
+    return done === true ? undefined : text(value as LogRecord);
+  };
+}
+
 async function read(path: string, query: Partial<LogQuery> = {}): Promise<string[]> {
   const lines: string[] = [];
   for await (const record of readFiles(path, { ...ALL, ...query }, systemClock)) lines.push(text(record));
@@ -222,7 +229,7 @@ function text(record: LogRecord): string { return Buffer.from(record.bytes).toSt
 
 async function until(met: () => boolean): Promise<void> {
   for (const end = Date.now() + 30_000; !met();) {
-    assert.ok(Date.now() < end, 'not met within 10 s');
+    assert.ok(Date.now() < end, 'not met within 30 s');
     await new Promise((resolve) => { setTimeout(resolve, 5); });
   }
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Kernel } from '../../kernel/index.ts';
-import { systemClock } from '../../lib/clock.ts';
+import { systemClock, type Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { Limiter } from '../../lib/lock.ts';
 import { silentLog } from '../../lib/log.ts';
@@ -21,6 +21,7 @@ import { createContainer } from './create.ts';
 import { ExecTable } from './exec-table.ts';
 import { NO_DEFAULTS, type ContainerNeeds } from './needs.ts';
 import { removeContainer } from './remove.ts';
+import type { Container } from './container.ts';
 import { startContainer } from './start.ts';
 import { killContainer, stopContainer } from './stop.ts';
 import { ContainerTable } from './table.ts';
@@ -146,6 +147,13 @@ const logsOf = (step: (what: string) => void, live: Set<string>) => ({
 
 const create = (w: World) => createContainer(w.needs, { name: 'one', body: { Image: 'busybox' }, signal: new AbortController().signal });
 
+async function running(w: World): Promise<Container> {
+  await create(w);
+  const container = w.needs.table.find('one');
+  await startContainer(w.needs, container);
+  return container;
+}
+
 test('create leaves a container or nothing, whichever call fails', async () => {
   for (let n = 0; n < MOST_CALLS; n++) {
     const w = world(n);
@@ -205,9 +213,7 @@ test('start leaves a running container or a stopped one with the reason, whichev
 
 test('connect and disconnect leave everything or nothing, whichever call fails', async () => {
   const w = world(-1);
-  await create(w);
-  const container = w.needs.table.find('one');
-  await startContainer(w.needs, container);
+  const container = await running(w);
   const address = () => container.record.NetworkSettings.Networks['own']?.IPAddress;
   const walk = async (verb: () => Promise<void>, check: (failure: string | undefined) => void) => {
     for (let n = 0; n < MOST_CALLS; n++) {
@@ -249,9 +255,7 @@ test('after an exit nothing of the run is left, and after removal nothing at all
 test('an exit is on record before the runtime forgets it, and never forgotten when it cannot be recorded', async () => {
   for (const full of [false, true]) {
     const w = world(-1);
-    await create(w);
-    const container = w.needs.table.find('one');
-    await startContainer(w.needs, container);
+    const container = await running(w);
     w.order.length = 0;
     w.full = full;
     await handleExit(w.needs, container, { exitCode: 3, finishedAtNs: 1n, oomKilled: false });
@@ -262,14 +266,16 @@ test('an exit is on record before the runtime forgets it, and never forgotten wh
 
 test('a stop waits for what has ended and is only being cleared away, and does not kill it', async () => {
   const w = world(-1);
-  await create(w);
-  const container = w.needs.table.find('one');
-  await startContainer(w.needs, container);
-  const cleared = Promise.withResolvers<void>();
-  w.needs = { ...w.needs, runtime: { ...w.needs.runtime, delete: () => cleared.promise } };
-  const stopping = stopContainer(w.needs, container, { timeoutSeconds: 0.05, stopSignal: undefined });
+  const container = await running(w);
+  const clearing = Promise.withResolvers<void>(), cleared = Promise.withResolvers<void>(), waits = Promise.withResolvers<() => void>();
+  const clock: Clock = { ...systemClock, after: (_ms, run) => { waits.resolve(run); return { [Symbol.dispose]: () => {} }; } };
+  w.needs = { ...w.needs, clock, runtime: { ...w.needs.runtime, delete: () => { clearing.resolve(); return cleared.promise; } } };
+  const stopping = stopContainer(w.needs, container, { timeoutSeconds: 1, stopSignal: undefined });
+  const runOut = await waits.promise;
   const exiting = handleExit(w.needs, container, { exitCode: 0, finishedAtNs: 1n, oomKilled: false });
-  await systemClock.sleep(150);
+  await clearing.promise;
+  runOut();
+  await new Promise((resolve) => { setImmediate(resolve); }); // it would kill now
   cleared.resolve();
   await Promise.all([stopping, exiting]);
   assert.deepEqual(w.started.slice(3), ['kill', 'die', 'disconnect', 'stop']);
@@ -277,9 +283,7 @@ test('a stop waits for what has ended and is only being cleared away, and does n
 
 test('a wait that comes while an exit is being recorded is answered when nothing of the run is left', async () => {
   const w = world(-1);
-  await create(w);
-  const container = w.needs.table.find('one');
-  await startContainer(w.needs, container);
+  const container = await running(w);
   const clearing = Promise.withResolvers<void>(), cleared = Promise.withResolvers<void>();
   w.needs = { ...w.needs, runtime: { ...w.needs.runtime, delete: () => { clearing.resolve(); return cleared.promise; } } };
   const exiting = handleExit(w.needs, container, { exitCode: 3, finishedAtNs: 1n, oomKilled: false });
@@ -295,9 +299,7 @@ test('a wait that comes while an exit is being recorded is answered when nothing
 
 test('a paused task that is gone when it is to be let go was killed all the same', async () => {
   const w = world(-1);
-  await create(w);
-  const container = w.needs.table.find('one');
-  await startContainer(w.needs, container);
+  const container = await running(w);
   container.record = { ...container.record, State: { ...container.record.State, Paused: true } };
   let alive = true;
   const signal = async (_id: string, number: number) => { const was = alive; alive &&= number !== 9; return was; };
@@ -310,9 +312,7 @@ test('a paused task that is gone when it is to be let go was killed all the same
 
 test('whoever waits for an end is told of it also when something of the run cannot be cleared away', async () => {
   const w = world(-1);
-  await create(w);
-  const container = w.needs.table.find('one');
-  await startContainer(w.needs, container);
+  const container = await running(w);
   w.needs = { ...w.needs, runtime: { ...w.needs.runtime, delete: () => Promise.reject(new Error('it stays')) } };
   const ended = container.ended();
   await assert.rejects(handleExit(w.needs, container, { exitCode: 3, finishedAtNs: 1n, oomKilled: false }), /it stays/);
@@ -321,9 +321,7 @@ test('whoever waits for an end is told of it also when something of the run cann
 
 test('a running container is not removed without force', async () => {
   const w = world(-1);
-  await create(w);
-  const container = w.needs.table.find('one');
-  await startContainer(w.needs, container);
+  const container = await running(w);
   await assert.rejects(removeContainer(w.needs, container, { force: false, volumes: false }), /cannot remove a running container/);
   assert.equal(container.running, true);
 });
